@@ -1,0 +1,56 @@
+# Zhixin: `make demo` runs the main job, `make test` runs all tests; `make help` lists the rest.
+SHELL := bash
+.SHELLFLAGS := -euo pipefail -c
+.DELETE_ON_ERROR:
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-test demo test check quick airflow bench locks wheel clean
+
+VENV := .venv
+BIN := $(VENV)/bin
+export VIRTUAL_ENV := $(CURDIR)/$(VENV)
+DEMO_DIR ?= zhixin-demo
+
+help:  ## list the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+
+setup: $(VENV)/.demo  ## make .venv with what the gateway and its demo need
+
+setup-test: $(VENV)/.test  ## add Airflow, the test tools, PostgreSQL and Go
+
+$(VENV)/.demo: requirements/build.txt requirements/demo.txt pyproject.toml scripts/setup
+	scripts/setup demo
+	touch $@
+
+$(VENV)/.test: $(VENV)/.demo requirements/test.txt requirements/go.txt
+	scripts/setup test
+	touch $@
+
+demo: $(VENV)/.demo  ## the main job on real records: publish, verify, tamper, refuse
+	$(BIN)/zhixin demo $(DEMO_DIR)
+
+test: check  ## all checks and all tests (at most 25 minutes on 2 cores)
+	PATH="$(CURDIR)/$(BIN):$$PATH" $(BIN)/python -m pytest -n 2 --dist loadgroup
+
+check: $(VENV)/.test  ## format, lint, types, direction of imports
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+quick: $(VENV)/.test  ## the fast tests alone
+	$(BIN)/python -m pytest -n 2 -m "not slow"
+
+airflow: $(VENV)/.test  ## Airflow with its web interface over the demo's four homes, on loopback
+	$(BIN)/python -m zhixin_gateway.airflow.local $(DEMO_DIR)
+
+bench: $(VENV)/.test  ## memory and time of a run over ten times the flights
+	$(BIN)/python benchmarks/run_memory.py
+
+wheel: $(VENV)/.demo  ## build the wheel into dist/
+	$(BIN)/python -m hatchling build -t wheel
+
+locks: $(VENV)/.demo  ## resolve requirements/*.txt anew from pyproject.toml
+	scripts/locks
+
+clean:  ## remove what the targets made (not the demo's homes)
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
