@@ -1,0 +1,152 @@
+"""The command line ``zhixin`` (DESIGN.md section 7): what it is called with, and how it ends.
+
+A command is a file in this folder and is imported when it is called, so that ``zhixin --help``
+stays quick. Exit codes: 0 done, 1 refused, 2 usage or set-up, 3 not reached or proof pending,
+4 an error of ours, 130 interrupted. Data goes to standard output, all else to standard error.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from zhixin_errors import ZhixinError
+
+if TYPE_CHECKING:
+    import click
+
+__all__ = ["main"]
+
+INTERRUPTED = 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one command and end the process with its code.
+
+    Args:
+        arguments: what stands after ``zhixin``; the process's own by default.
+
+    Returns:
+        Never, when called without arguments (the process ends); else the exit code.
+    """
+    code = run(list(sys.argv[1:] if arguments is None else arguments))
+    if arguments is None:
+        _flush()
+        sys.exit(code)
+    return code
+
+
+def run(arguments: list[str]) -> int:
+    """Run one command and turn whatever happens into an exit code.
+
+    Args:
+        arguments: what stands after ``zhixin``.
+
+    Returns:
+        The exit code.
+    """
+    from zhixin_gateway.cli.root import zhixin
+
+    try:
+        outcome = zhixin.main(args=arguments, prog_name="zhixin", standalone_mode=False)
+    except BaseException as error:  # noqa: BLE001 - the one place where every end gets its code
+        return _code_of(error, as_json="--json" in arguments)
+    return outcome if isinstance(outcome, int) else 0
+
+
+def _code_of(error: BaseException, *, as_json: bool) -> int:
+    import click
+
+    match error:
+        case click.exceptions.Exit():
+            return error.exit_code
+        case click.Abort() | KeyboardInterrupt():
+            return _interrupted()
+        case click.ClickException():
+            return _usage(error, as_json=as_json)
+        case BrokenPipeError():
+            return 0
+        case ZhixinError():
+            return _refused(error, as_json=as_json)
+        case Exception():
+            return _unexpected(error, as_json=as_json)
+    raise error
+
+
+def _interrupted() -> int:
+    sys.stderr.write("interrupted: nothing is half-done, the same command goes on from here\n")
+    return INTERRUPTED
+
+
+def _usage(error: click.ClickException, *, as_json: bool) -> int:
+    if as_json:
+        _print_json({"error": {"code": "usage", "message": error.format_message()}})
+    error.show(file=sys.stderr)
+    return 2
+
+
+def _refused(error: ZhixinError, *, as_json: bool) -> int:
+    if as_json:
+        told: dict[str, object] = {"code": error.code, "message": error.message}
+        if error.hint:
+            told["hint"] = error.hint
+        answer: dict[str, object] = {"error": {**told, **error.details}}
+        if error.details.get("pending"):
+            answer["pending"] = True
+        _print_json(answer)
+    sys.stderr.write(f"error ({error.code}): {error.message}\n")
+    _problems(error.details.get("problems"))
+    if error.hint:
+        sys.stderr.write(f"  {error.hint}\n")
+    return error.exit_code
+
+
+def _problems(problems: object) -> None:
+    if not isinstance(problems, list):
+        return
+    for problem in problems:
+        if isinstance(problem, dict):
+            where = f"line {problem['line']}: " if problem.get("line") else ""
+            place = f" ({problem['path']})" if problem.get("path") else ""
+            sys.stderr.write(f"  {where}{problem.get('message')}{place}\n")
+
+
+def _unexpected(error: Exception, *, as_json: bool) -> int:
+    if type(error).__name__ in {"ArrowCancelled", "ArrowKeyboardInterrupt"}:
+        return _interrupted()
+    if os.environ.get("ZHIXIN_DEBUG"):
+        raise error
+    told = f"{type(error).__name__}: {error}" if isinstance(error, OSError) else _place(error)
+    code = "system" if isinstance(error, OSError) else "internal"
+    if as_json:
+        _print_json({"error": {"code": code, "message": told}})
+    sys.stderr.write(f"error ({code}): {told}\n")
+    if code == "internal":
+        sys.stderr.write("  this is a fault of Zhixin's; ZHIXIN_DEBUG=1 shows where\n")
+        return 4
+    return 2
+
+
+def _place(error: Exception) -> str:
+    """Say what failed and where, without the message: it could hold a record's contents."""
+    frame = error.__traceback__
+    place = "an unknown place"
+    while frame is not None:
+        place = f"{frame.tb_frame.f_globals.get('__name__', '?')}, line {frame.tb_lineno}"
+        frame = frame.tb_next
+    return f"{type(error).__name__} in {place}"
+
+
+def _print_json(value: object) -> None:
+    sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+def _flush() -> None:
+    """End quietly where the reader of standard output has gone."""
+    try:
+        sys.stdout.flush()
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -1,0 +1,263 @@
+"""A member's settings: ``zhixin.toml`` in its home, overridden by ``ZHIXIN_*`` (DESIGN.md 7).
+
+::
+
+    member = "bts.gov.example"
+    second_opinion = "stop"            # or "warn": what a disagreeing second engine does
+
+    [titles]
+    en = "Bureau of Transportation Statistics"
+
+    [ledger]
+    url = "file:../bts.gov.example"    # relative to this home
+
+    [[witnesses]]
+    name = "faa.gov.example"
+    url = "file:../faa.gov.example"
+
+    [sources.silo]
+    url = "sqlite:///silo/flights.db"
+
+    [stores]
+    "faa.gov.example" = "../faa.gov.example/store"
+
+Environment: ``ZHIXIN_SECOND_OPINION``, ``ZHIXIN_LEDGER_URL``, ``ZHIXIN_STORE``,
+``ZHIXIN_QUARANTINE``, and for a source named ``silo`` ``ZHIXIN_SOURCES_SILO_URL``, or Airflow's own
+``AIRFLOW_CONN_SILO``. Secrets stand there or in files, never here: an address with a password in
+it is refused. Pure: text and mapping in, settings out; nothing here opens a database or a network.
+"""
+
+from __future__ import annotations
+
+import re
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from urllib.parse import urlsplit
+
+from zhixin_errors import ConfigError
+
+__all__ = ["Settings", "WitnessSetting", "format_settings", "parse_settings", "with_environment"]
+
+_OPINIONS = ("stop", "warn")
+_TOP = {
+    "member", "titles", "second_opinion", "store", "quarantine",
+    "ledger", "witnesses", "sources", "stores",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class WitnessSetting:
+    """A cosigning member and where its witness answers."""
+
+    name: str
+    url: str
+
+
+@dataclass(frozen=True)
+class Settings:
+    """What ``zhixin.toml`` says, after the environment had its word.
+
+    Args:
+        member: the member's name, such as ``bts.gov.example``.
+        titles: its titles by language tag.
+        ledger_url: where entries are submitted and fetched; empty: none yet.
+        witnesses: the cosigning members, in the order of the file.
+        sources: address by source name.
+        source_options: further settings of a source by its name (``password_env`` and the like).
+        stores: where other members' datasets lie, by member name.
+        second_opinion: ``stop`` or ``warn``.
+        store: own store, empty for ``store/`` in the home.
+        quarantine: own quarantine, empty for ``quarantine/`` in the home.
+    """
+
+    member: str
+    titles: Mapping[str, str] = field(default_factory=dict)
+    ledger_url: str = ""
+    witnesses: tuple[WitnessSetting, ...] = ()
+    sources: Mapping[str, str] = field(default_factory=dict)
+    source_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    stores: Mapping[str, str] = field(default_factory=dict)
+    second_opinion: str = "stop"
+    store: str = ""
+    quarantine: str = ""
+
+
+def parse_settings(text: str, what: str) -> Settings:
+    """Read a settings file.
+
+    Args:
+        text: TOML.
+        what: the file's name, for messages.
+
+    Returns:
+        The settings, without the environment.
+
+    Raises:
+        ConfigError: not TOML, an unknown or missing name, a value of the wrong type, a password.
+    """
+    try:
+        raw = tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{what} is not TOML: {error}") from error
+    surplus = sorted(set(raw) - _TOP)
+    if surplus:
+        raise ConfigError(f"{what} has a setting that nobody knows: {surplus[0]}")
+    sources = _table(raw.get("sources", {}), f"{what}: sources")
+    opinion = _text(raw.get("second_opinion", "stop"), f"{what}: second_opinion")
+    if opinion not in _OPINIONS:
+        raise ConfigError(f'{what}: second_opinion is "stop" or "warn"')
+    if "member" not in raw:
+        raise ConfigError(f"{what}: member is missing")
+    ledger = _table(raw.get("ledger", {}), f"{what}: ledger")
+    return Settings(
+        member=_text(raw["member"], f"{what}: member"),
+        titles=_texts(raw.get("titles", {}), f"{what}: titles"),
+        ledger_url=_text(ledger.get("url", ""), f"{what}: ledger.url"),
+        witnesses=_witnesses(raw.get("witnesses", []), what),
+        sources={name: _source_url(name, entry, what) for name, entry in sources.items()},
+        source_options={
+            name: {key: value for key, value in _texts(entry, what).items() if key != "url"}
+            for name, entry in sources.items()
+        },
+        stores=_texts(raw.get("stores", {}), f"{what}: stores"),
+        second_opinion=opinion,
+        store=_text(raw.get("store", ""), f"{what}: store"),
+        quarantine=_text(raw.get("quarantine", ""), f"{what}: quarantine"),
+    )
+
+
+def with_environment(settings: Settings, environ: Mapping[str, str]) -> Settings:
+    """Let ``ZHIXIN_*`` and Airflow's ``AIRFLOW_CONN_*`` override the file.
+
+    Args:
+        settings: what the file says.
+        environ: the process's environment.
+
+    Returns:
+        The settings in force.
+
+    Raises:
+        ConfigError: ``ZHIXIN_SECOND_OPINION`` is neither ``stop`` nor ``warn``.
+    """
+    opinion = environ.get("ZHIXIN_SECOND_OPINION", settings.second_opinion)
+    if opinion not in _OPINIONS:
+        raise ConfigError('ZHIXIN_SECOND_OPINION is "stop" or "warn"')
+    sources = dict(settings.sources)
+    for name in sources:
+        found = source_from_environment(name, environ)
+        if found:
+            sources[name] = found
+    return replace(
+        settings,
+        second_opinion=opinion,
+        ledger_url=environ.get("ZHIXIN_LEDGER_URL", settings.ledger_url),
+        store=environ.get("ZHIXIN_STORE", settings.store),
+        quarantine=environ.get("ZHIXIN_QUARANTINE", settings.quarantine),
+        sources=sources,
+    )
+
+
+def source_from_environment(name: str, environ: Mapping[str, str]) -> str | None:
+    """The address of a source that the environment gives, if it does.
+
+    Args:
+        name: the source's name, as ``servers[0].server`` of a contract has it.
+        environ: the process's environment.
+
+    Returns:
+        An address, or None.
+    """
+    tag = re.sub(r"[^A-Z0-9]", "_", name.upper())
+    return environ.get(f"ZHIXIN_SOURCES_{tag}_URL") or environ.get(f"AIRFLOW_CONN_{tag}")
+
+
+def format_settings(settings: Settings) -> str:
+    """Write settings as the TOML that ``parse_settings`` reads.
+
+    Args:
+        settings: what to write.
+
+    Returns:
+        The text of a ``zhixin.toml``.
+    """
+    lines = [
+        f"member = {_quoted(settings.member)}",
+        f"second_opinion = {_quoted(settings.second_opinion)}",
+    ]
+    lines += [
+        f"{name} = {_quoted(value)}"
+        for name, value in (("store", settings.store), ("quarantine", settings.quarantine))
+        if value
+    ]
+    lines += _section("titles", settings.titles)
+    if settings.ledger_url:
+        lines += _section("ledger", {"url": settings.ledger_url})
+    for witness in settings.witnesses:
+        lines += ["", "[[witnesses]]"]
+        lines += [f"name = {_quoted(witness.name)}", f"url = {_quoted(witness.url)}"]
+    for name, url in settings.sources.items():
+        options = settings.source_options.get(name, {})
+        lines += _section(f"sources.{_key(name)}", {"url": url, **options})
+    lines += _section("stores", settings.stores)
+    return "\n".join(lines) + "\n"
+
+
+def _section(name: str, values: Mapping[str, str]) -> list[str]:
+    if not values:
+        return []
+    return ["", f"[{name}]", *(f"{_key(key)} = {_quoted(text)}" for key, text in values.items())]
+
+
+def _key(name: str) -> str:
+    return name if re.fullmatch(r"[A-Za-z0-9_-]+", name) else _quoted(name)
+
+
+def _quoted(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"')
+    return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda m: f"\\u{ord(m[0]):04x}", escaped) + '"'
+
+
+def _text(value: object, what: str) -> str:
+    if not isinstance(value, str):
+        raise ConfigError(f"{what} is a text")
+    return value
+
+
+def _table(value: object, what: str) -> dict[str, object]:
+    if not isinstance(value, dict):
+        raise ConfigError(f"{what} is a table")
+    return value
+
+
+def _texts(value: object, what: str) -> dict[str, str]:
+    return {key: _text(item, f"{what}.{key}") for key, item in _table(value, what).items()}
+
+
+def _witnesses(value: object, what: str) -> tuple[WitnessSetting, ...]:
+    if not isinstance(value, list):
+        raise ConfigError(f"{what}: witnesses is a list of tables, [[witnesses]]")
+    found = []
+    for item in value:
+        texts = _texts(item, f"{what}: witnesses")
+        if set(texts) != {"name", "url"}:
+            raise ConfigError(f"{what}: a witness has name and url, nothing else")
+        found.append(WitnessSetting(texts["name"], texts["url"]))
+    return tuple(found)
+
+
+def _source_url(name: str, entry: object, what: str) -> str:
+    texts = _texts(entry, f"{what}: sources.{name}")
+    if "url" not in texts:
+        raise ConfigError(f"{what}: sources.{name} has no url")
+    try:
+        password = urlsplit(texts["url"]).password
+    except ValueError as error:
+        raise ConfigError(f"{what}: sources.{name}.url is no address") from error
+    if password:
+        tag = re.sub(r"[^A-Z0-9]", "_", name.upper())
+        raise ConfigError(
+            f"{what}: sources.{name}.url holds a password, which has no place in this file",
+            hint=f"set the whole address in ZHIXIN_SOURCES_{tag}_URL, or in an Airflow connection",
+        )
+    return texts["url"]
