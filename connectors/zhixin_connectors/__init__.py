@@ -1,1 +1,1 @@
-"""See the README beside this package."""
+"""Sources in, Arrow record batches out: exact or refused. Begin at :mod:`zhixin_connectors.protocol`."""
