@@ -1,1 +1,1 @@
-"""Sources in, Arrow record batches out: exact or refused. Begin at :mod:`zhixin_connectors.protocol`."""
+"""Sources in, Arrow record batches out, exact or refused: see :mod:`zhixin_connectors.protocol`."""

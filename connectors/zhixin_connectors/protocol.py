@@ -1,4 +1,4 @@
-"""What a connector is: the one seam between a source and everything else (DESIGN sections 6 and 3.2).
+"""What a connector is: the one seam between a source and everything else (DESIGN 6 and 3.2).
 
 A connector is handed the wanted ``pyarrow.Schema`` and yields :class:`Extracted`: a record batch of
 exactly that schema, and the misfits, cells that the wanted type can't say exactly. It never raises
@@ -21,7 +21,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import pyarrow as pa
 
@@ -72,8 +72,8 @@ class Extracted:
     first_row: int
     raw_source: RawTexts = field(repr=False)
 
-    def raw_texts(self, rows: Sequence[int] | pa.Array) -> pa.RecordBatch:
-        """The raw texts of rows of this batch, whatever it was that rejected them.
+    def raw_texts(self, rows: Sequence[int] | pa.Array[Any]) -> pa.RecordBatch:
+        r"""The raw texts of rows of this batch, whatever it was that rejected them.
 
         Args:
             rows: positions in the batch, 0 ≤ row < batch.num_rows.
@@ -81,9 +81,11 @@ class Extracted:
         Returns:
             a batch of one string column for each field of the schema, in its order, one row for
             each of ``rows``, in their order; null where the source had null. Bytes that are no
-            text are written ``\\x`` and hex, as PostgreSQL writes them.
+            text are written ``\x`` and hex, as PostgreSQL writes them.
         """
-        positions = rows.to_pylist() if isinstance(rows, pa.Array) else list(rows)
+        positions = (
+            [int(row) for row in rows.to_pylist()] if isinstance(rows, pa.Array) else list(rows)
+        )
         return self.raw_source(positions)
 
 
@@ -92,7 +94,7 @@ class ReadRequest:
     """What to take out of a source.
 
     Args:
-        object: table, ``schema.table``, query, or path within the source (a contract's physicalName).
+        object: table, ``schema.table``, query, or path in the source (the contract's physicalName).
         schema: the wanted fields with their types, in order; nothing else is selected.
         order_by: a hint. SQL sources then yield in the order of DESIGN 3.1 as far as the database
             can; files keep theirs. Whoever needs an order checks it.
@@ -104,7 +106,7 @@ class ReadRequest:
     schema: pa.Schema
     order_by: Sequence[str] = ()
     batch_rows: int = BATCH_ROWS
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -152,7 +154,7 @@ class TableDescription:
     primary_key: Sequence[str] = ()
     rows: int = 0
     complete: bool = True
-    options: Mapping[str, object] = field(default_factory=dict)
+    options: Mapping[str, Any] = field(default_factory=dict)
 
     @property
     def schema(self) -> pa.Schema:
@@ -191,6 +193,6 @@ class Connector(Protocol):
 class ConnectorFactory(Protocol):
     """Makes a connector; what an entry point of ``zhixin.connectors`` names."""
 
-    def __call__(self, url: str, options: Mapping[str, object], name: str) -> Connector:
+    def __call__(self, url: str, options: Mapping[str, Any], name: str) -> Connector:
         """Make it without reaching the source yet."""
         ...

@@ -4,7 +4,7 @@
 
     sqlite:///flights.db  postgresql://user@host/db  any+sqlalchemy://…   a database
     /data/flights.csv  csv:flights.txt  file:planes.parquet                one file
-    /data/silo/                                                            a folder: its files are the tables
+    /data/silo/                                                            a folder: files are the tables
     anything else: an entry point of the group ``zhixin.connectors`` named after the URL's scheme
 """
 
@@ -15,10 +15,11 @@ from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import entry_points
 from pathlib import Path
-from typing import cast
+from typing import Any, cast
+
+from zhixin_errors import ConfigError
 
 from zhixin_connectors.protocol import Connector, ConnectorFactory
-from zhixin_errors import ConfigError
 
 __all__ = ["ENTRY_POINTS", "open_source", "source_name"]
 
@@ -33,7 +34,7 @@ _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9.+-]+):")
 
 
 def open_source(
-    url: str, options: Mapping[str, object] | None = None, *, name: str | None = None
+    url: str, options: Mapping[str, Any] | None = None, *, name: str | None = None
 ) -> Connector:
     """Open a source; nothing is reached until the connector is used.
 
