@@ -1,10 +1,10 @@
-"""Cosignatures: what members say about a checkpoint, and when (C2SP tlog-cosignature).
+r"""Cosignatures: what members say about a checkpoint, and when (C2SP tlog-cosignature).
 
 A signature line whose payload after the key ID is ``uint64be(POSIX seconds) ‖ signature``. What is
 signed, by type of key::
 
-    0x04  Ed25519     "cosignature/v1\\ntime 1770097835\\n" ‖ the note's whole text
-    0x06  ML-DSA-44   "subtree/v1\\n\\0" ‖ u8 length ‖ cosigner's name ‖ u64 time
+    0x04  Ed25519     "cosignature/v1\ntime 1770097835\n" ‖ the note's whole text
+    0x06  ML-DSA-44   "subtree/v1\n\0" ‖ u8 length ‖ cosigner's name ‖ u64 time
                       ‖ u8 length ‖ origin ‖ u64 0 ‖ u64 size ‖ root
 
 A member's cosignature says besides (DESIGN 3.5) that it replayed every entry up to this size and

@@ -15,6 +15,7 @@ whole note is refused. This module reads and writes; who is known, and what a li
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
@@ -35,6 +36,7 @@ __all__ = [
 MAX_SIGNATURES = 100
 MAX_NOTE_BYTES = 256 * 1024
 
+_CONTROL = re.compile(r"[\x00-\x09\x0b-\x1f]")
 _DASH = "— "
 _KEY_ID_BYTES = 4
 
@@ -137,9 +139,9 @@ def _check_text(data: bytes, what: str) -> None:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
         raise FormatError(f"{what} is not UTF-8 at byte {error.start}") from error
-    lowest = min(text.replace("\n", " "), default=" ")
-    if lowest < " ":
-        line = text[: text.index(lowest)].count("\n") + 1
+    control = _CONTROL.search(text)
+    if control:
+        line = text.count("\n", 0, control.start()) + 1
         raise FormatError(f"{what} holds a control character in line {line}")
 
 
