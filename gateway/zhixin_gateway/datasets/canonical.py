@@ -24,6 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 from zhixin_errors import FormatError
+
 from zhixin_gateway.datasets.domain import invalid_rows
 
 if TYPE_CHECKING:
