@@ -1,0 +1,219 @@
+"""Where the ledger's state is kept: a small Protocol and its two forms.
+
+The rules read a :class:`Store` and the state writes to it; nobody else does. ``MemoryStore`` serves
+audits and tests. ``SqliteStore`` lies in the same database as a log's entries or a mirror's record,
+so that one transaction holds a block's entries and everything that follows from them, and memory
+does not grow with the ledger.
+
+Nothing here decides anything: no rule, no hash.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+__all__ = ["MemoryStore", "Node", "SqliteStore", "Stated", "Store"]
+
+Node = tuple[int, int, bytes]  # level, index, hash
+
+
+@dataclass(frozen=True, slots=True)
+class Stated:
+    """A version that a statement stated, whether withdrawn since or not.
+
+    Args:
+        index: index of the entry.
+        statement: H of the entry, 32 bytes.
+        manifest: the subject's digest: H of manifest.json, 32 bytes.
+    """
+
+    index: int
+    statement: bytes
+    manifest: bytes
+
+
+class Store(Protocol):
+    """What the state needs kept. Keys are unique; putting again replaces."""
+
+    def head(self) -> bytes | None:
+        """Give the head record (JSON) or None in an empty ledger."""
+
+    def put_head(self, data: bytes) -> None:
+        """Keep the head record."""
+
+    def fact(self, key: str) -> tuple[int, bytes] | None:
+        """Give slot and JCS of the fact with this key."""
+
+    def put_fact(self, slot: int, key: str, data: bytes) -> None:
+        """Keep a fact in its slot."""
+
+    def facts(self, prefix: str = "") -> Iterator[tuple[int, bytes]]:
+        """Give slot and JCS of every fact whose key starts so, in slot order."""
+
+    def node(self, level: int, index: int) -> bytes:
+        """Give the hash of a complete subtree of the state tree; it must be there."""
+
+    def put_nodes(self, nodes: list[Node]) -> None:
+        """Keep hashes of complete subtrees."""
+
+    def payload(self, digest: bytes) -> int | None:
+        """Give the index of the entry whose payload has this digest."""
+
+    def put_payload(self, digest: bytes, index: int) -> None:
+        """Keep a payload's digest."""
+
+    def stated(self, dataset: str, version: int) -> Stated | None:
+        """Give the entry that stated a version."""
+
+    def put_stated(self, dataset: str, version: int, stated: Stated) -> None:
+        """Keep what stated a version."""
+
+
+class MemoryStore:
+    """A store in dictionaries: for audits and tests."""
+
+    def __init__(self) -> None:
+        self._head: bytes | None = None
+        self._facts: dict[str, tuple[int, bytes]] = {}
+        self._nodes: dict[tuple[int, int], bytes] = {}
+        self._payloads: dict[bytes, int] = {}
+        self._stated: dict[tuple[str, int], Stated] = {}
+
+    def head(self) -> bytes | None:
+        """See Store."""
+        return self._head
+
+    def put_head(self, data: bytes) -> None:
+        """See Store."""
+        self._head = data
+
+    def fact(self, key: str) -> tuple[int, bytes] | None:
+        """See Store."""
+        return self._facts.get(key)
+
+    def put_fact(self, slot: int, key: str, data: bytes) -> None:
+        """See Store."""
+        self._facts[key] = (slot, data)
+
+    def facts(self, prefix: str = "") -> Iterator[tuple[int, bytes]]:
+        """See Store."""
+        yield from sorted(kept for key, kept in self._facts.items() if key.startswith(prefix))
+
+    def node(self, level: int, index: int) -> bytes:
+        """See Store."""
+        return self._nodes[level, index]
+
+    def put_nodes(self, nodes: list[Node]) -> None:
+        """See Store."""
+        self._nodes.update(((level, index), node) for level, index, node in nodes)
+
+    def payload(self, digest: bytes) -> int | None:
+        """See Store."""
+        return self._payloads.get(digest)
+
+    def put_payload(self, digest: bytes, index: int) -> None:
+        """See Store."""
+        self._payloads[digest] = index
+
+    def stated(self, dataset: str, version: int) -> Stated | None:
+        """See Store."""
+        return self._stated.get((dataset, version))
+
+    def put_stated(self, dataset: str, version: int, stated: Stated) -> None:
+        """See Store."""
+        self._stated[dataset, version] = stated
+
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS head (id INTEGER PRIMARY KEY CHECK (id = 1), data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS facts (
+  slot INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, data BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS nodes (
+  level INTEGER, idx INTEGER, hash BLOB NOT NULL, PRIMARY KEY (level, idx)
+) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS payloads (digest BLOB PRIMARY KEY, idx INTEGER NOT NULL) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS stated (
+  dataset TEXT, version INTEGER, idx INTEGER NOT NULL, statement BLOB NOT NULL,
+  manifest BLOB NOT NULL, PRIMARY KEY (dataset, version)
+) WITHOUT ROWID;
+"""
+
+
+class SqliteStore:
+    """A store in a SQLite database; the caller opens, commits and rolls back the transactions."""
+
+    def __init__(self, connection: sqlite3.Connection) -> None:
+        self._db = connection
+
+    @staticmethod
+    def create(connection: sqlite3.Connection) -> None:
+        """Make the tables where they are missing."""
+        connection.executescript(_SCHEMA)
+
+    def head(self) -> bytes | None:
+        """See Store."""
+        row = self._db.execute("SELECT data FROM head").fetchone()
+        return None if row is None else bytes(row[0])
+
+    def put_head(self, data: bytes) -> None:
+        """See Store."""
+        self._db.execute("INSERT OR REPLACE INTO head VALUES (1, ?)", (data,))
+
+    def fact(self, key: str) -> tuple[int, bytes] | None:
+        """See Store."""
+        row = self._db.execute("SELECT slot, data FROM facts WHERE key = ?", (key,)).fetchone()
+        return None if row is None else (int(row[0]), bytes(row[1]))
+
+    def put_fact(self, slot: int, key: str, data: bytes) -> None:
+        """See Store."""
+        self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (slot, key, data))
+
+    def facts(self, prefix: str = "") -> Iterator[tuple[int, bytes]]:
+        """See Store."""
+        found = self._db.execute(
+            "SELECT slot, data FROM facts WHERE substr(key, 1, ?) = ? ORDER BY slot",
+            (len(prefix), prefix),
+        )
+        for slot, data in found:
+            yield int(slot), bytes(data)
+
+    def node(self, level: int, index: int) -> bytes:
+        """See Store."""
+        row = self._db.execute(
+            "SELECT hash FROM nodes WHERE level = ? AND idx = ?", (level, index)
+        ).fetchone()
+        return bytes(row[0])
+
+    def put_nodes(self, nodes: list[Node]) -> None:
+        """See Store."""
+        self._db.executemany("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", nodes)
+
+    def payload(self, digest: bytes) -> int | None:
+        """See Store."""
+        row = self._db.execute("SELECT idx FROM payloads WHERE digest = ?", (digest,)).fetchone()
+        return None if row is None else int(row[0])
+
+    def put_payload(self, digest: bytes, index: int) -> None:
+        """See Store."""
+        self._db.execute("INSERT INTO payloads VALUES (?, ?)", (digest, index))
+
+    def stated(self, dataset: str, version: int) -> Stated | None:
+        """See Store."""
+        if version >= 1 << 63:
+            return None  # beyond what SQLite and the formats hold
+        row = self._db.execute(
+            "SELECT idx, statement, manifest FROM stated WHERE dataset = ? AND version = ?",
+            (dataset, version),
+        ).fetchone()
+        return None if row is None else Stated(int(row[0]), bytes(row[1]), bytes(row[2]))
+
+    def put_stated(self, dataset: str, version: int, stated: Stated) -> None:
+        """See Store."""
+        self._db.execute(
+            "INSERT INTO stated VALUES (?, ?, ?, ?, ?)",
+            (dataset, version, stated.index, stated.statement, stated.manifest),
+        )
