@@ -4,7 +4,7 @@
 
     sqlite:///flights.db  postgresql://user@host/db  any+sqlalchemy://…   a database
     /data/flights.csv  csv:flights.txt  file:planes.parquet                one file
-    /data/silo/                                                            a folder: files are the tables
+    /data/silo/                                                            a folder of files
     anything else: an entry point of the group ``zhixin.connectors`` named after the URL's scheme
 """
 

@@ -1,0 +1,130 @@
+r"""The ``zhixin.*`` options of a source, held to their names and types.
+
+::
+
+    zhixin.null        ["NA"]           texts that stand for null (unquoted ones in a CSV)
+    zhixin.nullQuoted  true             … and quoted ones too
+    zhixin.delimiter   ";"              one character of a CSV, "\t" is a tab
+    zhixin.quote       "'"              one character of a CSV, '"' if not said, "" for none
+    zhixin.encoding    "gb18030"        of a text file; UTF-8 if not said, never guessed
+    zhixin.timezone    "Asia/Shanghai"  of times without an offset, for fields of type timestamptz
+    zhixin.binary      "base64"         how a text file writes binary values; or "hex"
+
+The prefix may be left out. A name that is not in this list is refused, not ignored: a misspelt
+``zhixin.nul`` would change what is null without a word.
+"""
+
+from __future__ import annotations
+
+import codecs
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+from zoneinfo import ZoneInfo
+
+from zhixin_errors import ConfigError
+
+__all__ = ["SourceOptions", "parse_options"]
+
+_ELSEWHERE = {"sql", "severity", "treatment", "clear"}  # options of the contract, not of a source
+
+
+@dataclass(frozen=True)
+class SourceOptions:
+    """Options that passed :func:`parse_options`."""
+
+    null: tuple[str, ...] = ()
+    null_quoted: bool = False
+    delimiter: str = ","
+    quote: str = '"'
+    encoding: str = "utf-8"
+    timezone: ZoneInfo | None = None
+    binary: str = "base64"
+
+
+def parse_options(*layers: Mapping[str, Any]) -> SourceOptions:
+    """Merge option mappings, later ones first in force, and check them.
+
+    Raises:
+        ConfigError: an option is unknown or has a wrong value; names it.
+    """
+    values: dict[str, Any] = {}
+    for layer in layers:
+        for name, value in layer.items():
+            values[name.removeprefix("zhixin.")] = value
+    for name in values:
+        if name not in _READERS and name not in _ELSEWHERE:
+            known = ", ".join(f"zhixin.{known}" for known in _READERS)
+            raise ConfigError(f"unknown source option zhixin.{name}", hint=f"known are {known}")
+    read = {
+        field: reader(f"zhixin.{name}", values[name])
+        for name, (field, reader) in _READERS.items()
+        if values.get(name) is not None
+    }
+    options = SourceOptions(**read)
+    if options.delimiter == options.quote:
+        raise ConfigError("zhixin.delimiter and zhixin.quote are the same character")
+    return options
+
+
+def _words(name: str, value: object) -> tuple[str, ...]:
+    words = [value] if isinstance(value, str) else value
+    if not isinstance(words, (list, tuple)) or not all(isinstance(word, str) for word in words):
+        raise ConfigError(f"{name} must be a list of texts", hint=f'write {name}: ["NA"]')
+    return tuple(words)
+
+
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} must be true or false")
+    return value
+
+
+def _character(name: str, value: object) -> str:
+    text = "\t" if value == "\\t" else value
+    if not isinstance(text, str) or len(text) != 1 or not text.isascii() or text in "\r\n\0":
+        raise ConfigError(f"{name} must be one ASCII character")
+    return text
+
+
+def _quote(name: str, value: object) -> str:
+    return "" if value == "" else _character(name, value)
+
+
+def _encoding(name: str, value: object) -> str:
+    try:
+        info = codecs.lookup(str(value))
+    except LookupError:
+        raise ConfigError(
+            f"{name} names no encoding that is known here", hint="such as utf-8, gb18030, cp1252"
+        ) from None
+    if not info._is_text_encoding:
+        raise ConfigError(f"{name} names a codec that is no text encoding")
+    return info.name
+
+
+def _timezone(name: str, value: object) -> ZoneInfo:
+    try:
+        return ZoneInfo(str(value))
+    except (ValueError, OSError, KeyError):
+        raise ConfigError(
+            f"{name} names no time zone that is known here",
+            hint="an IANA name such as Asia/Shanghai; the system needs its tzdata",
+        ) from None
+
+
+def _binary(name: str, value: object) -> str:
+    if value not in {"base64", "hex"}:
+        raise ConfigError(f"{name} must be base64 or hex")
+    return str(value)
+
+
+_READERS: dict[str, tuple[str, Any]] = {
+    "null": ("null", _words),
+    "nullQuoted": ("null_quoted", _flag),
+    "delimiter": ("delimiter", _character),
+    "quote": ("quote", _quote),
+    "encoding": ("encoding", _encoding),
+    "timezone": ("timezone", _timezone),
+    "binary": ("binary", _binary),
+}
