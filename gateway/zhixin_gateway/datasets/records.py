@@ -16,6 +16,7 @@ tree's right edge.
 from __future__ import annotations
 
 import hashlib
+from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -40,6 +41,7 @@ __all__ = [
     "part_leaf",
     "record_leaf",
     "salts",
+    "text_run",
     "version_leaves",
     "version_root",
 ]
@@ -125,7 +127,7 @@ def leaf_hashes(texts: pa.LargeStringArray, salt_key: bytes, start: int = 0) -> 
     Returns:
         32 bytes a record.
     """
-    raw, edges = _shown(texts)
+    raw, edges = text_run(texts)
     return _hashed(raw, edges, salts(salt_key, start, len(texts)))
 
 
@@ -160,7 +162,7 @@ class PartDigest:
         """
         if not len(texts):
             return
-        raw, edges = _shown(texts)
+        raw, edges = text_run(texts)
         self._check_size(len(raw), len(texts))
         self._hash_lines(raw, edges)
         hashes = _hashed(raw, edges, salts(self._salt_key, self.records, len(texts)))
@@ -171,7 +173,7 @@ class PartDigest:
         self.text_bytes += len(raw)
 
     def _hash_lines(self, raw: Run, edges: list[int]) -> None:
-        spans = zip(edges[:-1], edges[1:], strict=True)
+        spans = pairwise(edges)
         if isinstance(raw, bytes):
             self._content.update(b"".join([raw[start:end] + b"\n" for start, end in spans]))
             return
@@ -203,7 +205,7 @@ def _uint64(number: int, what: str) -> bytes:
     return number.to_bytes(8, "big")
 
 
-def _shown(texts: pa.LargeStringArray) -> tuple[Run, list[int]]:
+def text_run(texts: pa.LargeStringArray) -> tuple[Run, list[int]]:
     """The texts' bytes in one run, and where each begins and ends in it; long runs uncopied."""
     _, offsets, data = texts.buffers()
     edges: Any = np.frombuffer(memoryview(offsets), dtype=np.int64)
