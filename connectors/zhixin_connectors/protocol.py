@@ -83,10 +83,9 @@ class Extracted:
             each of ``rows``, in their order; null where the source had null. Bytes that are no
             text are written ``\x`` and hex, as PostgreSQL writes them.
         """
-        positions = (
-            [int(row) for row in rows.to_pylist()] if isinstance(rows, pa.Array) else list(rows)
-        )
-        return self.raw_source(positions)
+        if isinstance(rows, pa.Array):
+            return self.raw_source(rows.to_numpy(zero_copy_only=False).tolist())
+        return self.raw_source(list(rows))
 
 
 @dataclass(frozen=True)
