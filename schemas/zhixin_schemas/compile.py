@@ -1,0 +1,308 @@
+"""Compiles a contract's rules into Arrow masks: what decides each record.
+
+A mask is true where a record breaks the rule, and has no nulls. Batches stream through
+:meth:`RuleSet.check`; what needs all records (uniqueness, row count, freshness) is counted by
+:mod:`zhixin_schemas.quality` and decided at the end.
+
+    rules = compile_rules(contract)
+    verdict = rules.check(batch, key_sets={"dest.reference": airport_codes})
+    accepted = batch.filter(pc.invert(verdict.rejected))
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, TypeAlias
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from zhixin_errors import ContractError
+
+from zhixin_schemas import rules as r
+from zhixin_schemas.bounds import inclusive_range, value_set
+from zhixin_schemas.evaluate import evaluate
+from zhixin_schemas.model import Contract, Relationship
+
+__all__ = ["KeySets", "Reason", "RowVerdict", "RuleSet", "compile_rules"]
+
+KeySets: TypeAlias = Mapping[str, "pa.Array[Any] | pa.ChunkedArray[Any]"]
+"""Verified keys of another dataset, by the name of the relationship's rule."""
+
+Mask: TypeAlias = pa.BooleanArray
+_MaskMaker: TypeAlias = Callable[[pa.RecordBatch, KeySets], Mask]
+
+
+@dataclass(frozen=True)
+class Reason:
+    """Why a record was rejected or warned of."""
+
+    rule: str
+    field: str
+    message: str
+
+
+@dataclass(frozen=True)
+class RowVerdict:
+    """What the rules say of a batch.
+
+    Args:
+        rows: number of records.
+        failed: for each row and relationship rule, a mask without nulls: true where it is broken.
+        measured: likewise for dataset rules that count records; they reject none.
+        rules: the set that judged.
+    """
+
+    rows: int
+    failed: dict[str, Mask]
+    measured: dict[str, Mask]
+    rules: RuleSet
+
+    @cached_property
+    def rejected(self) -> Mask:
+        """True where a rule of severity error or critical is broken."""
+        return self._any(("error", "critical"))
+
+    @cached_property
+    def warned(self) -> Mask:
+        """True where a rule of severity warning is broken, rejected or not."""
+        return self._any(("warning",))
+
+    def _any(self, severities: tuple[str, ...]) -> Mask:
+        result = _none(self.rows)
+        for name, mask in self.failed.items():
+            if self.rules[name].severity in severities and mask.true_count:
+                result = pc.or_(result, mask)
+        return result
+
+    def reasons(self, row: int) -> list[Reason]:
+        """Give every rule of severity error or critical that a record breaks.
+
+        Args:
+            row: position in the batch, 0 ≤ row < rows.
+        """
+        found = []
+        for name, mask in self.failed.items():
+            rule = self.rules[name]
+            if rule.severity != "warning" and mask[row].as_py():
+                found.append(Reason(name, rule.field, rule.message))
+        return found
+
+
+class RuleSet:
+    """A contract's rules, compiled.
+
+    Args:
+        contract: whose rules they are.
+        rules: its rules; a test may leave some out.
+    """
+
+    def __init__(self, contract: Contract, rules: Iterable[r.Rule]) -> None:
+        self.contract = contract
+        self.rules = tuple(rules)
+        self._by_name = {rule.name: rule for rule in self.rules}
+        self._makers: dict[str, _MaskMaker] = {}
+        self._measures: dict[str, _MaskMaker] = {}
+        for rule in self.rules:
+            if rule.kind in ("row", "relationship"):
+                self._makers[rule.name] = _maker(rule.name, rule.check, contract.schema)
+            elif isinstance(rule.check, r.WithinThreshold):
+                self._measures[rule.name] = _maker(rule.name, rule.check.check, contract.schema)
+
+    def __getitem__(self, name: str) -> r.Rule:
+        """Give a rule by its name."""
+        return self._by_name[name]
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """Names of all rules, in the contract's order."""
+        return tuple(self._by_name)
+
+    def of_kind(self, *kinds: r.Kind) -> tuple[r.Rule, ...]:
+        """Give the rules of some kinds, in the contract's order."""
+        return tuple(rule for rule in self.rules if rule.kind in kinds)
+
+    @property
+    def unique(self) -> tuple[r.Rule, ...]:
+        """Rules that the pipeline decides over all records: fields are the key to compare."""
+        return self.of_kind("unique")
+
+    @property
+    def relationships(self) -> tuple[Relationship, ...]:
+        """Relationships whose key sets :meth:`check` wants."""
+        return tuple(item for item in self.contract.relationships if item.rule in self._by_name)
+
+    def check(
+        self,
+        batch: pa.RecordBatch,
+        key_sets: KeySets | None = None,
+        misfits: Mapping[str, Mask] | None = None,
+    ) -> RowVerdict:
+        """Judge every record of a batch by every rule.
+
+        Args:
+            batch: of the contract's schema.
+            key_sets: for each relationship's rule, the keys that exist.
+            misfits: for a field, true where the source's value could not be read and the cell is
+                null for that reason alone: rules that look at the field don't judge that record,
+                whose reason is the value and not ``required``.
+
+        Raises:
+            ContractError: a key set is missing or of another type.
+        """
+        keys, unread = key_sets or {}, misfits or {}
+        failed, measured = (
+            {name: self._mask(name, make, batch, keys, unread) for name, make in makers.items()}
+            for makers in (self._makers, self._measures)
+        )
+        return RowVerdict(batch.num_rows, failed, measured, self)
+
+    def _mask(
+        self,
+        name: str,
+        make: _MaskMaker,
+        batch: pa.RecordBatch,
+        keys: KeySets,
+        misfits: Mapping[str, Mask],
+    ) -> Mask:
+        mask = make(batch, keys)
+        for field in self._by_name[name].fields:
+            if field in misfits and mask.true_count:
+                mask = pc.and_not(mask, misfits[field])
+        return mask
+
+
+def compile_rules(contract: Contract) -> RuleSet:
+    """Compile all rules of a contract.
+
+    Raises:
+        ContractError: a rule can't be compiled for the contract's types.
+    """
+    return RuleSet(contract, contract.rules)
+
+
+def _none(rows: int) -> Mask:
+    return pa.repeat(pa.scalar(False), rows)  # type: ignore[return-value]
+
+
+def _certain(mask: Any) -> Mask:  # noqa: ANN401 - the stubs know no common name
+    """Make unknown false: a null breaks no rule."""
+    result: Mask = mask if not mask.null_count else pc.fill_null(mask, False)
+    return result
+
+
+def _maker(name: str, check: r.Check, schema: pa.Schema) -> _MaskMaker:
+    """Give the function that makes a check's mask."""
+    match check:
+        case r.Satisfies():
+            expression = check.expression
+            return lambda batch, _: _certain(pc.invert(evaluate(expression, batch)))
+        case r.Reference():
+            return _reference(name, check, schema.field(check.field).type)
+        case (
+            r.Required()
+            | r.Finite()
+            | r.Range()
+            | r.Length()
+            | r.Items()
+            | r.MultipleOf()
+            | r.Pattern()
+            | r.Allowed()
+            | r.Missing()
+        ):
+            field = check.field
+            column_mask = _column_maker(check, schema.field(field).type)
+            return lambda batch, _: column_mask(batch.column(field))
+        case _:
+            raise ContractError(f'the rule "{name}" does not judge single records')
+
+
+def _column_maker(check: r.RowCheck, kind: pa.DataType) -> Callable[[Any], Mask]:
+    match check:
+        case r.Finite():
+            return lambda column: _certain(pc.invert(pc.is_finite(column)))
+        case r.Range():
+            return _range(check, kind)
+        case r.Length() | r.Items():
+            return _length(check, kind)
+        case r.MultipleOf():
+            return lambda column: _certain(_remainder(column, check.divisor))
+        case r.Pattern():
+            pattern = check.pattern
+            return lambda column: _certain(pc.invert(pc.match_substring_regex(column, pattern)))
+        case r.Allowed():
+            values = value_set(check.values, kind)
+            return lambda column: pc.and_(
+                pc.is_valid(column), pc.invert(pc.is_in(column, value_set=values))
+            )
+        case r.Missing():
+            words = value_set(check.words, kind)
+            return lambda column: pc.or_(pc.is_null(column), pc.is_in(column, value_set=words))
+        case _:
+            return lambda column: pc.is_null(column)
+
+
+def _range(check: r.Range, kind: pa.DataType) -> Callable[[Any], Mask]:
+    ends = inclusive_range(check, kind)
+
+    def mask(column: Any) -> Mask:  # noqa: ANN401
+        if ends.empty:
+            result: Mask = pc.is_valid(column)
+            return result
+        parts = []
+        if ends.low is not None:
+            compare = "less_equal" if ends.low_exclusive else "less"
+            parts.append(pc.call_function(compare, [column, ends.low]))
+        if ends.high is not None:
+            compare = "greater_equal" if ends.high_exclusive else "greater"
+            parts.append(pc.call_function(compare, [column, ends.high]))
+        if not parts:
+            return _none(len(column))
+        return _certain(parts[0] if len(parts) == 1 else pc.or_(*parts))
+
+    return mask
+
+
+def _length(check: r.Length | r.Items, kind: pa.DataType) -> Callable[[Any], Mask]:
+    function = "list_value_length"
+    if isinstance(check, r.Length):
+        function = "binary_length" if pa.types.is_binary(kind) else "utf8_length"
+
+    def mask(column: Any) -> Mask:  # noqa: ANN401
+        length = pc.call_function(function, [column])
+        parts = []
+        if check.low is not None:
+            parts.append(pc.less(length, check.low))
+        if check.high is not None:
+            parts.append(pc.greater(length, check.high))
+        return _certain(parts[0] if len(parts) == 1 else pc.or_(*parts))
+
+    return mask
+
+
+def _remainder(column: Any, divisor: int) -> Any:  # noqa: ANN401
+    whole = pc.multiply(pc.divide(column, divisor), divisor)
+    return pc.not_equal(pc.subtract(column, whole), 0)
+
+
+def _reference(name: str, check: r.Reference, kind: pa.DataType) -> _MaskMaker:
+    def mask(batch: pa.RecordBatch, key_sets: KeySets) -> Mask:
+        keys = key_sets.get(name)
+        if keys is None:
+            raise ContractError(
+                f'the rule "{name}" needs the verified {check.target} of {check.dataset}',
+                code="relationship-missing",
+            )
+        if keys.type != kind:
+            raise ContractError(
+                f'the rule "{name}" compares {check.field} ({kind}) with {check.target} of '
+                f"{check.dataset} ({keys.type}); both must have the same type",
+                code="relationship-type",
+            )
+        column = batch.column(check.field)
+        known = pc.is_in(column, value_set=keys)
+        result: Mask = pc.and_(pc.is_valid(column), pc.invert(known))
+        return result
+
+    return mask

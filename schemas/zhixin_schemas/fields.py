@@ -1,0 +1,230 @@
+"""Reads the properties of a contract: names, types and the primary key.
+
+The types (ODCS → manifest)::
+
+    boolean, string, date, time     the same            string, format binary       binary
+    integer i8 … i64, u8 … u32      integer             integer, format u64         unsigned
+    number, physicalType decimal(p,s) or numeric(p,s)   decimal(p,s);  other number float
+    timestamp                       timestamp           timestamp, timezone: true   timestamptz
+    array with items                {"list": T}         object with properties      {"struct": […]}
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+
+from zhixin_schemas.document import Place
+from zhixin_schemas.model import Field, FieldType
+
+__all__ = ["read_fields", "titles_of"]
+
+_DECIMAL = re.compile(r"(?:decimal|numeric)\(([0-9]{1,3})(?:,([0-9]{1,3}))?\)", re.IGNORECASE)
+_INTEGERS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32")
+_TIMES = ("date", "time", "timestamp")
+_MAX_DEPTH = 8
+_NESTED_ONLY = ("required", "unique", "primaryKey", "primaryKeyPosition", "quality", "enum",
+                "relationships")  # fmt: skip
+
+
+def read_fields(schema_object: Place) -> tuple[Field, ...]:
+    """Read the properties of the schema object; problems go to its document."""
+    fields: list[Field] = []
+    places = schema_object.items("properties")
+    if not places:
+        schema_object.report("a dataset has at least one field: properties is missing or empty")
+    for place in places:
+        name = _name(place, {f.name for f in fields})
+        kind = _type(place, 0)
+        if not name or kind is None:
+            continue
+        fields.append(
+            Field(
+                name=name,
+                type=kind,
+                required=place.flag("required") or place.flag("primaryKey"),
+                key_position=_key_position(place, kind),
+                titles=titles_of(place),
+                description=place.text("description"),
+                source_format=_source_format(place),
+            )
+        )
+    _check_key(schema_object, fields)
+    return tuple(fields)
+
+
+def titles_of(place: Place) -> dict[str, str]:
+    """Read titles by language: ``businessName`` is English, a synonym with a locale its own."""
+    titles = {}
+    if place.text("businessName"):
+        titles["en"] = place.text("businessName")
+    for synonym in place.items("synonyms"):
+        locale = synonym.text("locale").partition("-")[0].lower()
+        if locale and synonym.text("synonym"):
+            titles.setdefault(locale, synonym.text("synonym"))
+    return titles
+
+
+def _name(place: Place, taken: Iterable[str]) -> str:
+    name = place.text("name")
+    if "name" in place and not name:
+        place.at("name").report("a field's name is a text that is not empty")
+    if name in taken:
+        place.at("name").report(f'two fields are named "{name}"')
+        return ""
+    physical = place.text("physicalName")
+    if physical and physical != name:
+        place.at("physicalName").report(
+            "a column keeps its name: leave physicalName out, or rename it in a view of the source"
+        )
+    return name
+
+
+def _type(place: Place, depth: int) -> FieldType | None:
+    logical = place.text("logicalType")
+    if not logical:
+        place.report("logicalType is missing; it decides the field's type")
+        return None
+    if logical in ("map", "vector"):
+        place.at("logicalType").report(
+            f"{logical} has no form in a dataset; use an array of objects, or a text"
+        )
+        return None
+    if logical in ("array", "object"):
+        return _nested(place, logical, depth)
+    options = place.at("logicalTypeOptions")
+    if logical == "number":
+        return _number(place)
+    if logical == "integer":
+        return _integer(options)
+    if logical == "string":
+        return _string(options)
+    if logical == "timestamp" and options.flag("timezone"):
+        return "timestamptz"
+    if logical != "timestamp" and "timezone" in options:
+        options.at("timezone").report("only a timestamp has a time zone")
+    if "defaultTimezone" in options:
+        options.at("defaultTimezone").report(
+            "no zone is guessed; where the source has one for all, say so in the server's "
+            "zhixin.timezone"
+        )
+    return logical if logical in ("boolean", *_TIMES) else None
+
+
+def _nested(place: Place, logical: str, depth: int) -> FieldType | None:
+    if depth >= _MAX_DEPTH:
+        place.report(f"at most {_MAX_DEPTH} arrays and objects around a value")
+        return None
+    if logical == "array":
+        items = place.at("items")
+        if items.value is None:
+            place.report("an array says what it holds in items")
+            return None
+        _no_rules_inside(items)
+        kind = _type(items, depth + 1)
+        return None if kind is None else {"list": kind}
+    members: list[dict[str, object]] = []
+    for member in place.items("properties"):
+        _no_rules_inside(member)
+        name = _name(member, {str(m["name"]) for m in members})
+        kind = _type(member, depth + 1)
+        if name and kind is not None:
+            members.append({"name": name, "type": kind})
+    if not place.items("properties"):
+        place.report("an object says what it holds in properties")
+        return None
+    for key in place.at("logicalTypeOptions").names():
+        place.at("logicalTypeOptions").at(key).report("nothing checks this yet; leave it out")
+    return {"struct": members}
+
+
+def _no_rules_inside(place: Place) -> None:
+    """Refuse promises inside arrays and objects, which nothing would hold."""
+    for key in _NESTED_ONLY:
+        if place.at(key).value not in (None, False):
+            place.at(key).report(
+                "rules hold for fields of a record, not inside arrays and objects; leave it out, or "
+                "make the value a field of its own"
+            )
+    kinds = ("format", "timezone") if place.text("logicalType") != "array" else ()
+    for key in place.at("logicalTypeOptions").names():
+        if key not in kinds and place.text("logicalType") != "object":
+            place.at("logicalTypeOptions").at(key).report(
+                "rules hold for fields of a record, not inside arrays and objects; leave it out"
+            )
+
+
+def _number(place: Place) -> FieldType | None:
+    physical = place.text("physicalType").replace(" ", "")
+    found = _DECIMAL.fullmatch(physical)
+    if not found:
+        if physical.lower().startswith(("decimal(", "numeric(")):
+            place.at("physicalType").report("a decimal is written decimal(precision,scale)")
+            return None
+        return "float"
+    precision, scale = int(found[1]), int(found[2] or 0)
+    if not (1 <= precision <= 38 and 0 <= scale <= precision):
+        place.at("physicalType").report(
+            f"decimal({precision},{scale}): precision is 1 to 38, scale 0 to precision"
+        )
+        return None
+    return f"decimal({precision},{scale})"
+
+
+def _integer(options: Place) -> FieldType | None:
+    width = options.text("format")
+    if width == "u64":
+        return "unsigned"
+    if width and width not in _INTEGERS:
+        options.at("format").report(
+            f"integers have at most 64 bits; for {width} use a number with "
+            "physicalType decimal(38,0)"
+        )
+        return None
+    return "integer"
+
+
+def _string(options: Place) -> FieldType | None:
+    form = options.text("format")
+    if form == "binary":
+        return "binary"
+    if form:
+        options.at("format").report(
+            f'nothing checks the format "{form}"; say what you mean by a pattern'
+        )
+        return None
+    return "string"
+
+
+def _source_format(place: Place) -> str | None:
+    if place.text("logicalType") not in _TIMES:
+        return None
+    return place.at("logicalTypeOptions").text("format") or None
+
+
+def _key_position(place: Place, kind: FieldType) -> int:
+    position = place.number("primaryKeyPosition")
+    if not place.flag("primaryKey"):
+        if position is not None and position != -1:
+            place.at("primaryKeyPosition").report("a position without primaryKey: true")
+        return 0
+    if not isinstance(kind, str):
+        place.at("primaryKey").report("an array or object can't be part of the primary key")
+        return 0
+    if "required" in place and place.at("required").value is False:
+        place.at("required").report("a key has no nulls: required: true")
+    return int(position) if position is not None and position >= 1 else -1
+
+
+def _check_key(schema_object: Place, fields: list[Field]) -> None:
+    """Give a single key its position 1; else positions are 1, 2, 3 … ."""
+    keys = [f for f in fields if f.key_position]
+    if len(keys) == 1 and keys[0].key_position == -1:
+        index = fields.index(keys[0])
+        fields[index] = Field(**{**vars(keys[0]), "key_position": 1})
+        return
+    positions = sorted(f.key_position for f in keys)
+    if positions != list(range(1, len(keys) + 1)):
+        schema_object.at("properties").report(
+            "the fields of a primary key have primaryKeyPosition 1, 2, 3 …, each once"
+        )

@@ -1,0 +1,252 @@
+"""Reads what stands above the fields: the dataset's name, its version, its source.
+
+::
+
+    id: bts.gov.example/flights
+    version: 1.0.0
+    servers:
+      - server: operations            # names [sources.operations] of the home's zhixin.toml
+        type: custom
+        customProperties:
+          - {property: zhixin.null, value: [NA]}
+    schema:
+      - name: flights
+        physicalName: flights         # table, query file or path in that source
+
+Contracts travel and are public among the members: no host, address or credential may stand in one.
+"""
+
+from __future__ import annotations
+
+import codecs
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+from zhixin_schemas.document import Place
+from zhixin_schemas.odcs import API_VERSIONS, suggestion
+
+__all__ = ["DERIVED", "Server", "check_header", "is_dataset_name", "read_dataset", "read_server"]
+
+DERIVED = "zhixin"
+"""Name of the server of a derived dataset."""
+
+_MEMBER = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+")
+_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_VERSION = re.compile(r"(0|[1-9][0-9]{0,17})(\.(0|[1-9][0-9]{0,17})){2}")
+_SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_DESCRIPTION = ("usage", "purpose", "limitations", "authoritativeDefinitions", "customProperties")
+_SERVER_KEYS = ("id", "server", "type", "description", "environment", "roles", "customProperties")
+_WAY_OUT = (
+    "contracts travel: the source's address stands as url in [sources.<server>] of the home's "
+    "zhixin.toml, which `zhixin source infer` writes, or in the Airflow connection of that name"
+)
+_USERINFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s@]+@")
+_SECRET = re.compile(r"(?i)(^|[._-])(password|passwd|pwd|secret|token|api[_-]?key|credentials?)$")
+_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+
+
+@dataclass(frozen=True)
+class Server:
+    """Where the records come from.
+
+    Args:
+        name: of the source, or ``zhixin``.
+        object: table, query file or path; empty for a derived dataset.
+        options: ``zhixin.*`` without the prefix, SQL apart.
+        sql: of a derived dataset.
+        inputs: datasets that the SQL names.
+    """
+
+    name: str = ""
+    object: str = ""
+    options: dict[str, Any] = field(default_factory=dict)
+    sql: str | None = None
+    inputs: tuple[str, ...] = ()
+
+
+def is_dataset_name(text: str) -> bool:
+    """Whether a text is ``member/name`` in the form of DESIGN section 3.1."""
+    member, slash, name = text.partition("/")
+    return bool(
+        slash and len(member) <= 247 and _MEMBER.fullmatch(member) and _NAME.fullmatch(name)
+    )
+
+
+def read_dataset(root: Place) -> tuple[str, str]:
+    """Read ``id`` and ``version``."""
+    dataset, version = root.text("id"), root.text("version")
+    if dataset and not is_dataset_name(dataset):
+        root.at("id").report(
+            "the id is the dataset's name, member/dataset in lowercase, such as "
+            "bts.gov.example/flights"
+        )
+    if version and not _VERSION.fullmatch(version):
+        root.at("version").report("a version is major.minor.patch, such as 1.0.0")
+    return dataset, version
+
+
+def check_header(root: Place) -> None:
+    """Check what stands around the schema: API version, description, secrets anywhere."""
+    api = root.text("apiVersion")
+    if api and api not in API_VERSIONS:
+        root.at("apiVersion").report(f"Zhixin reads {' and '.join(API_VERSIONS)}")
+    description = root.at("description")
+    for key in description.names():
+        if key not in _DESCRIPTION:
+            description.at(key).report(f"unknown key{suggestion(key, _DESCRIPTION)}")
+    for place in _everything(root):
+        _check_secret(place)
+        _check_property(place)
+
+
+def _everything(place: Place) -> Iterator[Place]:
+    """Go through all places; the document is at most 40 deep."""
+    yield place
+    if isinstance(place.value, dict):
+        for key in place.names():
+            yield from _everything(place.at(key))
+    for item in place:
+        yield from _everything(item)
+
+
+def _check_secret(place: Place) -> None:
+    if isinstance(place.value, str) and _USERINFO.search(place.value):
+        place.report(f"an address with a user or password; {_WAY_OUT}")
+    name = place.text("property")
+    if name and "value" in place and _SECRET.search(name):
+        place.at("property").report(f"this looks like a credential; {_WAY_OUT}")
+
+
+_KNOWN = {
+    "server": ("null", "delimiter", "encoding", "timezone", "sql"),
+    "relationship": ("severity",),
+}
+
+
+def _check_property(place: Place) -> None:
+    """Refuse a ``zhixin.*`` property that nothing reads where it stands."""
+    name = place.text("property")
+    if not name.startswith("zhixin.") or "customProperties" not in place.path:
+        return
+    inside = place.path[: len(place.path) - 2]
+    where = "server" if inside[:1] == ("servers",) else "relationship"
+    known = _KNOWN["relationship"] if "relationships" in inside else _KNOWN.get(where, ())
+    if where == "relationship" and "relationships" not in inside:
+        known = ()
+    short = name.removeprefix("zhixin.")
+    if short not in known:
+        everywhere = [word for words in _KNOWN.values() for word in words]
+        elsewhere = short in everywhere
+        place.at("property").report(
+            "this property has no meaning here"
+            if elsewhere
+            else f"unknown property{suggestion(name, [f'zhixin.{w}' for w in everywhere])}"
+        )
+
+
+def read_server(root: Place, schema_object: Place, dataset: str) -> Server:
+    """Read ``servers[0]`` and the object's ``physicalName``."""
+    servers = root.items("servers")
+    if not servers:
+        root.at("servers").report(
+            "servers is missing; servers[0] has type custom and, as server, the source's name"
+        )
+        return Server()
+    for server in servers:
+        _check_keys(server)
+    first = servers[0]
+    if first.text("type") and first.text("type") != "custom":
+        first.at("type").report("servers[0] has type custom; the source's kind stands in its url")
+    name = first.text("server")
+    if name and not _SOURCE.fullmatch(name):
+        first.at("server").report("a source's name has letters, digits, _ and - only")
+    options = _options(first)
+    sql = options.pop("sql", None)
+    if (sql is not None) != (name == DERIVED):
+        first.report(
+            "a derived dataset has server zhixin and its SQL in zhixin.sql; others neither"
+        )
+    inputs: tuple[str, ...] = ()
+    if isinstance(sql, str):
+        from zhixin_schemas.derivation import read_inputs
+
+        inputs = read_inputs(_property(first, "zhixin.sql"), sql, dataset)
+    physical = schema_object.text("physicalName")
+    if name != DERIVED:
+        _check_object(schema_object, physical)
+    return Server(name, physical, options, sql if isinstance(sql, str) else None, inputs)
+
+
+def _check_keys(server: Place) -> None:
+    for key in server.names():
+        if key not in _SERVER_KEYS:
+            server.at(key).report(f"not in a contract; {_WAY_OUT}")
+
+
+def _check_object(schema_object: Place, physical: str) -> None:
+    place = schema_object.at("physicalName")
+    if not physical:
+        schema_object.report("physicalName is missing: the table, query file or path in the source")
+    elif _URL.search(physical):
+        place.report(f"an address; {_WAY_OUT}")
+    elif physical.startswith(("/", "~", "\\")) or ".." in re.split(r"[/\\]", physical):
+        place.report("a path is relative to the source's url and stays below it")
+
+
+def _property(server: Place, name: str) -> Place:
+    for item in server.items("customProperties"):
+        if item.text("property") == name:
+            return item.at("value")
+    return server
+
+
+def _options(server: Place) -> dict[str, object]:
+    options: dict[str, Any] = {}
+    for item in server.items("customProperties"):
+        name = item.text("property")
+        if not name.startswith("zhixin."):
+            continue
+        short = name.removeprefix("zhixin.")
+        if short in options:
+            item.report(f"{name} stands twice")
+        problem = _option_problem(short, item.at("value").value)
+        if problem:
+            item.at("value").report(problem)
+        options[short] = item.at("value").value
+    return options
+
+
+def _option_problem(name: str, value: object) -> str | None:
+    if name == "null":
+        words = value if isinstance(value, list) else [None]
+        if not all(isinstance(word, str) for word in words):
+            return 'zhixin.null is a list of texts, such as ["NA"]'
+        return None
+    if not isinstance(value, str) or not value:
+        return f"zhixin.{name} is a text"
+    if name == "delimiter" and (len(value) != 1 or value in '"\r\n'):
+        return "zhixin.delimiter is one character, such as ; or a tab"
+    if name == "encoding":
+        return _encoding_problem(value)
+    if name == "timezone":
+        return _timezone_problem(value)
+    return None
+
+
+def _encoding_problem(value: str) -> str | None:
+    try:
+        codecs.lookup(value)
+    except (LookupError, ValueError):
+        return "zhixin.encoding is no encoding that is known, such as utf-8 or gb18030"
+    return None
+
+
+def _timezone_problem(value: str) -> str | None:
+    try:
+        ZoneInfo(value)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        return "zhixin.timezone is no zone of the IANA database, such as Asia/Shanghai"
+    return None

@@ -1,0 +1,70 @@
+"""What is wrong with a contract, and what its author may not have thought of.
+
+:func:`lint` gives the problems that stop a contract. :func:`advice` gives what does not stop it:
+rules that a null passes, a dataset without a key, an owner who is not named.
+"""
+
+from __future__ import annotations
+
+from zhixin_schemas.document import Document, Place, read_document
+from zhixin_schemas.expressions import nulls_pass
+from zhixin_schemas.loader import read_contract
+from zhixin_schemas.model import Contract, Problem
+from zhixin_schemas.rules import Satisfies
+
+__all__ = ["advice", "lint"]
+
+
+def lint(data: bytes) -> list[Problem]:
+    """Give every problem of a contract, by line; none means that it can be used.
+
+    Args:
+        data: the file's exact bytes.
+    """
+    return list(read_contract(data).problems)
+
+
+def advice(data: bytes) -> list[Problem]:
+    """Give what is worth knowing about a sound contract; nothing for one with problems."""
+    contract = read_contract(data).contract
+    if contract is None:
+        return []
+    document = read_document(data)
+    _on_nulls(contract, document)
+    root = document.root
+    if not contract.primary_key:
+        document.report(
+            ("schema", 0),
+            "without a primary key the records keep the source's order, so a source that orders "
+            "them anew makes a new version",
+        )
+    if root.at("team").value is None:
+        document.report((), "no owner is named; say who answers for the dataset in team")
+    if not root.text("status"):
+        document.report((), "no status; active says that the dataset can be relied on")
+    return sorted(document.problems)
+
+
+def _on_nulls(contract: Contract, document: Document) -> None:
+    """Say of each expression which fields make it pass by being null."""
+    required = {field.name for field in contract.fields if field.required}
+    places = {place.text("name"): place for place in _quality(document.root)}
+    for rule in contract.rules:
+        if not isinstance(rule.check, Satisfies):
+            continue
+        fields = [name for name in nulls_pass(rule.check.expression) if name not in required]
+        place = places.get(rule.name)
+        if fields and place is not None:
+            place.report(
+                f'a null in {", ".join(fields)} makes "{rule.name}" pass, as in SQL; where it '
+                "must not, add IS NOT NULL or required: true"
+            )
+
+
+def _quality(root: Place) -> list[Place]:
+    found: list[Place] = []
+    for schema_object in root.items("schema"):
+        found += schema_object.items("quality")
+        for place in schema_object.items("properties"):
+            found += place.items("quality")
+    return found

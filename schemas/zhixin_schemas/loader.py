@@ -1,0 +1,132 @@
+"""Reads a contract: strict YAML, the ODCS standard, and what DESIGN section 5 asks besides.
+
+One reading serves everybody: ``lint`` lists its problems, ``load_contract`` refuses with all of
+them, and nobody works with a contract that has any.
+
+What it does not do: look at a source (``contract lint --against`` does), or at other contracts.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+from zhixin_errors import ContractError
+
+from zhixin_schemas.document import Document, Place, read_document
+from zhixin_schemas.fields import read_fields, titles_of
+from zhixin_schemas.header import check_header, read_dataset, read_server
+from zhixin_schemas.model import MAX_CONTRACT_BYTES, Contract, Problem
+from zhixin_schemas.odcs import check_against_standard
+from zhixin_schemas.rulebook import read_rules
+
+__all__ = ["Reading", "load_contract", "load_contract_file", "read_contract"]
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What came of reading a contract.
+
+    Args:
+        contract: None where there are problems.
+        problems: by line; empty where the contract is sound.
+    """
+
+    contract: Contract | None
+    problems: tuple[Problem, ...]
+
+
+def read_contract(data: bytes) -> Reading:
+    """Read a contract and give it, or every problem with it.
+
+    Args:
+        data: the file's exact bytes.
+    """
+    if len(data) > MAX_CONTRACT_BYTES:
+        return Reading(None, (Problem(1, "", "a contract has at most 1 MiB"),))
+    document = read_document(data)
+    if document.value is None:
+        return Reading(None, _sorted(document))
+    check_against_standard(document)
+    contract = _build(document, data) if isinstance(document.value, dict) else None
+    problems = _sorted(document)
+    return Reading(None if problems else contract, problems)
+
+
+def load_contract(data: bytes, name: str = "contract") -> Contract:
+    """Read a contract that must be sound.
+
+    Args:
+        data: the file's exact bytes.
+        name: what to call the file in the message.
+
+    Raises:
+        ContractError: it is not; ``details["problems"]`` lists {path, line, message}.
+    """
+    reading = read_contract(data)
+    if reading.contract is None:
+        count = len(reading.problems)
+        more = f" (and {count - 1} more)" if count > 1 else ""
+        raise ContractError(
+            f"{name}: {reading.problems[0]}{more}",
+            hint="run `zhixin contract lint` on it",
+            details={"problems": [problem.to_json() for problem in reading.problems]},
+        )
+    return reading.contract
+
+
+def load_contract_file(path: Path) -> Contract:
+    """Read a contract from a file.
+
+    Raises:
+        ContractError: it can't be read, or is not sound.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise ContractError(
+            f"{path}: the contract can't be read: {error.strerror}", code="contract-missing"
+        ) from error
+    return load_contract(data, str(path))
+
+
+def _sorted(document: Document) -> tuple[Problem, ...]:
+    return tuple(sorted(dict.fromkeys(document.problems)))
+
+
+def _build(document: Document, data: bytes) -> Contract | None:
+    root = document.root
+    dataset, version = read_dataset(root)
+    check_header(root)
+    schema_object = _schema_object(root)
+    if schema_object is None:
+        return None
+    server = read_server(root, schema_object, dataset)
+    fields = read_fields(schema_object)
+    rules, relationships = read_rules(schema_object, fields)
+    return Contract(
+        bytes=data,
+        dataset=dataset,
+        version=version,
+        server=server.name,
+        object=server.object,
+        options=server.options,
+        fields=fields,
+        rules=rules,
+        relationships=relationships,
+        sql=server.sql,
+        inputs=server.inputs,
+        titles=titles_of(schema_object) or {"en": root.text("name")},
+        description=schema_object.text("description"),
+        status=root.text("status"),
+    )
+
+
+def _schema_object(root: Place) -> Place | None:
+    objects = root.items("schema")
+    if len(objects) != 1:
+        root.at("schema").report(
+            f"one contract is one dataset: schema has exactly one object, not {len(objects)}"
+        )
+        return None
+    return objects[0]

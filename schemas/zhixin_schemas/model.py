@@ -1,0 +1,181 @@
+"""What a contract says, once it is known to be sound.
+
+A contract is an ODCS YAML file (DESIGN section 5). :mod:`zhixin_schemas.loader` reads it strictly
+and makes these frozen values; nothing here parses, and nothing here needs pyarrow until the Arrow
+schema is asked for.
+
+A field's type is written as in the manifest::
+
+    "integer"   "decimal(10,2)"   {"list": "string"}   {"struct": [{"name": "x", "type": "float"}]}
+"""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from zhixin_schemas.rules import Rule
+
+__all__ = ["MAX_CONTRACT_BYTES", "Contract", "Field", "FieldType", "Problem", "Relationship"]
+
+MAX_CONTRACT_BYTES = 1 << 20
+
+FieldType: TypeAlias = "str | dict[str, object]"
+
+
+@dataclass(frozen=True, order=True)
+class Problem:
+    """One thing that is wrong with a contract, or worth knowing about it.
+
+    Args:
+        line: line in the file, from 1.
+        path: place in the document, such as ``schema[0].properties[2].logicalType``.
+        message: what is wrong and the way out, in one sentence.
+    """
+
+    line: int
+    path: str
+    message: str
+
+    def __str__(self) -> str:
+        """Give ``line 7, schema[0].name: message``."""
+        return f"line {self.line}, {self.path or 'contract'}: {self.message}"
+
+    def to_json(self) -> dict[str, object]:
+        """Give the three parts for ``--json``."""
+        return {"path": self.path, "line": self.line, "message": self.message}
+
+
+@dataclass(frozen=True)
+class Field:
+    """One field of the dataset.
+
+    Args:
+        name: column's name in the source and in the dataset.
+        type: the manifest's type.
+        required: null is not allowed.
+        key_position: 1, 2, … in the primary key; 0 where the field is no part of it.
+        titles: by language, such as ``{"en": "Carrier", "zh": "承运人"}``.
+        description: for people.
+        source_format: how a text source writes a date or time (``logicalTypeOptions.format``).
+    """
+
+    name: str
+    type: FieldType
+    required: bool = False
+    key_position: int = 0
+    titles: dict[str, str] = field(default_factory=dict)
+    description: str = ""
+    source_format: str | None = None
+
+
+@dataclass(frozen=True)
+class Relationship:
+    """A field's values must stand in a field of another dataset.
+
+    Args:
+        rule: name of the rule that checks it; the key set is handed over under this name.
+        field: own field.
+        dataset: ``member/name`` of the other dataset.
+        target: field of the other dataset.
+        severity: error, warning or critical.
+    """
+
+    rule: str
+    field: str
+    dataset: str
+    target: str
+    severity: str
+
+
+@dataclass(frozen=True)
+class Contract:
+    """A sound contract: one dataset's promise.
+
+    Args:
+        bytes: the file's exact bytes, at most 1 MiB; their SHA-256 stands in the ledger.
+        dataset: ``member/name``.
+        version: ``major.minor.patch``.
+        server: name of the source, or ``zhixin`` for a derived dataset.
+        object: table, query file or path in the source (``physicalName``).
+        options: the server's custom properties ``zhixin.*`` without that prefix: ``null``,
+            ``delimiter``, ``encoding``, ``timezone``.
+        fields: in their order.
+        rules: every rule, in the order of the file.
+        relationships: the rules among them that need another dataset's keys.
+        sql: of a derived dataset, else None.
+        inputs: the datasets that the SQL names, sorted; empty where there is none.
+        titles: of the dataset, by language.
+        status: ``active``, ``draft`` …; empty where the contract does not say.
+    """
+
+    bytes: bytes = field(repr=False)
+    dataset: str
+    version: str
+    server: str
+    object: str
+    options: dict[str, Any]
+    fields: tuple[Field, ...]
+    rules: tuple[Rule, ...] = field(repr=False)
+    relationships: tuple[Relationship, ...] = ()
+    sql: str | None = None
+    inputs: tuple[str, ...] = ()
+    titles: dict[str, str] = field(default_factory=dict)
+    description: str = ""
+    status: str = ""
+
+    @property
+    def member(self) -> str:
+        """The owner's name."""
+        return self.dataset.partition("/")[0]
+
+    @property
+    def name(self) -> str:
+        """The dataset's name without its member."""
+        return self.dataset.partition("/")[2]
+
+    @cached_property
+    def sha256(self) -> str:
+        """SHA-256 of the file's bytes, in lowercase hex."""
+        return hashlib.sha256(self.bytes).hexdigest()
+
+    @property
+    def derived(self) -> bool:
+        """Whether it is made by SQL over other datasets."""
+        return self.sql is not None
+
+    @cached_property
+    def primary_key(self) -> tuple[str, ...]:
+        """Names of the key's fields, by position; empty where there is no key."""
+        keys = sorted((f.key_position, f.name) for f in self.fields if f.key_position)
+        return tuple(name for _, name in keys)
+
+    @cached_property
+    def unique_fields(self) -> tuple[tuple[str, ...], ...]:
+        """Every set of fields that must be unique, the primary key first."""
+        from zhixin_schemas.rules import Unique
+
+        found = [rule.check.fields for rule in self.rules if isinstance(rule.check, Unique)]
+        return tuple(sorted(dict.fromkeys(found), key=lambda names: names != self.primary_key))
+
+    @property
+    def manifest_fields(self) -> list[dict[str, Any]]:
+        """``[{"name": …, "type": …}]`` as the manifest holds them."""
+        return [{"name": f.name, "type": f.type} for f in self.fields]
+
+    @cached_property
+    def schema(self) -> pa.Schema:
+        """The Arrow schema: every column nullable, as the part files are."""
+        from zhixin_schemas.arrow import arrow_schema
+
+        return arrow_schema(self.fields)
+
+    @property
+    def source_formats(self) -> dict[str, str]:
+        """Fields whose dates or times the source writes in a declared form."""
+        return {f.name: f.source_format for f in self.fields if f.source_format}

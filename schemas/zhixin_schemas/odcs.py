@@ -1,0 +1,218 @@
+"""Holds a document to the Open Data Contract Standard's own JSON schema.
+
+The schema (v3.2.0, which takes v3.1.0 too) is the one that the package
+``open-data-contract-standard`` ships; its pydantic model is not used, because it drops keys that it
+does not know. What the JSON schema leaves open, such as the arguments of a quality rule, is closed
+by :mod:`zhixin_schemas.loader`.
+
+The validator reports an unknown key as part of a longer tale, and every branch of a choice that
+failed; here each becomes one problem with one place.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import re
+from collections.abc import Iterable, Iterator
+from difflib import get_close_matches
+from functools import cache
+from pathlib import Path as FilePath
+from typing import TYPE_CHECKING, Any
+
+from zhixin_errors import ConfigError
+
+from zhixin_schemas.document import Document, Path
+
+if TYPE_CHECKING:
+    from jsonschema.exceptions import ValidationError
+
+__all__ = ["API_VERSIONS", "check_against_standard", "suggestion"]
+
+API_VERSIONS = ("v3.1.0", "v3.2.0")
+
+_COMBINING = ("allOf", "anyOf", "oneOf")
+_SURPLUS = ("additionalProperties", "unevaluatedProperties")
+_TYPES = {
+    "string": "a text",
+    "integer": "an integer",
+    "number": "a number",
+    "array": "a list",
+    "object": "a mapping",
+    "boolean": "true or false",
+    "null": "nothing",
+}
+
+
+@cache
+def _standard() -> dict[str, Any]:
+    spec = importlib.util.find_spec("open_data_contract_standard")
+    if spec is None or spec.origin is None:
+        raise ConfigError(
+            "the package open-data-contract-standard is not installed",
+            hint="install it: it holds the ODCS JSON schema",
+        )
+    text = (FilePath(spec.origin).parent / "schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema
+
+
+def suggestion(word: str, known: Iterable[str]) -> str:
+    """Give `` (did you mean "required"?)`` where a known word is near, else nothing."""
+    by_folded = {name.casefold(): name for name in known}
+    near = get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
+    return f'; did you mean "{by_folded[near[0]]}"?' if near else ""
+
+
+def check_against_standard(document: Document) -> None:
+    """Report every place of the document that the standard does not admit."""
+    from jsonschema import Draft201909Validator
+
+    if not isinstance(document.value, dict):
+        document.report((), "a contract is a mapping of keys to values")
+        return
+    validator = Draft201909Validator(_standard())
+    seen: set[tuple[Path, str]] = set()
+    errors = list(_leaves(validator.iter_errors(document.value)))
+    broken = {tuple(error.absolute_path) for error in errors if error.validator not in _SURPLUS}
+    for error in errors:
+        for path, message in _problems(error, broken):
+            if (path, message) not in seen:
+                seen.add((path, message))
+                document.report(path, message)
+
+
+def _leaves(errors: Iterable[ValidationError]) -> Iterator[ValidationError]:
+    """Give the errors at the bottom of choices: of a choice that failed, its nearest branch."""
+    for error in errors:
+        if error.validator in ("oneOf", "anyOf") and error.context:
+            branches: dict[int, list[ValidationError]] = {}
+            for part in error.context:
+                branches.setdefault(int(part.relative_schema_path[0]), []).append(part)
+            yield from _leaves(_nearest(error, list(branches.values())))
+        else:
+            yield error
+
+
+def _nearest(
+    error: ValidationError, branches: list[list[ValidationError]]
+) -> list[ValidationError]:
+    here = [branch for branch in branches if not any(_is_type_error(e, error) for e in branch)]
+    candidates = here or branches
+    if (
+        all(len(b) == 1 and b[0].validator == "required" for b in candidates)
+        and len(candidates) > 2
+    ):
+        error.context = []
+        return [error]
+    return min(
+        candidates, key=lambda branch: (len(branch), -max(len(e.absolute_path) for e in branch))
+    )
+
+
+def _is_type_error(part: ValidationError, parent: ValidationError) -> bool:
+    return part.validator == "type" and len(part.absolute_path) == len(parent.absolute_path)
+
+
+def _problems(error: ValidationError, broken: set[Path]) -> Iterator[tuple[Path, str]]:
+    path: Path = tuple(error.absolute_path)
+    if error.validator in _SURPLUS:
+        yield from _surplus(error, path, broken)
+    elif error.validator == "required":
+        missing = str(error.message).split("'")[1]
+        yield path, f'the key "{missing}" is missing'
+    elif error.validator == "type":
+        yield path, _wrong_type(error)
+    elif error.validator == "enum":
+        words = [str(word) for word in error.validator_value]
+        near = suggestion(str(error.instance), words)
+        yield path, f"not one of {', '.join(words)}{near}"
+    elif error.validator == "pattern":
+        yield path, _wrong_form(error)
+    elif error.validator == "oneOf" and _operators(error):
+        yield path, f"exactly one of {', '.join(_operators(error))} is needed"
+    elif error.validator == "not":
+        yield path, "the key from must not stand here: the field itself is meant"
+    else:
+        yield path, f"not as ODCS wants it ({error.validator}: {_shorten(error.validator_value)})"
+
+
+def _shorten(value: object) -> str:
+    text = json.dumps(value, default=str)
+    return text if len(text) <= 80 else text[:77] + "…"
+
+
+def _operators(error: ValidationError) -> list[str]:
+    branches = error.validator_value if isinstance(error.validator_value, list) else []
+    return [name for branch in branches for name in branch.get("required", [])]
+
+
+def _wrong_type(error: ValidationError) -> str:
+    wanted = error.validator_value
+    names = [wanted] if isinstance(wanted, str) else list(wanted)
+    words = " or ".join(_TYPES.get(str(name), str(name)) for name in names)
+    got = _kind(error.instance)
+    quote = "string" in names and not isinstance(error.instance, dict | list | type(None))
+    return f"{words} is wanted, this is {got}" + ("; put it in quotes" if quote else "")
+
+
+def _kind(value: object) -> str:
+    if value is None:
+        return "empty"
+    if isinstance(value, bool):
+        return "true or false"
+    if isinstance(value, str):
+        return "a text"
+    return (
+        "a list"
+        if isinstance(value, list)
+        else "a mapping"
+        if isinstance(value, dict)
+        else "a number"
+    )
+
+
+def _wrong_form(error: ValidationError) -> str:
+    if re.search(r"ya\?ml", str(error.validator_value)):
+        return "a reference has the form member/dataset.yaml#/schema/object/properties/field"
+    return "only letters, digits, _ and - may stand here"
+
+
+def _surplus(error: ValidationError, path: Path, broken: set[Path]) -> Iterator[tuple[Path, str]]:
+    """Name the keys that the schema at this place does not know.
+
+    A branch of the schema that fails for another reason makes the validator call keys surplus
+    that it knows: those are left to that other reason.
+    """
+    known = set(_known_keys(error.schema))
+    for key in error.instance:
+        here = (*path, key)
+        if key not in known:
+            yield here, f"unknown key{suggestion(key, known)}"
+        elif key in _only_elsewhere(error) and not any(b[: len(here)] == here for b in broken):
+            yield here, "this key does not belong to this logicalType"
+
+
+def _only_elsewhere(error: ValidationError) -> set[str]:
+    """Give the keys of a property that only some logical types have, and this one has not."""
+    kind = error.instance.get("logicalType") if isinstance(error.instance, dict) else None
+    owners = {"items": "array", "map": "map", "properties": "object"}
+    schema_object = error.schema.get("properties", {}).get("physicalName") is not None
+    return set() if schema_object else {key for key, owner in owners.items() if owner != kind}
+
+
+def _known_keys(schema: object, depth: int = 0) -> Iterator[str]:
+    if not isinstance(schema, dict) or depth > 12:
+        return
+    yield from schema.get("properties", {})
+    reference = schema.get("$ref")
+    if isinstance(reference, str):
+        target: Any = _standard()
+        for step in reference.removeprefix("#/").split("/"):
+            target = target[step]
+        yield from _known_keys(target, depth + 1)
+    for word in _COMBINING:
+        for branch in schema.get(word, []):
+            yield from _known_keys(branch, depth + 1)
+    for word in ("if", "then", "else"):
+        yield from _known_keys(schema.get(word), depth + 1)
