@@ -33,6 +33,7 @@ from zhixin_errors import FormatError, TrustError
 from zhixin_ledger import encoding, keys, names
 from zhixin_ledger.encoding import Json
 from zhixin_ledger.keys import VerifierKey
+from zhixin_ledger.policy import format_policy
 from zhixin_ledger.trust_history import Held, TrustMember, check_history
 
 __all__ = [
@@ -212,11 +213,9 @@ class Trust:
 
     def policy(self) -> str:
         """The text of ``policy.txt``: the present, for other tools (DESIGN 3.6)."""
-        from zhixin_ledger.policy import format_policy
-
         return format_policy(
-            self.log_keys(self.size),
-            [(cosigner.member, cosigner.key) for cosigner in self.cosigners(self.size)],
+            [key.text for key in self.log_keys(self.size)],
+            [(cosigner.member, cosigner.key.text) for cosigner in self.cosigners(self.size)],
             self.quorum(self.size),
         )
 

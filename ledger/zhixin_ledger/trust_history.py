@@ -47,6 +47,9 @@ class Held(Generic[K]):
         return self.start <= index and (self.end is None or index < self.end)
 
 
+AnyHeld = Held[bytes] | Held[VerifierKey]
+
+
 @dataclass(frozen=True, slots=True)
 class TrustMember:
     """One member's history; the order of members is that of the ledger's slots."""
@@ -108,13 +111,14 @@ def _check_quorums(size: int, quorums: Sequence[tuple[int, int]]) -> None:
 
 
 def _check_member(member: TrustMember, size: int) -> None:
-    for what, held in (
-        ("statement_keys", member.statement_keys),
-        ("cosigners", member.cosigners),
-        ("logs", member.logs),
-        ("validators", member.validators),
-    ):
-        _check_spans(held, f"{member.name}: {what}", size)
+    all_keys: dict[str, Sequence[AnyHeld]] = {
+        "statement_keys": member.statement_keys,
+        "cosigners": member.cosigners,
+        "logs": member.logs,
+        "validators": member.validators,
+    }
+    for what, spans in all_keys.items():
+        _check_spans(spans, f"{member.name}: {what}", size)
     if not member.statement_keys:
         raise FormatError(f"{member.name}: statement_keys: there is none")
     if member.active != (member.statement_keys[-1].end is None):
@@ -122,20 +126,16 @@ def _check_member(member: TrustMember, size: int) -> None:
             f"{member.name}: a statement key must be in force exactly while the member is active"
         )
     presence = _presence(member.statement_keys)
-    for what, others in (
-        ("cosigner", member.cosigners),
-        ("log", member.logs),
-        ("validator", member.validators),
-    ):
-        for held in others:
+    for what, spans in all_keys.items():
+        for held in spans:
             if not any(_within(held, start, end) for start, end in presence):
                 raise FormatError(
-                    f"{member.name}: a {what} from {held.start} was in force while the member"
-                    " was not active"
+                    f"{member.name}: {what}: the key from {held.start} was in force while the "
+                    "member was not active"
                 )
 
 
-def _check_spans(spans: Sequence[Held[K]], what: str, size: int) -> None:
+def _check_spans(spans: Sequence[AnyHeld], what: str, size: int) -> None:
     free_from: int | None = 0
     for held in spans:
         if free_from is None or held.start < free_from:
@@ -158,7 +158,7 @@ def _presence(statement_keys: Sequence[Held[bytes]]) -> list[tuple[int, int | No
     return spans
 
 
-def _within(held: Held[K], start: int, end: int | None) -> bool:
+def _within(held: AnyHeld, start: int, end: int | None) -> bool:
     if held.start < start:
         return False
     return end is None or (held.end is not None and held.end <= end)
@@ -221,7 +221,7 @@ def _check_every_index(quorums: Sequence[tuple[int, int]], members: Sequence[Tru
             )
 
 
-def _changes(spans: Iterable[Held[K]]) -> dict[int, int]:
+def _changes(spans: Iterable[AnyHeld]) -> dict[int, int]:
     """How the number of keys in force changes at which index."""
     changes: dict[int, int] = {}
     for held in spans:

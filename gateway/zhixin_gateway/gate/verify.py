@@ -1,0 +1,382 @@
+"""Verification: the rows of the table in their order, a directory in, a verdict out (DESIGN 4).
+
+The rules of the machine:
+
+1. Rows are asked in the order of `verdict.CHECKS`; none twice; a later one never before an earlier.
+2. The first that fails ends it: there is no next row, and no row of data.
+3. A row that was not asked for (``record`` without deep, ``standing`` without a source) is said to
+   be skipped, never passed.
+4. Bad data gives a verdict; only a fault of the set-up raises (`ConfigError`, `TrustError`).
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from zhixin_errors import ConfigError, FormatError, VerificationError
+from zhixin_ledger.encoding import sha256
+
+from zhixin_gateway.gate import checks, receipts, standing
+from zhixin_gateway.gate.checks import Asked, Stated, Version
+from zhixin_gateway.gate.files import LocalDirectory, VersionFiles, hash_part, read_file
+from zhixin_gateway.gate.verdict import CHECKS, CheckResult, Verdict
+from zhixin_gateway.progress import NullProgress, Progress
+
+if TYPE_CHECKING:
+    from zhixin_ledger.tlogproof import Receipt
+    from zhixin_ledger.trust import Trust
+
+    from zhixin_gateway.gate.standing import LedgerView
+
+__all__ = ["Examination", "Machine", "Options", "Refused", "StandingSource", "examine", "verify"]
+
+StandingSource = Path | bytes
+
+
+@dataclass(frozen=True, kw_only=True)
+class Options:
+    """What the caller asks of a verification.
+
+    Attributes:
+        expect: ``MEMBER/DATASET[@N]``; None: what the path asks for.
+        deep: recompute every record tree.
+        now: the verifier's clock, aware; None: this machine's.
+        max_age: how old a standing, or without one the receipt, may be.
+        standings: standing files, or their bytes: the version's and its inputs'.
+        ledger_copy: the home's copy of the ledger.
+        strict_inputs: a withdrawn input refuses, and so does one without a standing.
+        current_keys: cosigner keys that have ended since do not count.
+        require_standing: without a source of standing it is ``stale``.
+        progress: is told of each part's records, once by digest and once more when deep.
+    """
+
+    expect: str | None = None
+    deep: bool = False
+    now: datetime | None = None
+    max_age: timedelta | None = None
+    standings: Sequence[StandingSource] = ()
+    ledger_copy: LedgerView | None = None
+    strict_inputs: bool = False
+    current_keys: bool = False
+    require_standing: bool = False
+    progress: Progress = field(default_factory=NullProgress)
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What a verification is judged by: all that is not the data's own.
+
+    Attributes:
+        asked: which version the caller asked for; None: any, with a warning.
+        trust: what the caller pinned.
+        clock: the verifier's.
+        options: what else is asked.
+        standings: name and bytes of each standing file.
+    """
+
+    asked: Asked | None
+    trust: Trust
+    clock: receipts.Clock
+    options: Options
+    standings: Sequence[tuple[str, bytes]]
+
+    @classmethod
+    def make(cls, asked: Asked | None, trust: Trust, options: Options) -> Question:
+        """Read the clock and the standing files, once.
+
+        Raises:
+            ConfigError: the clock has no offset, or a standing file can't be read.
+        """
+        now = options.now or datetime.now(UTC)
+        if now.tzinfo is None:
+            raise ConfigError("`now` must be an aware time")
+        clock = receipts.Clock(now, options.current_keys)
+        return cls(asked, trust, clock, options, _read_standings(options.standings))
+
+
+class Refused(Exception):
+    """A row failed; the machine holds the verdict. Never leaves the gate."""
+
+
+@dataclass
+class Machine:
+    """The rows that were asked so far, and what they established."""
+
+    results: list[CheckResult] = field(default_factory=list)
+    found: Verdict = field(default_factory=lambda: Verdict(ok=False, code=None, message=""))
+    warnings: list[str] = field(default_factory=list)
+
+    @contextmanager
+    def row(self, name: str) -> Iterator[None]:
+        """Ask one row: what its block raises is the refusal, in the row's name."""
+        self._next(name)
+        try:
+            yield
+        except FormatError as error:
+            self._refuse(name, "record" if name == "record" else "malformed", error.message)
+        except VerificationError as error:
+            self._refuse(name, error.code, error.message)
+        self.results.append(CheckResult(name, "passed"))
+
+    def skip(self, name: str) -> None:
+        """Say that a row was not asked."""
+        self._next(name)
+        self.results.append(CheckResult(name, "skipped"))
+
+    def know(self, **found: object) -> None:
+        """Keep what a row established, for the verdict."""
+        self.found = replace(self.found, **found)  # type: ignore[arg-type]
+
+    def passed(self, message: str) -> Verdict:
+        """Every row passed or was skipped."""
+        return self._verdict(True, None, message)
+
+    def _next(self, name: str) -> None:
+        before = [CHECKS.index(result.name) for result in self.results]
+        if before and CHECKS.index(name) <= before[-1]:
+            raise RuntimeError(f"the row {name} was asked out of order")
+
+    def _refuse(self, name: str, code: str, message: str) -> None:
+        if code == "part-digest" and name == "record":
+            # A part changed after its digest was checked: that row's pass is void.
+            name = code
+            self.results = self.results[: [item.name for item in self.results].index(name)]
+        self.results.append(CheckResult(name, "failed"))
+        self.found = self._verdict(False, code, message)
+        raise Refused
+
+    def _verdict(self, ok: bool, code: str | None, message: str) -> Verdict:
+        return replace(
+            self.found,
+            ok=ok,
+            code=code,
+            message=message,
+            checks=tuple(self.results),
+            warnings=tuple(self.warnings),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """A verdict with what it was made from, for the reader.
+
+    Attributes:
+        verdict: the answer.
+        version: the parsed small files; None where they could not be read.
+        files: where the version lies.
+    """
+
+    verdict: Verdict
+    version: Version | None
+    files: VersionFiles
+
+
+def verify(
+    path: Path | str,
+    trust: Trust,
+    *,
+    expect: str | None = None,
+    deep: bool = False,
+    now: datetime | None = None,
+    max_age: timedelta | None = None,
+    standings: Sequence[StandingSource] = (),
+    ledger_copy: LedgerView | None = None,
+    strict_inputs: bool = False,
+    current_keys: bool = False,
+    require_standing: bool = False,
+    progress: Progress | None = None,
+) -> Verdict:
+    """Verify a version's directory.
+
+    Args:
+        path: the directory; itself, not what lies in it, may be reached through links.
+        trust: what the caller pinned.
+        expect: ``MEMBER/DATASET[@N]``; None: what the path asks for, if it asks.
+        deep: recompute every record tree.
+        now: the verifier's clock, aware; None: this machine's.
+        max_age: how old a standing, or without one the receipt, may be.
+        standings: standing files, or their bytes: the version's and its inputs'.
+        ledger_copy: the home's copy of the ledger.
+        strict_inputs: a withdrawn input refuses, and so does one without a standing.
+        current_keys: cosigner keys that have ended since do not count.
+        require_standing: without a source of standing it is ``stale``.
+        progress: is told of each part's records, once by digest and once more when deep.
+
+    Returns:
+        The verdict, good or bad.
+
+    Raises:
+        ConfigError: the set-up is at fault: no such directory, a file that can't be read.
+    """
+    options = Options(
+        expect=expect,
+        deep=deep,
+        now=now,
+        max_age=max_age,
+        standings=standings,
+        ledger_copy=ledger_copy,
+        strict_inputs=strict_inputs,
+        current_keys=current_keys,
+        require_standing=require_standing,
+        progress=progress or NullProgress(),
+    )
+    return examine(path, trust, options).verdict
+
+
+def examine(path: Path | str, trust: Trust, options: Options) -> Examination:
+    """As `verify`, and give what was verified besides."""
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - links must not be followed
+    files = LocalDirectory(absolute)
+    asked = checks.parse_asked(options.expect) if options.expect else checks.asked_by_path(absolute)
+    return examine_files(files, asked, trust, options)
+
+
+def examine_files(
+    files: VersionFiles, asked: Asked | None, trust: Trust, options: Options
+) -> Examination:
+    """As `examine`, of files that lie anywhere.
+
+    Args:
+        files: the version's.
+        asked: what the caller asked for; None: anything, with a warning.
+        trust: what the caller pinned.
+        options: what else is asked; ``expect`` is not looked at.
+    """
+    machine, version = Machine(), None
+    question = Question.make(asked, trust, options)
+    try:
+        with machine.row("malformed"):
+            version = _read_version(files)
+            machine.know(dataset=version.stated.says.dataset, version=version.stated.says.version)
+            checks.check_listing(files.entries(), version.manifest)
+        check_stated(machine, version.stated, version.receipt, question)
+        with machine.row("manifest"):
+            checks.check_manifest(version)
+            machine.know(records=version.manifest.records)
+        with machine.row("contract"):
+            checks.check_contract(version)
+        _check_parts(machine, version, files, options)
+        check_standing(machine, version.stated, version.receipt, question)
+    except Refused:
+        return Examination(machine.found, version, files)
+    name = version.stated.name
+    message = (
+        f"{name} is what its owner stated and the members recorded as entry "
+        f"{version.receipt.index} of {trust.origin}"
+    )
+    return Examination(machine.passed(message), version, files)
+
+
+def _read_version(files: VersionFiles) -> Version:
+    small = (read_file(files, name, limit) for name, limit in checks.LIMITS.items())
+    return checks.parse_version_files(*small)
+
+
+def check_stated(machine: Machine, stated: Stated, receipt: Receipt, question: Question) -> None:
+    """The rows from ``unexpected`` to ``inclusion``: of a version and of a record proof alike."""
+    trust = question.trust
+    with machine.row("unexpected"):
+        checks.check_asked(stated, question.asked)
+        if question.asked is None:
+            machine.warnings.append(
+                f"no version was asked for: this one says that it is {stated.name} (ask with "
+                "--expect)"
+            )
+    with machine.row("log-signature"):
+        receipts.check_log(receipt.signed, trust)
+    with machine.row("quorum"):
+        time = receipts.check_cosigned(receipt.signed, trust, question.clock)
+        machine.know(size=receipt.checkpoint.size, time=time)
+        if receipt.checkpoint.size > trust.size:
+            machine.warnings.append(
+                f"the trust ends at {trust.size} entries, before the receipt's "
+                f"{receipt.checkpoint.size}: it can't know of keys that ended since; update it"
+            )
+    with machine.row("statement-signature"):
+        checks.check_signature(stated, trust, receipt.index)
+    with machine.row("inclusion"):
+        receipts.check_included(receipt, stated.entry, f"the statement of {stated.name}")
+        machine.know(index=receipt.index)
+
+
+def _check_parts(machine: Machine, version: Version, files: VersionFiles, options: Options) -> None:
+    with machine.row("part-digest"):
+        for part in version.manifest.parts:
+            hash_part(files, part.path, part.size_bytes, part.sha256)
+            options.progress.advance(part.records)
+    with machine.row("root"):
+        checks.check_root(version)
+    if not options.deep:
+        machine.skip("record")
+        return
+    from zhixin_gateway.gate.deep import check_records
+
+    with machine.row("record"):
+        check_records(files, version.manifest, options.progress)
+
+
+def _read_standings(sources: Sequence[StandingSource]) -> list[tuple[str, bytes]]:
+    """The standing files' names and bytes, of each at most one byte too many.
+
+    Raises:
+        ConfigError: one can't be read.
+    """
+    found = []
+    for number, source in enumerate(sources, 1):
+        if isinstance(source, bytes):
+            found.append((f"standing {number}", source))
+            continue
+        try:
+            with source.open("rb") as file:
+                data = file.read(standing.MAX_STANDING_BYTES + 1)
+        except OSError as error:
+            raise ConfigError(f"{source} can't be read: {error.strerror}") from error
+        found.append((f"the standing file {source.name}", data))
+    return found
+
+
+def check_standing(machine: Machine, stated: Stated, receipt: Receipt, question: Question) -> None:
+    """The last row, with the claims of every source that was given."""
+    trust, clock, options = question.trust, question.clock, question.options
+    time = machine.found.time
+    if time is None:
+        raise RuntimeError("standing was asked before the quorum")
+    says = stated.says
+    subject = standing.Subject(
+        dataset=says.dataset,
+        version=says.version,
+        statement=sha256(stated.entry),
+        index=receipt.index,
+        size=receipt.checkpoint.size,
+        root=receipt.checkpoint.root,
+        time=time,
+        inputs=tuple(
+            (item.dataset, item.version, bytes.fromhex(item.statement_hex)) for item in says.inputs
+        ),
+    )
+    rules = standing.StandingRules(
+        now=clock.now,
+        max_age=options.max_age,
+        strict_inputs=options.strict_inputs,
+        required=options.require_standing,
+    )
+    with machine.row("standing"):
+        claims = [
+            standing.claim_of_file(standing.parse_standing(data, what), subject, trust, clock, what)
+            for what, data in question.standings
+        ]
+        if options.ledger_copy is not None:
+            claims += standing.claims_of_ledger(options.ledger_copy, subject, trust, clock)
+        machine.warnings += standing.judge(subject, claims, rules)
+    if not any(claim.dataset == says.dataset for claim in claims):
+        machine.results[-1] = CheckResult("standing", "skipped")
+        machine.warnings.append(
+            f"publication is proved, standing is not: nothing here tells whether {stated.name} "
+            "was withdrawn since"
+        )
