@@ -1,0 +1,268 @@
+"""From neutral plans to Airflow's DAGs.
+
+::
+
+    zhixin.start ─▶ extract_and_validate ─▶ write ──────────▶ notarise ─▶ announce   (asset event)
+                         │                                        ▲   └─▶ unchanged  (asset event)
+                         └─────────▶ second_opinion ──────────────┘
+
+A dataset's run ends in exactly one of two events: ``announce`` tells of a new version (extra:
+dataset, version, root, index), ``unchanged`` of a run that found nothing new; the other one is
+skipped, because a task that succeeds emits its outlet's event whether it fills it or not. A
+derived dataset starts when each dataset that it stands on has told one of the two. So a round in
+which one dataset of five changed starts it, and it starts once, not five times.
+
+Airflow only wires here: what a task does stands in :mod:`zhixin_gateway.airflow.steps`.
+"""
+# ruff: noqa: TID253 - this module is Airflow's side; dags/ and the tests import it, nobody else
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from airflow.sdk import (
+    DAG,
+    Asset,
+    AssetAll,
+    AssetAny,
+    AssetWatcher,
+    ExceptionRetryPolicy,
+    Param,
+    RetryAction,
+    RetryRule,
+    chain,
+    get_current_context,
+    task,
+)
+from airflow.sdk.exceptions import AirflowSkipException
+from zhixin_errors import ContractError, LedgerUnavailable, TransientSourceError, ZhixinError
+
+from zhixin_gateway.airflow import steps
+from zhixin_gateway.airflow.connections import connection_url
+from zhixin_gateway.airflow.plans import DatasetPlan
+
+if TYPE_CHECKING:
+    from airflow.sdk import XComArg
+
+__all__ = [
+    "START_DAG",
+    "DagOptions",
+    "dataset_asset",
+    "dataset_dag",
+    "start_dag",
+    "unchanged_asset",
+]
+
+START_DAG = "zhixin.start"
+_A_DAY_S = 24 * 3600
+_RUN = "{{ dag.dag_id }}/{{ run_id }}"
+
+
+@dataclass(frozen=True)
+class DagOptions:
+    """What an operator may set for all DAGs, by the environment.
+
+    Args:
+        schedule: cron of the start DAG (``ZHIXIN_SCHEDULE``); by hand where it is not set.
+        retries: how often a task is tried again (``ZHIXIN_RETRIES``).
+        retry_delay: before the second try, doubling after (``ZHIXIN_RETRY_DELAY_S``).
+        watch_s: seconds between two looks at the ledger (``ZHIXIN_WATCH_S``).
+    """
+
+    schedule: str | None = None
+    retries: int = 5
+    retry_delay: timedelta = timedelta(seconds=60)
+    watch_s: float = 60.0
+
+    @classmethod
+    def from_environment(cls, environ: Mapping[str, str] = os.environ) -> DagOptions:
+        """Read what is set."""
+        return cls(
+            schedule=environ.get("ZHIXIN_SCHEDULE") or None,
+            retries=int(environ.get("ZHIXIN_RETRIES", "5")),
+            retry_delay=timedelta(seconds=float(environ.get("ZHIXIN_RETRY_DELAY_S", "60"))),
+            watch_s=float(environ.get("ZHIXIN_WATCH_S", "60")),
+        )
+
+
+def _started() -> Asset:
+    return Asset(name="zhixin start", uri="zhixin://start")
+
+
+def dataset_asset(dataset: str) -> Asset:
+    """Give the asset whose events tell of new versions: named as the dataset is."""
+    return Asset(name=dataset, uri=f"zhixin://{dataset}", group="zhixin")
+
+
+def unchanged_asset(dataset: str) -> Asset:
+    """Give the asset whose events tell that a run found nothing new."""
+    return Asset(
+        name=f"{dataset} unchanged", uri=f"zhixin://{dataset}/unchanged", group="zhixin-unchanged"
+    )
+
+
+def start_dag(options: DagOptions) -> DAG:
+    """Make the DAG whose one asset starts every dataset that reads a source."""
+    with DAG(
+        START_DAG,
+        schedule=options.schedule,
+        catchup=False,
+        max_active_runs=1,
+        description="Starts every dataset that is read from an agency's own source",
+        tags=["zhixin"],
+    ) as dag:
+
+        @task(outlets=[_started()])
+        def start() -> None:
+            """Emit the event that the datasets wait for."""
+
+        start()
+    return dag
+
+
+def dataset_dag(plan: DatasetPlan, options: DagOptions) -> DAG:
+    """Make the DAG of one dataset.
+
+    Args:
+        plan: what its contract says.
+        options: what the operator set.
+    """
+    with DAG(
+        plan.dag_id,
+        schedule=_schedule(plan, options),
+        catchup=False,
+        max_active_runs=1,  # one version after another
+        description=plan.description or None,
+        tags=["zhixin", plan.member, *(["derived"] if plan.derived else [])],
+        # A DAG version follows what is serialised, not what a closure holds: name the contract.
+        params={
+            "contract": Param(
+                f"{plan.version} {plan.sha256}", const=f"{plan.version} {plan.sha256}"
+            )
+        },
+        default_args={
+            "owner": plan.member,
+            "retries": options.retries,
+            "retry_delay": options.retry_delay,
+            "retry_exponential_backoff": 2,
+            "max_retry_delay": options.retry_delay * 16,
+            "retry_policy": _retry_policy(),
+        },
+    ) as dag:
+        if plan.problem is not None:
+            _step(contract_is_refused, plan.problem)
+        else:
+            _wire(plan)
+    return dag
+
+
+def _schedule(plan: DatasetPlan, options: DagOptions) -> list[Asset] | AssetAll | None:
+    if plan.problem is not None:
+        return None
+    if plan.watched:
+        return [_watched(plan, options)]
+    if plan.derived:
+        rounds = [AssetAny(dataset_asset(name), unchanged_asset(name)) for name in plan.upstream]
+        return AssetAll(*rounds)
+    return [_started()]
+
+
+def _watched(plan: DatasetPlan, options: DagOptions) -> Asset:
+    from zhixin_gateway.airflow.trigger import LedgerHeadTrigger
+
+    trigger = LedgerHeadTrigger(str(plan.home), plan.dataset, plan.inputs, options.watch_s)
+    return Asset(
+        name=f"{plan.dataset} inputs",
+        uri=f"zhixin://{plan.dataset}/inputs",
+        group="zhixin-ledger",
+        watchers=[AssetWatcher(name=f"{plan.dag_id}.ledger", trigger=trigger)],
+    )
+
+
+def _retry_policy() -> ExceptionRetryPolicy:
+    """What may pass by itself is tried again; what a person must mend fails at the first try."""
+    return ExceptionRetryPolicy(
+        rules=[
+            RetryRule(
+                exception=[TransientSourceError, LedgerUnavailable],
+                action=RetryAction.RETRY,
+                reason="a system could not be reached; trying again may help",
+            ),
+            RetryRule(
+                exception=ZhixinError,
+                action=RetryAction.FAIL,
+                reason="trying again would end the same way",
+            ),
+        ]
+    )
+
+
+def _step(function: Callable[..., Any], *arguments: object, **options: Any) -> XComArg:  # noqa: ANN401 - the operator's own options
+    """Make one task that calls a function of :mod:`zhixin_gateway.airflow.steps`."""
+    made: XComArg = task(**options)(function)(*arguments)
+    return made
+
+
+def _wire(plan: DatasetPlan) -> None:
+    home = str(plan.home)
+    staged = _step(extract_and_validate, home, str(plan.contract), plan.source, _RUN)
+    if plan.derived:
+        chain(_step(verify_inputs, home, list(plan.inputs)), staged)
+    elif plan.references:
+        waiting = task.sensor(mode="reschedule", poke_interval=10, timeout=_A_DAY_S)
+        chain(waiting(wait_for_references)(home, list(plan.references)), staged)
+    result = _step(steps.notarise, home, _step(steps.write, home, staged))
+    chain(_step(steps.second_opinion, home, staged), result)
+    _step(announce, plan.dataset, result, outlets=[dataset_asset(plan.dataset)])
+    _step(tell_unchanged, result, outlets=[unchanged_asset(plan.dataset)])
+
+
+def contract_is_refused(problem: str) -> None:
+    """Say what is wrong with the contract.
+
+    Raises:
+        ContractError: always.
+    """
+    raise ContractError(problem)
+
+
+def wait_for_references(home: str, datasets: list[str]) -> bool:
+    """Wait until what the relationships are checked against has been published once."""
+    return not steps.absent_datasets(home, datasets)
+
+
+def verify_inputs(home: str, inputs: list[str]) -> list[steps.Json]:
+    """Fetch and verify the newest standing version of every input, whatever an event says."""
+    return steps.verify_inputs(home, inputs, _hints())
+
+
+def extract_and_validate(home: str, contract: str, source: str, run: str) -> steps.Json:
+    """Read the source and hold its records to the contract."""
+    return steps.extract_and_validate(home, contract, run, {source: connection_url(source)})
+
+
+def announce(dataset: str, result: steps.Json) -> None:
+    """Tell of the new version by the asset's event."""
+    if result["version"] is None:
+        raise AirflowSkipException("nothing changed, so there is no new version")
+    told = {name: result[name] for name in ("dataset", "version", "root", "index")}
+    get_current_context()["outlet_events"][dataset_asset(dataset)].extra = told
+
+
+def tell_unchanged(result: steps.Json) -> None:
+    """Tell that this run found nothing new."""
+    if result["version"] is not None:
+        raise AirflowSkipException("there is a new version")
+
+
+def _hints() -> dict[str, int]:
+    """Read which versions the triggering asset events spoke of: hints, never evidence."""
+    hints: dict[str, int] = {}
+    for events in get_current_context()["triggering_asset_events"].values():
+        for event in events:
+            hints |= steps.event_hints(event.extra)
+    return hints
