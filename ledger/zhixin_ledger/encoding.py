@@ -18,7 +18,6 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
-from itertools import pairwise
 from typing import NoReturn
 
 from zhixin_errors import FormatError
@@ -60,7 +59,6 @@ _UINT = re.compile(r"0|[1-9][0-9]{0,18}")
 _TIME = re.compile(
     r"([0-9]{4})-([0-9]{2})-([0-9]{2})T([0-9]{2}):([0-9]{2}):([0-9]{2})\.([0-9]{6})Z"
 )
-_BEYOND_BMP = re.compile("[\U00010000-\U0010ffff]")
 _encoder = json.JSONEncoder(ensure_ascii=False, check_circular=False, separators=(",", ":"))
 
 
@@ -115,11 +113,9 @@ def _utf16(name: str) -> bytes:
 
 
 def _rises(names: list[str]) -> bool:
-    """Whether names stand in JCS order, none twice. Code points order as UTF-16 within the BMP."""
-    if any(map(_BEYOND_BMP.search, names)):
-        keys = [_utf16(name) for name in names]
-        return all(a < b for a, b in pairwise(keys))
-    return all(a < b for a, b in pairwise(names))
+    """Whether names stand in JCS order. In ASCII, code points order as UTF-16 code units do."""
+    key = None if "".join(names).isascii() else _utf16
+    return names == sorted(names, key=key)
 
 
 class _Refused(ValueError):
