@@ -11,14 +11,14 @@ A state over a ``SqliteStore`` is part of the transaction that the store's conne
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
 from zhixin_errors import FormatError, LedgerUnavailable
 
 from zhixin_ledger import encoding, facts, merkle
-from zhixin_ledger.facts import ContractFact, DatasetFact, Fact, LedgerFact, MemberFact
+from zhixin_ledger.facts import ContractFact, DatasetFact, Fact, LedgerFact, MemberFact, Span
 from zhixin_ledger.keys import VerifierKey
 from zhixin_ledger.merkle import CompactRange
 from zhixin_ledger.slots import SlotTree
@@ -176,17 +176,22 @@ class State:
         """Give the active members that cosign, in slot order."""
         return tuple(member for member in self._members.values() if member.votes)
 
-    def log_keys(self) -> tuple[VerifierKey, ...]:
-        """Give the log keys in force now."""
-        vkeys = (member.log for member in self._members.values() if member.active)
-        return tuple(VerifierKey.parse(vkey) for vkey in vkeys if vkey is not None)
+    def log_keys(self, size: int | None = None) -> tuple[VerifierKey, ...]:
+        """Give the log keys in force at a checkpoint of `size` entries; now without it."""
+        return self._keys((member.logs for member in self._members.values()), size)
 
-    def cosigner_keys(self) -> tuple[VerifierKey, ...]:
-        """Give the cosigner keys in force now."""
+    def cosigner_keys(self, size: int | None = None) -> tuple[VerifierKey, ...]:
+        """Give the cosigner keys in force at a checkpoint of `size` entries; now without it."""
+        return self._keys((member.cosigners for member in self._members.values()), size)
+
+    def quorum_at(self, size: int) -> int:
+        """Give the quorum in force at a checkpoint of `size` entries, at least 1."""
+        return [quorum for start, quorum in self._quorums if start < size][-1]
+
+    def _keys(self, spans: Iterable[tuple[Span, ...]], size: int | None) -> tuple[VerifierKey, ...]:
+        index = (self.size if size is None else size) - 1
         return tuple(
-            VerifierKey.parse(member.cosigner)
-            for member in self.voters()
-            if member.cosigner is not None
+            VerifierKey.parse(span.key) for keys in spans for span in keys if span.holds(index)
         )
 
     def state_root(self) -> bytes:

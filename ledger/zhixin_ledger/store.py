@@ -13,7 +13,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import ClassVar, Protocol
 
 __all__ = ["MemoryStore", "Node", "SqliteStore", "Stated", "Store"]
 
@@ -127,32 +127,30 @@ class MemoryStore:
         self._stated[dataset, version] = stated
 
 
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS head (id INTEGER PRIMARY KEY CHECK (id = 1), data BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS facts (
-  slot INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, data BLOB NOT NULL
-);
-CREATE TABLE IF NOT EXISTS nodes (
-  level INTEGER, idx INTEGER, hash BLOB NOT NULL, PRIMARY KEY (level, idx)
-) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS payloads (digest BLOB PRIMARY KEY, idx INTEGER NOT NULL) WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS stated (
-  dataset TEXT, version INTEGER, idx INTEGER NOT NULL, statement BLOB NOT NULL,
-  manifest BLOB NOT NULL, PRIMARY KEY (dataset, version)
-) WITHOUT ROWID;
-"""
-
-
 class SqliteStore:
-    """A store in a SQLite database; the caller opens, commits and rolls back the transactions."""
+    """A store in a SQLite database; the caller opens, commits and rolls back the transactions.
+
+    Args:
+        connection: to a database that has the tables of `SCHEMA`.
+    """
+
+    SCHEMA: ClassVar[str] = """
+    CREATE TABLE IF NOT EXISTS head (id INTEGER PRIMARY KEY CHECK (id = 1), data BLOB NOT NULL);
+    CREATE TABLE IF NOT EXISTS facts (
+      slot INTEGER PRIMARY KEY, key TEXT NOT NULL UNIQUE, data BLOB NOT NULL
+    );
+    CREATE TABLE IF NOT EXISTS nodes (
+      level INTEGER, idx INTEGER, hash BLOB NOT NULL, PRIMARY KEY (level, idx)
+    ) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS payloads (digest BLOB PRIMARY KEY, idx INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS stated (
+      dataset TEXT, version INTEGER, idx INTEGER NOT NULL, statement BLOB NOT NULL,
+      manifest BLOB NOT NULL, PRIMARY KEY (dataset, version)
+    ) WITHOUT ROWID;
+    """
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
-
-    @staticmethod
-    def create(connection: sqlite3.Connection) -> None:
-        """Make the tables where they are missing."""
-        connection.executescript(_SCHEMA)
 
     def head(self) -> bytes | None:
         """See Store."""

@@ -1,0 +1,106 @@
+"""SQLite as the ledger uses it: write-ahead log, full sync, one writer at a time.
+
+A second process that wants to write waits for its turn, and gives up after a time-out. Faults of
+the database come out as `LedgerUnavailable`: nothing is lost, try later.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from zhixin_errors import LedgerUnavailable
+
+__all__ = ["Database", "exclusive"]
+
+TIMEOUT_S = 30.0
+_POLL_S = 0.01
+
+
+class Database:
+    """One connection; may pass between threads, used by one at a time.
+
+    Args:
+        path: the file; it is made where it is missing, its folder must be there.
+        timeout_s: how long to wait for another writer.
+    """
+
+    def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
+        self.path = path
+        with self._mapped():
+            self.connection = sqlite3.connect(
+                path, timeout=timeout_s, isolation_level=None, check_same_thread=False
+            )
+        with self._mapped():
+            self.connection.execute("PRAGMA journal_mode = WAL")
+            self.connection.execute("PRAGMA synchronous = FULL")
+            self.connection.execute("PRAGMA fullfsync = ON")  # macOS: to the disk, not its cache
+
+    @contextmanager
+    def writing(self) -> Iterator[sqlite3.Connection]:
+        """Hold the one write lock; commit at the end, roll back if anything was raised."""
+        with self._mapped():
+            self.connection.execute("BEGIN IMMEDIATE")
+        try:
+            with self._mapped():
+                yield self.connection
+                self.connection.execute("COMMIT")
+        except BaseException:
+            with suppress(sqlite3.Error):
+                self.connection.execute("ROLLBACK")
+            raise
+
+    @contextmanager
+    def reading(self) -> Iterator[sqlite3.Connection]:
+        """See one moment of the database, whatever others write meanwhile."""
+        with self._mapped():
+            self.connection.execute("BEGIN")
+            try:
+                yield self.connection
+            finally:
+                self.connection.execute("ROLLBACK")
+
+    def close(self) -> None:
+        """Close the connection."""
+        self.connection.close()
+
+    @contextmanager
+    def _mapped(self) -> Iterator[None]:
+        try:
+            yield
+        except sqlite3.Error as fault:
+            busy = "locked" in str(fault)
+            raise LedgerUnavailable(
+                f"{self.path.name} in {self.path.parent} can't be used: {fault}",
+                code="ledger-busy" if busy else "ledger-damaged",
+                hint="another process is writing: try again" if busy else None,
+            ) from fault
+
+
+@contextmanager
+def exclusive(path: Path, timeout_s: float) -> Iterator[None]:
+    """Hold a lock file alone, over threads and processes; it is let go when the process dies.
+
+    Raises:
+        LedgerUnavailable: somebody else held it all the time.
+    """
+    import fcntl
+
+    deadline = time.monotonic() + timeout_s
+    with path.open("ab") as file:
+        while True:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError as fault:
+                if time.monotonic() >= deadline:
+                    raise LedgerUnavailable(
+                        f"another process holds {path.name} in {path.parent}",
+                        code="ledger-busy",
+                        hint="try again",
+                    ) from fault
+                time.sleep(_POLL_S)
+        yield

@@ -1,0 +1,341 @@
+"""The embedded engine: one machine, one writer, SQLite.
+
+::
+
+    log/log.sqlite      entries, and the state that follows from them
+    log/checkpoint      the newest checkpoint with its quorum: published last
+    log/tile/…          tiles and entry bundles (C2SP tlog-tiles)
+
+Order of durability, each step safe to repeat after a crash before the next:
+
+1. the entries of a group, their seal and the state: one transaction, synced. Only now is an index
+   given to who submitted;
+2. the tiles, each written beside its place, synced, renamed;
+3. the log's signature, then the members' cosignatures, each of which replays the entries first;
+4. the checkpoint, once the quorum is there: never without.
+
+Threads that submit at the same time share one transaction (group commit); processes take turns.
+Times never go back. What the rules are is said in ``admission``; who cosigns, in ``witness``.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+
+from zhixin_errors import ConfigError, LedgerError, LedgerRefused, LedgerUnavailable
+
+from zhixin_ledger import admission, checkpoint, gathering, seal, tiles
+from zhixin_ledger.checkpoint import Checkpoint
+from zhixin_ledger.database import TIMEOUT_S, Database, exclusive
+from zhixin_ledger.gathering import WitnessTransport
+from zhixin_ledger.keys import Signer
+from zhixin_ledger.note import Note
+from zhixin_ledger.state import State
+from zhixin_ledger.store import SqliteStore
+
+__all__ = ["DATABASE", "Engine", "found_ledger"]
+
+DATABASE = "log.sqlite"
+GROUP = 256  # entries of a group at most: 16 MiB
+
+Clock = Callable[[], datetime]
+Hook = Callable[[str], None]
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS entries (idx INTEGER PRIMARY KEY, data BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS blocks (size INTEGER PRIMARY KEY, root BLOB NOT NULL);
+"""
+
+
+@dataclass
+class _Ticket:
+    """One envelope on its way in, and what became of it."""
+
+    data: bytes
+    index: int | None = None
+    fault: LedgerError | None = None
+    done: bool = False
+
+
+class Engine:
+    """A ledger's log on this machine.
+
+    Args:
+        directory: the log's folder, made by `found_ledger`.
+        signer: the log's key; it must be in force.
+        clock: gives aware times.
+        hook: called with the name of each step just before it, for crash tests and progress.
+        timeout_s: how long to wait for another process.
+    """
+
+    def __init__(
+        self,
+        directory: Path,
+        signer: Signer,
+        *,
+        clock: Clock,
+        hook: Hook = lambda _: None,
+        timeout_s: float = TIMEOUT_S,
+    ) -> None:
+        if not (directory / DATABASE).is_file():
+            raise LedgerUnavailable(
+                f"there is no ledger in {directory}",
+                code="ledger-missing",
+                hint="`zhixin init` founds one",
+            )
+        self.directory = directory
+        self.source = tiles.DirectorySource(directory)
+        self._signer = signer
+        self._clock = clock
+        self._hook = hook
+        self._timeout_s = timeout_s
+        self._database = Database(directory / DATABASE, timeout_s)
+        self._state: State | None = None
+        self._head: bytes | None = None
+        self._queue: list[_Ticket] = []
+        self._queued = threading.Lock()
+        self._writing = threading.Lock()
+        self._witness_sizes: dict[str, int] = {}
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    # In.
+
+    def submit(self, data: bytes) -> int:
+        """Bring an envelope into the ledger; it is durable when its index is given.
+
+        Args:
+            data: the envelope in any layout; a payload that is in already gives its index again.
+
+        Returns:
+            The entry's index.
+
+        Raises:
+            LedgerRefused: the rules refuse it; `code` is the rule's name.
+            LedgerUnavailable: it could not be written now; nothing of it is in the ledger.
+        """
+        ticket = _Ticket(data)
+        with self._queued:
+            self._queue.append(ticket)
+        with self._writing:
+            if not ticket.done:
+                self._commit_group()
+        if ticket.fault is not None:
+            raise ticket.fault
+        if ticket.index is None:
+            raise LedgerUnavailable("the entry was not written", code="ledger-busy")
+        return ticket.index
+
+    def _commit_group(self) -> None:
+        """Write what is queued, as one block; the caller holds `_writing`."""
+        with self._queued:
+            group, self._queue = self._queue[:GROUP], self._queue[GROUP:]
+        indexes: list[int | None] = [None] * len(group)
+        try:
+            self._hook("before-commit")
+            with self._database.writing() as connection:
+                indexes = self._write_block(connection, group)
+                self._hook("inside-commit")
+            for ticket, index in zip(group, indexes, strict=True):
+                ticket.index = index  # durable: only now may anyone learn it
+        except LedgerError as fault:
+            self._state = None  # it may hold what was rolled back
+            for ticket in group:
+                ticket.fault = ticket.fault or fault
+        except BaseException:
+            self._state = None
+            raise
+        finally:
+            for ticket in group:
+                ticket.done = True
+        self._hook("after-commit")
+
+    def _write_block(
+        self, connection: sqlite3.Connection, group: list[_Ticket]
+    ) -> list[int | None]:
+        state = self._current(connection)
+        first = state.size
+        indexes: list[int | None] = []
+        for ticket in group:
+            try:
+                admitted = admission.admit(state, ticket.data)
+            except LedgerRefused as fault:
+                ticket.fault = fault
+                indexes.append(None)
+                continue
+            indexes.append(admission.take_in(state, admitted))
+            if not admitted.duplicate:
+                _keep_entry(connection, admitted.index, admitted.entry)
+        if state.size > first:
+            _seal_block(connection, state, self._clock())
+            self._head = state.store.head()
+        return indexes
+
+    def _current(self, connection: sqlite3.Connection) -> State:
+        """Give the state as the database has it now: another process may have written."""
+        head = SqliteStore(connection).head()
+        if self._state is None or head != self._head:
+            self._state = State(SqliteStore(connection))
+            self._head = head
+            if self._state.origin is None:
+                raise LedgerUnavailable(
+                    f"the ledger in {self.directory} has no genesis", code="ledger-missing"
+                )
+        return self._state
+
+    # Out.
+
+    def published(self) -> Note | None:
+        """Give the newest published checkpoint."""
+        data = self.source.read(tiles.CHECKPOINT)
+        return None if data is None else Note.parse(data, "the published checkpoint")
+
+    def pending(self) -> bool:
+        """Say whether there are entries that no published checkpoint covers yet."""
+        note = self.published()
+        with self._writing, self._database.reading() as connection:
+            size = self._current(connection).size
+        return note is None or checkpoint.parse(note.text).size < size
+
+    def publish(
+        self,
+        witnesses: Sequence[WitnessTransport],
+        *,
+        size: int = 0,
+        refresh: bool = False,
+        timeout_s: float | None = None,
+    ) -> Note:
+        """Publish a checkpoint over everything that is durable now, with its quorum.
+
+        Args:
+            witnesses: who is asked to cosign.
+            size: a checkpoint that covers so much already is enough; 0: only the newest is.
+            refresh: have the newest checkpoint cosigned again though nothing was added.
+            timeout_s: how long to wait for another process that publishes.
+
+        Returns:
+            The checkpoint that is published now.
+
+        Raises:
+            LedgerUnavailable: `quorum`: too few cosigned, and nothing was published;
+                `ledger-rolled-back`: the database is older than what was published.
+        """
+        wait_s = self._timeout_s if timeout_s is None else timeout_s
+        with exclusive(self.directory / "publish.lock", wait_s):
+            database = Database(self.directory / DATABASE, self._timeout_s)
+            try:
+                with database.reading() as connection:
+                    return self._publish(connection, witnesses, size, refresh)
+            finally:
+                database.close()
+
+    def _publish(
+        self,
+        connection: sqlite3.Connection,
+        witnesses: Sequence[WitnessTransport],
+        size: int,
+        refresh: bool,
+    ) -> Note:
+        state = State(SqliteStore(connection))
+        note = self.published()
+        before = 0 if note is None else self._check_published(connection, state, note)
+        enough = before >= size if size else before == state.size
+        if note is not None and enough and not refresh:
+            return note
+        self._hook("before-tiles")
+        tiles.write_tiles(
+            self.directory, before, state.size, lambda start: _entries(connection, start)
+        )
+        self._hook("before-sign")
+        note = checkpoint.sign(Checkpoint(state.origin or "", state.size, state.root), self._signer)
+        checkpoint.verify_log(note, state.origin or "", state.log_keys())
+        self._hook("before-cosign")
+        note = gathering.gather(note, state, witnesses, self.source, self._witness_sizes)
+        self._hook("before-publish")
+        tiles.write_file(self.directory / tiles.CHECKPOINT, note.format())
+        self._hook("after-publish")
+        return note
+
+    def _check_published(self, connection: sqlite3.Connection, state: State, note: Note) -> int:
+        """Refuse to go on from a database that is older than what was published; gives its size."""
+        made = checkpoint.parse(note.text)
+        row = connection.execute("SELECT root FROM blocks WHERE size = ?", (made.size,)).fetchone()
+        if made.origin != state.origin or row is None or bytes(row[0]) != made.root:
+            raise LedgerUnavailable(
+                f"the ledger in {self.directory} is not the one whose checkpoint of {made.size} "
+                "entries was published: an old backup was put back",
+                code="ledger-rolled-back",
+                hint="never sign on from a backup: found a new ledger with a new origin and key",
+            )
+        return made.size
+
+
+def found_ledger(
+    directory: Path, origin: str, log_signer: Signer, genesis: bytes, clock: Clock
+) -> Engine:
+    """Found a ledger: block 0, genesis and its seal, durable but not yet published.
+
+    Args:
+        directory: the log's folder; it is made.
+        origin: the ledger's name, as genesis says.
+        log_signer: the log key of a founding member.
+        genesis: the genesis statement's envelope, signed by every founding member.
+        clock: gives aware times.
+
+    Returns:
+        The engine.
+
+    Raises:
+        ConfigError: there is a ledger already, or genesis names another origin or log key.
+        LedgerRefused: the rules refuse genesis.
+    """
+    state = State()
+    admission.take_in(state, admission.admit(state, genesis))
+    if state.origin != origin:
+        raise ConfigError(f"genesis founds {state.origin}, not {origin}")
+    if log_signer.public_key not in {key.public_key for key in state.log_keys()}:
+        raise ConfigError("genesis does not name this log's key")
+    directory.mkdir(parents=True, exist_ok=True)
+    database = Database(directory / DATABASE)
+    try:
+        with database.writing() as connection:
+            if _tables(connection):
+                raise ConfigError(f"there is a ledger in {directory} already")
+            for statement in (_SCHEMA + SqliteStore.SCHEMA).split(";"):
+                connection.execute(statement)
+            kept = State(SqliteStore(connection))
+            admitted = admission.admit(kept, genesis)
+            _keep_entry(connection, admission.take_in(kept, admitted), admitted.entry)
+            _seal_block(connection, kept, clock())
+    finally:
+        database.close()
+    return Engine(directory, log_signer, clock=clock)
+
+
+def _tables(connection: sqlite3.Connection) -> int:
+    return int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
+
+
+def _seal_block(connection: sqlite3.Connection, state: State, now: datetime) -> None:
+    entry = seal.make_seal(state, now)
+    _keep_entry(connection, seal.apply_seal(state, entry), entry)
+    connection.execute("INSERT INTO blocks VALUES (?, ?)", (state.size, state.root))
+    state.save()
+
+
+def _keep_entry(connection: sqlite3.Connection, index: int, entry: bytes) -> None:
+    connection.execute("INSERT INTO entries VALUES (?, ?)", (index, entry))
+
+
+def _entries(connection: sqlite3.Connection, start: int) -> Iterator[bytes]:
+    for (data,) in connection.execute(
+        "SELECT data FROM entries WHERE idx >= ? ORDER BY idx", (start,)
+    ):
+        yield bytes(data)

@@ -1,0 +1,239 @@
+"""A member's own copy of the ledger.
+
+::
+
+    ledger/mirror.sqlite    the state that follows from the entries; what its witness cosigned last
+    ledger/checkpoint       the newest checkpoint that the copy holds with its quorum
+    ledger/tile/…           tiles and entry bundles, as the log serves them
+
+Nothing enters the copy on anyone's word: every entry is hashed and put through the rules, every
+seal's state root compared, the tree's root compared with the checkpoint's, and the log's signature
+judged by the keys in force at that size. What fails any of these leaves the copy as it was.
+
+The copy may be ahead of its `checkpoint`: a witness replays what has no quorum yet.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from zhixin_errors import LedgerRefused, VerificationError
+
+from zhixin_ledger import admission, checkpoint, cosignature, tiles
+from zhixin_ledger.checkpoint import Checkpoint
+from zhixin_ledger.database import TIMEOUT_S, Database
+from zhixin_ledger.note import Note
+from zhixin_ledger.state import State
+from zhixin_ledger.store import SqliteStore
+from zhixin_ledger.tiles import DirectorySource, Tiles, TileSource
+
+__all__ = ["DATABASE", "Mirror"]
+
+DATABASE = "mirror.sqlite"
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS cosigned (
+  id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, root BLOB NOT NULL,
+  time_s INTEGER NOT NULL
+);
+"""
+
+
+class Mirror:
+    """A copy of a ledger in a folder.
+
+    Args:
+        directory: the folder; it is made where it is missing.
+        origin: the ledger that it must be of; None: whichever it is of already, or the first seen.
+        timeout_s: how long to wait for another process.
+    """
+
+    def __init__(
+        self, directory: Path, *, origin: str | None = None, timeout_s: float = TIMEOUT_S
+    ) -> None:
+        directory.mkdir(parents=True, exist_ok=True)
+        self.directory = directory
+        self.source = DirectorySource(directory)
+        self._origin = origin
+        self._database = Database(directory / DATABASE, timeout_s)
+        for statement in (_SCHEMA + SqliteStore.SCHEMA).split(";"):
+            self._database.connection.execute(statement)
+        self._state: State | None = None
+        self._head: bytes | None = None
+
+    def close(self) -> None:
+        """Close the database."""
+        self._database.close()
+
+    def state(self) -> State:
+        """Give the state of the copy as it is now; its size may be 0."""
+        store = SqliteStore(self._database.connection)
+        head = store.head()
+        if self._state is None or head != self._head:
+            self._state, self._head = State(store), head
+        return self._state
+
+    @property
+    def origin(self) -> str | None:
+        """The ledger's origin; None before anything was copied."""
+        return self.state().origin or self._origin
+
+    def note(self) -> Note | None:
+        """Give the newest checkpoint that the copy holds with its quorum."""
+        data = self.source.read(tiles.CHECKPOINT)
+        return None if data is None else Note.parse(data, "the copy's checkpoint")
+
+    def checkpoint(self) -> Checkpoint | None:
+        """Give what that checkpoint says."""
+        note = self.note()
+        return None if note is None else checkpoint.parse(note.text)
+
+    def tree(self, size: int | None = None) -> Tiles:
+        """Give the copy's tree and entries at a size; without it, at all it has."""
+        return Tiles(self.source, self.state().size if size is None else size)
+
+    def follow(self, note: Note, source: TileSource) -> State:
+        """Bring the copy up to a checkpoint, having replayed every entry.
+
+        Args:
+            note: signed by the log; cosignatures are not needed and not judged.
+            source: where entries are fetched.
+
+        Returns:
+            The state, at the checkpoint's size or later.
+
+        Raises:
+            LedgerRefused: an entry breaks a rule (its code), the ledger does not end with a seal
+                there (`seal`), the root is another (`forked`), the log's signature fails
+                (`log-signature`), or it is another ledger (`other-origin`).
+            LedgerUnavailable: the source can't be read.
+        """
+        made = checkpoint.parse(note.text)
+        with self._changing() as state:
+            known = state.origin or self._origin
+            if known is not None and made.origin != known:
+                raise LedgerRefused(
+                    f"the checkpoint is of {made.origin}, the copy of {known}", code="other-origin"
+                )
+            before = state.size
+            if made.size > before:
+                self._replay(state, made, source)
+            elif self.tree(made.size).root() != made.root:
+                raise _forked(made)
+            try:
+                checkpoint.verify_log(note, state.origin or "", state.log_keys(made.size))
+            except VerificationError as fault:
+                raise LedgerRefused(fault.message, code=fault.code) from fault
+            if made.size > before:
+                self._keep_tiles(before, made, source)
+                state.save()
+        return self.state()
+
+    def keep(self, note: Note) -> None:
+        """Keep a checkpoint that the copy has followed, if its quorum is there and it is newer.
+
+        Raises:
+            LedgerRefused: `quorum`: a known cosigner's line fails, or there are too few.
+        """
+        made = checkpoint.parse(note.text)
+        state = self.state()
+        if made.size > state.size or self.tree(made.size).root() != made.root:
+            raise _forked(made)
+        try:
+            times = cosignature.counted(note, state.cosigner_keys(made.size))
+        except VerificationError as fault:
+            raise LedgerRefused(fault.message, code=fault.code) from fault
+        if len(times) < state.quorum_at(made.size):
+            raise LedgerRefused(
+                f"the checkpoint has {len(times)} of {state.quorum_at(made.size)} cosignatures",
+                code="quorum",
+            )
+        with self._database.writing():
+            kept = self.checkpoint()
+            if kept is None or kept.size <= made.size:
+                tiles.write_file(self.directory / tiles.CHECKPOINT, note.format())
+
+    def cosigned(self) -> tuple[int, bytes, int] | None:
+        """Give size, root and time of the checkpoint that the member's witness cosigned last."""
+        return _cosigned(self._database.connection)
+
+    def record_cosigned(self, last: int, made: Checkpoint, now_s: int) -> int:
+        """Record what is about to be cosigned; only who still sees the same last size may.
+
+        Args:
+            last: the size cosigned last, 0 for nothing.
+            made: the checkpoint to cosign.
+            now_s: the clock's time.
+
+        Returns:
+            The time to sign with: never before the last one.
+
+        Raises:
+            LedgerRefused: `witness-conflict`: another was cosigned meanwhile.
+        """
+        with self._database.writing() as connection:
+            before = _cosigned(connection)
+            size, time_s = (0, 0) if before is None else (before[0], before[2])
+            if size != last:
+                raise LedgerRefused(
+                    f"the witness cosigned {size} entries last",
+                    code="witness-conflict",
+                    details={"size": size},
+                )
+            time_s = max(now_s, time_s)
+            connection.execute(
+                "INSERT OR REPLACE INTO cosigned VALUES (1, ?, ?, ?)",
+                (made.size, made.root, time_s),
+            )
+        return time_s
+
+    @contextmanager
+    def _changing(self) -> Iterator[State]:
+        """Hold the write lock over a state that is forgotten if anything fails."""
+        try:
+            with self._database.writing():
+                yield self.state()
+        except BaseException:
+            self._state = None
+            raise
+
+    def _replay(self, state: State, made: Checkpoint, source: TileSource) -> None:
+        for entry in Tiles(source, made.size).entries(state.size):
+            index = state.size
+            try:
+                admission.apply(state, entry)
+            except LedgerRefused as fault:
+                raise LedgerRefused(
+                    f"entry {index} breaks the ledger's rules: {fault.message}",
+                    code=fault.code,
+                    details={**fault.details, "index": index},
+                ) from fault
+        if not state.sealed:
+            raise LedgerRefused(
+                f"the ledger of {made.size} entries does not end with a seal", code="seal"
+            )
+        if state.root != made.root:
+            raise _forked(made)
+
+    def _keep_tiles(self, before: int, made: Checkpoint, source: TileSource) -> None:
+        """Write the tiles from a second reading; the root shows whether it was the same."""
+        coming = Tiles(source, made.size)
+        tiles.write_tiles(self.directory, before, made.size, coming.entries)
+        if Tiles(self.source, made.size).root() != made.root:
+            raise _forked(made)
+
+
+def _cosigned(connection: sqlite3.Connection) -> tuple[int, bytes, int] | None:
+    row = connection.execute("SELECT size, root, time_s FROM cosigned").fetchone()
+    return None if row is None else (int(row[0]), bytes(row[1]), int(row[2]))
+
+
+def _forked(made: Checkpoint) -> LedgerRefused:
+    return LedgerRefused(
+        f"the log's tree of {made.size} entries is not the one whose entries it serves",
+        code="forked",
+        details={"size": made.size},
+    )

@@ -1,0 +1,216 @@
+"""How a member reaches the ledger and its witnesses: by URL.
+
+::
+
+    file:../bts.gov.example     another member's home on this machine
+
+`file:` serves one machine: a trial, the demo. It is the one place where another member's home is
+opened, and only so far: the operator's `log/` and `keys/log.pem`, and a cosigning member's
+`ledger/` and `keys/cosigner.pem`, by that member's own witness code. `http:` stands here later.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import unquote, urlsplit
+
+from zhixin_errors import ConfigError, LedgerUnavailable
+
+from zhixin_ledger.embedded import Engine
+from zhixin_ledger.gathering import WitnessTransport
+from zhixin_ledger.keys import Signer, load_signer
+from zhixin_ledger.mirror import Mirror
+from zhixin_ledger.note import Note
+from zhixin_ledger.tiles import DirectorySource, TileSource
+from zhixin_ledger.witness import Witness
+
+__all__ = [
+    "COSIGNER_KEY",
+    "LOG_FOLDER",
+    "LOG_KEY",
+    "MIRROR_FOLDER",
+    "FileLog",
+    "FileWitness",
+    "LogTransport",
+    "WitnessUrl",
+    "file_path",
+    "open_log",
+    "open_witness",
+]
+
+LOG_FOLDER = "log"
+MIRROR_FOLDER = "ledger"
+LOG_KEY = Path("keys") / "log.pem"
+COSIGNER_KEY = Path("keys") / "cosigner.pem"
+
+Clock = Callable[[], datetime]
+LoadKey = Callable[[Path], Signer]
+
+
+@dataclass(frozen=True, slots=True)
+class WitnessUrl:
+    """A cosigning member, and where its witness is reached."""
+
+    name: str
+    url: str
+
+
+class LogTransport(Protocol):
+    """How the log is reached."""
+
+    @property
+    def source(self) -> TileSource:
+        """Where checkpoint, tiles and entries are read."""
+
+    def submit(self, data: bytes) -> int:
+        """Bring an envelope in; durable when its index is given."""
+
+    def settle(self, size: int = 0, *, refresh: bool = False, timeout_s: float = 30) -> Note:
+        """Have a checkpoint published that covers `size` entries; 0: all that are durable.
+
+        Raises:
+            LedgerUnavailable: the quorum is missing, or the log can't be reached.
+        """
+
+    def close(self) -> None:
+        """Let go of it."""
+
+
+class FileLog:
+    """The log in an operator's home on this machine.
+
+    Args:
+        home: the operator's home.
+        witnesses: who cosigns.
+        clock: gives aware times.
+        load_key: opens a key file.
+    """
+
+    def __init__(
+        self,
+        home: Path,
+        witnesses: Sequence[WitnessTransport],
+        clock: Clock,
+        load_key: LoadKey = load_signer,
+    ) -> None:
+        self._home = home
+        self._witnesses = witnesses
+        self._clock = clock
+        self._load_key = load_key
+        self._engine: Engine | None = None
+        self.source = DirectorySource(home / LOG_FOLDER)
+
+    def submit(self, data: bytes) -> int:
+        """See LogTransport."""
+        return self._opened().submit(data)
+
+    def settle(self, size: int = 0, *, refresh: bool = False, timeout_s: float = 30) -> Note:
+        """See LogTransport."""
+        return self._opened().publish(
+            self._witnesses, size=size, refresh=refresh, timeout_s=timeout_s
+        )
+
+    def close(self) -> None:
+        """See LogTransport."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
+
+    def _opened(self) -> Engine:
+        if self._engine is None:
+            folder = self._home / LOG_FOLDER
+            if not folder.is_dir():
+                raise LedgerUnavailable(
+                    f"there is no ledger in {self._home}",
+                    code="ledger-missing",
+                    hint="the URL in `[ledger]` names the home of the member that operates it",
+                )
+            self._engine = Engine(folder, self._load_key(self._home / LOG_KEY), clock=self._clock)
+        return self._engine
+
+
+class FileWitness:
+    """The witness of a member whose home is on this machine.
+
+    Args:
+        name: the member's name.
+        home: its home.
+        source: where it fetches the log's entries.
+        clock: gives aware times.
+        load_key: opens a key file.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        home: Path,
+        source: TileSource,
+        clock: Clock,
+        load_key: LoadKey = load_signer,
+    ) -> None:
+        self._name = name
+        self._home = home
+        self._source = source
+        self._clock = clock
+        self._load_key = load_key
+
+    @property
+    def name(self) -> str:
+        """The member's name."""
+        return self._name
+
+    def add_checkpoint(self, old_size: int, proof: Sequence[bytes], note: bytes) -> bytes:
+        """See WitnessTransport."""
+        if not self._home.is_dir():
+            raise LedgerUnavailable(f"the home of {self._name} is not there")
+        signer = self._load_key(self._home / COSIGNER_KEY)
+        mirror = Mirror(self._home / MIRROR_FOLDER)
+        try:
+            witness = Witness(self._name, mirror, signer, self._source, self._clock)
+            return witness.add_checkpoint(old_size, proof, note)
+        finally:
+            mirror.close()
+
+
+def file_path(url: str, base: Path) -> Path:
+    """Give the folder that a `file:` URL names.
+
+    Args:
+        url: `file:relative/path`, `file:/absolute` or `file:///absolute`, percent-encoded.
+        base: the folder that a relative one starts from: the member's home.
+
+    Raises:
+        ConfigError: another scheme or a host.
+    """
+    parts = urlsplit(url)
+    if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path:
+        raise ConfigError(
+            f"{url} can't be reached: only file: URLs of this machine can, such as "
+            "file:../bts.gov.example"
+        )
+    return base / unquote(parts.path)
+
+
+def open_witness(
+    witness: WitnessUrl, base: Path, source: TileSource, clock: Clock, load_key: LoadKey
+) -> WitnessTransport:
+    """Give the transport to a witness; `http:` joins here."""
+    return FileWitness(witness.name, file_path(witness.url, base), source, clock, load_key)
+
+
+def open_log(
+    url: str,
+    witnesses: Sequence[WitnessUrl],
+    base: Path,
+    clock: Clock,
+    load_key: LoadKey = load_signer,
+) -> LogTransport:
+    """Give the transport to a log; `http:` joins here."""
+    home = file_path(url, base)
+    source = DirectorySource(home / LOG_FOLDER)
+    asked = [open_witness(witness, base, source, clock, load_key) for witness in witnesses]
+    return FileLog(home, asked, clock, load_key)
