@@ -22,6 +22,7 @@ from zhixin_errors import (
 )
 
 from zhixin_ledger import merkle, tiles, tlogproof, transport
+from zhixin_ledger.audit import AuditReport, audit
 from zhixin_ledger.embedded import found_ledger
 from zhixin_ledger.facts import DatasetFact
 from zhixin_ledger.keys import Signer, load_signer
@@ -37,8 +38,10 @@ from zhixin_ledger.statements import (
 )
 from zhixin_ledger.store import Stated
 from zhixin_ledger.transport import LogTransport, WitnessUrl
+from zhixin_ledger.trust import Trust
 
 __all__ = [
+    "AuditReport",
     "LedgerClient",
     "WitnessUrl",
     "contract_statement",
@@ -178,6 +181,22 @@ class LedgerClient:
     def stated(self, dataset: str, version: int) -> Stated | None:
         """Give the entry that stated a version, from the own copy."""
         return self.state().stated(dataset, version)
+
+    def fsck(self, trust: Trust | None = None) -> AuditReport:
+        """Audit the own copy: every byte and every rule, and its own record of the state.
+
+        Args:
+            trust: what this home pinned; without one the ledger is judged by itself.
+        """
+        report = audit(self._mirror.directory, trust)
+        kept = self._mirror.state()
+        if report.state is None or report.entries != kept.size:
+            return report
+        if (report.state.root, report.state.state_root()) != (kept.root, kept.state_root()):
+            return AuditReport(
+                False, "state", None, "the copy's own record is not its entries'", report.entries
+            )
+        return report
 
     # Writing.
 

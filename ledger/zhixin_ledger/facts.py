@@ -14,6 +14,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from zhixin_errors import FormatError
 
@@ -320,7 +321,7 @@ def _dataset(value: Json, what: str) -> DatasetFact:
     number = encoding.parse_uint(version, f"{what}'s version")
     if number < 1 or (numbers and numbers[0] < 1):
         raise FormatError(f"{what}'s versions count from 1")
-    if any(a >= b for a, b in zip(numbers, numbers[1:], strict=False)):
+    if any(a >= b for a, b in pairwise(numbers)):
         raise FormatError(f"{what}'s withdrawn versions do not rise")
     return DatasetFact(
         dataset,

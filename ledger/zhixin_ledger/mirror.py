@@ -111,7 +111,14 @@ class Mirror:
                 (`log-signature`), or it is another ledger (`other-origin`).
             LedgerUnavailable: the source can't be read.
         """
-        made = checkpoint.parse(note.text)
+        try:
+            return self._follow(note, checkpoint.parse(note.text), source)
+        except FormatError as fault:  # a tile, a bundle or the checkpoint is in another form
+            raise LedgerRefused(
+                f"the log serves what can't be read: {fault.message}", code="malformed"
+            ) from fault
+
+    def _follow(self, note: Note, made: Checkpoint, source: TileSource) -> State:
         with self._changing() as state:
             known = state.origin or self._origin
             if known is not None and made.origin != known:

@@ -142,7 +142,9 @@ class SqliteStore:
     CREATE TABLE IF NOT EXISTS nodes (
       level INTEGER, idx INTEGER, hash BLOB NOT NULL, PRIMARY KEY (level, idx)
     ) WITHOUT ROWID;
-    CREATE TABLE IF NOT EXISTS payloads (digest BLOB PRIMARY KEY, idx INTEGER NOT NULL) WITHOUT ROWID;
+    CREATE TABLE IF NOT EXISTS payloads (
+      digest BLOB PRIMARY KEY, idx INTEGER NOT NULL
+    ) WITHOUT ROWID;
     CREATE TABLE IF NOT EXISTS stated (
       dataset TEXT, version INTEGER, idx INTEGER NOT NULL, statement BLOB NOT NULL,
       manifest BLOB NOT NULL, PRIMARY KEY (dataset, version)

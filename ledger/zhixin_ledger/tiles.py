@@ -122,7 +122,8 @@ def unpack_entries(data: bytes, width: int, what: str = "entry bundle") -> list[
     Raises:
         FormatError: it ends early, or goes on.
     """
-    entries, at = [], 0
+    entries: list[bytes] = []
+    at = 0
     for _ in range(width):
         end = at + 2 + int.from_bytes(data[at : at + 2])
         if at + 2 > len(data) or end > len(data):
