@@ -2,7 +2,7 @@
 
 ::
 
-    "integer" → int64      "decimal(p,s)" → decimal128(p, s)     {"list": T} → list<item: T>
+    "integer" → int64      "decimal(p,s)" → decimal128(p, s)     {"list": T} → list<element: T>
     "unsigned" → uint64    "timestamptz" → timestamp[us, UTC]    {"struct": […]} → struct<…>
 """
 
@@ -46,7 +46,8 @@ def arrow_type(kind: FieldType) -> pa.DataType:
             return pa.decimal128(int(found[1]), int(found[2]))
         return _SCALARS[kind]
     if "list" in kind:
-        return pa.list_(arrow_type(cast("FieldType", kind["list"])))
+        item = arrow_type(cast("FieldType", kind["list"]))
+        return pa.list_(pa.field("element", item))
     members = cast("list[dict[str, FieldType]]", kind["struct"])
     return pa.struct([pa.field(str(m["name"]), arrow_type(m["type"])) for m in members])
 

@@ -146,7 +146,9 @@ class RuleSet:
             key_sets: for each relationship's rule, the keys that exist.
             misfits: for a field, true where the source's value could not be read and the cell is
                 null for that reason alone: rules that look at the field don't judge that record,
-                whose reason is the value and not ``required``.
+                whose reason is the value and not ``required``. Under ``""``: true where the whole
+                record could not be read; no rule judges it. Under ``""``: true where the whole
+                record could not be read; no rule judges it.
 
         Raises:
             ContractError: a key set is missing or of another type.
@@ -167,7 +169,7 @@ class RuleSet:
         misfits: Mapping[str, Mask],
     ) -> Mask:
         mask = make(batch, keys)
-        for field in self._by_name[name].fields:
+        for field in ("", *self._by_name[name].fields):
             if field in misfits and mask.true_count:
                 mask = pc.and_not(mask, misfits[field])
         return mask
@@ -183,7 +185,7 @@ def compile_rules(contract: Contract) -> RuleSet:
 
 
 def _none(rows: int) -> Mask:
-    return pa.repeat(pa.scalar(False), rows)  # type: ignore[return-value]
+    return pa.repeat(pa.scalar(False), rows)
 
 
 def _certain(mask: Any) -> Mask:  # noqa: ANN401 - the stubs know no common name
@@ -218,7 +220,9 @@ def _maker(name: str, check: r.Check, schema: pa.Schema) -> _MaskMaker:
             raise ContractError(f'the rule "{name}" does not judge single records')
 
 
-def _column_maker(check: r.RowCheck, kind: pa.DataType) -> Callable[[Any], Mask]:
+def _column_maker(  # noqa: PLR0911 - one return a kind of check
+    check: r.RowCheck, kind: pa.DataType
+) -> Callable[[Any], Mask]:
     match check:
         case r.Finite():
             return lambda column: _certain(pc.invert(pc.is_finite(column)))
@@ -240,7 +244,7 @@ def _column_maker(check: r.RowCheck, kind: pa.DataType) -> Callable[[Any], Mask]
             words = value_set(check.words, kind)
             return lambda column: pc.or_(pc.is_null(column), pc.is_in(column, value_set=words))
         case _:
-            return lambda column: pc.is_null(column)
+            return pc.is_null
 
 
 def _range(check: r.Range, kind: pa.DataType) -> Callable[[Any], Mask]:
@@ -273,9 +277,9 @@ def _length(check: r.Length | r.Items, kind: pa.DataType) -> Callable[[Any], Mas
         length = pc.call_function(function, [column])
         parts = []
         if check.low is not None:
-            parts.append(pc.less(length, check.low))
+            parts.append(pc.call_function("less", [length, pa.scalar(check.low)]))
         if check.high is not None:
-            parts.append(pc.greater(length, check.high))
+            parts.append(pc.call_function("greater", [length, pa.scalar(check.high)]))
         return _certain(parts[0] if len(parts) == 1 else pc.or_(*parts))
 
     return mask
@@ -283,7 +287,7 @@ def _length(check: r.Length | r.Items, kind: pa.DataType) -> Callable[[Any], Mas
 
 def _remainder(column: Any, divisor: int) -> Any:  # noqa: ANN401
     whole = pc.multiply(pc.divide(column, divisor), divisor)
-    return pc.not_equal(pc.subtract(column, whole), 0)
+    return pc.not_equal(pc.subtract(column, whole), pa.scalar(0, column.type))
 
 
 def _reference(name: str, check: r.Reference, kind: pa.DataType) -> _MaskMaker:

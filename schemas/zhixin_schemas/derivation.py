@@ -12,6 +12,7 @@ chance are refused.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -20,11 +21,15 @@ from zhixin_schemas.header import is_dataset_name
 
 __all__ = ["read_inputs"]
 
-_UNSTEADY = frozenset(
-    ["now", "random", "uuid", "gen_random_uuid", "uuidv4", "uuidv7", "setseed", "current_date", "current_time", "current_timestamp", "currentdate", "currenttime", "currenttimestamp", "localtime", "localtimestamp", "today", "rand", "get_current_time", "get_current_timestamp", "transaction_timestamp", "nextval", "currval", "getenv", "current_user", "session_user", "current_database", "current_schema"]
+_UNSTEADY = re.compile(
+    "(now|today|rand|random|setseed|uuid(v[0-9])?|gen_random_uuid|nextval|currval|getenv)"
+    "|(get_)?(current|local|transaction)_?(date|time|timestamp|localtime|localtimestamp)"
+    "|(current|session)_?(user|database|schema|role|catalog)"
 )
-_READING = ("read_", "glob", "query", "parquet_", "sniff_", "sqlite_", "postgres_", "mysql_", "iceberg_",
-            "delta_", "duckdb_", "pragma_", "arrow_scan", "pandas_scan", "seq_scan")  # fmt: skip
+_READING = re.compile(
+    "(read|parquet|sniff|sqlite|postgres|mysql|iceberg|delta|duckdb|pragma|glob|query)_?.*"
+    "|(arrow|pandas|seq)_scan.*"
+)
 
 
 def read_inputs(place: Place, sql: str, dataset: str) -> tuple[str, ...]:
@@ -81,9 +86,9 @@ def _forbidden(tree: Any) -> Iterator[str]:  # noqa: ANN401
         name = (
             function.name if isinstance(function, exp.Anonymous) else function.sql_name()
         ).lower()
-        if name in _UNSTEADY:
-            yield f"{name}() gives another answer each time; a version is made from its inputs alone"
-        elif name.startswith(_READING):
+        if _UNSTEADY.fullmatch(name):
+            yield f"{name}() gives other answers each time; only the inputs make a version"
+        elif _READING.fullmatch(name):
             yield f"{name}() reads what is no verified dataset"
 
 

@@ -221,8 +221,7 @@ class _Builder:
     def _put(self, event: yaml.NodeEvent, item: object) -> None:
         """Put a value where it belongs, or keep a key."""
         top = self.stack[-1] if self.stack else None
-        line = event.start_mark.line + 1
-        collection = isinstance(item, dict | list)
+        line = _line(event)
         if top is None:
             self.document.lines[()] = line
             self.document.value = self._value(event, item, ())
@@ -240,12 +239,11 @@ class _Builder:
             if not top.skip and top.key is not None:
                 top.value[top.key] = value
             top.key, top.skip = None, False
-        if collection:
-            assert isinstance(item, dict | list)
+        if isinstance(item, dict | list):
             self.stack.append(_Open(item, path))
 
     def _key(self, event: yaml.NodeEvent, item: object, top: _Open) -> None:
-        line = event.start_mark.line + 1
+        line = _line(event)
         value = self._value(event, item, top.path)
         if not isinstance(value, str):
             self.document.problems.append(
@@ -254,8 +252,7 @@ class _Builder:
             top.skip = True
             return
         path = (*top.path, value)
-        assert isinstance(top.value, dict)
-        if value in top.value:
+        if isinstance(top.value, dict) and value in top.value:
             first = self.document.lines[path]
             self.document.problems.append(
                 Problem(line, path_text(path), f"the key stands twice: first in line {first}")
@@ -296,5 +293,9 @@ class _Builder:
             path = self.stack[-1].path if self.stack else ()
             if self.stack and self.stack[-1].key:
                 path = (*path, self.stack[-1].key)
-        line = event.start_mark.line + 1
+        line = _line(event)
         self.document.problems.append(Problem(line, path_text(path), message))
+
+
+def _line(event: yaml.Event) -> int:
+    return event.start_mark.line + 1 if event.start_mark else 1

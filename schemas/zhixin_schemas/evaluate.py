@@ -102,13 +102,12 @@ def _literal(node: Literal_) -> pa.Scalar[Any]:
     if node.value is None:
         return pa.scalar(None, pa.bool_())
     if node.family == "exact":
-        value = node.value
-        assert isinstance(value, Decimal)
+        value = Decimal(node.value)  # type: ignore[arg-type]
         whole = value == value.to_integral_value() and -(2**63) <= value < 2**63
         if whole:
             return pa.scalar(int(value), pa.int64())
         return pa.scalar(value, pa.decimal128(node.precision, node.scale))
-    return pa.scalar(node.value, _SCALAR_TYPES[str(node.family)])  # type: ignore[call-overload,no-any-return]
+    return pa.scalar(node.value, _SCALAR_TYPES[str(node.family)])
 
 
 def _arithmetic(node: Arithmetic, batch: pa.RecordBatch) -> Datum:

@@ -420,13 +420,18 @@ def _number(value: Decimal, too_long: ContractError) -> Literal_:
 
 def _digits(operator: str, left: Node, right: Node) -> tuple[int, int]:
     """Give precision and scale of an exact result."""
-    assert not isinstance(left, Comparison | Connective | Not | IsNull | In | Between | Like)
-    assert not isinstance(right, Comparison | Connective | Not | IsNull | In | Between | Like)
+    (one, one_scale), (two, two_scale) = _size(left), _size(right)
     if operator == "*":
-        return left.precision + right.precision + 1, left.scale + right.scale
-    whole = max(left.precision - left.scale, right.precision - right.scale)
-    scale = max(left.scale, right.scale)
+        return one + two + 1, one_scale + two_scale
+    whole = max(one - one_scale, two - two_scale)
+    scale = max(one_scale, two_scale)
     return whole + scale + 1, scale
+
+
+def _size(node: Node) -> tuple[int, int]:
+    if isinstance(node, Column | Literal_ | Arithmetic):
+        return node.precision, node.scale
+    return 0, 0
 
 
 def literal_of(text: str, family: str) -> Value:

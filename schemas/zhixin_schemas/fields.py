@@ -21,7 +21,7 @@ __all__ = ["read_fields", "titles_of"]
 
 _DECIMAL = re.compile(r"(?:decimal|numeric)\(([0-9]{1,3})(?:,([0-9]{1,3}))?\)", re.IGNORECASE)
 _INTEGERS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32")
-_TIMES = ("date", "time", "timestamp")
+_ISO_FORMS = ("yyyy-MM-dd", "HH:mm:ss", "yyyy-MM-dd'T'HH:mm:ss", "yyyy-MM-dd'T'HH:mm:ssXXX")
 _MAX_DEPTH = 8
 _NESTED_ONLY = ("required", "unique", "primaryKey", "primaryKeyPosition", "quality", "enum",
                 "relationships")  # fmt: skip
@@ -46,7 +46,6 @@ def read_fields(schema_object: Place) -> tuple[Field, ...]:
                 key_position=_key_position(place, kind),
                 titles=titles_of(place),
                 description=place.text("description"),
-                source_format=_source_format(place),
             )
         )
     _check_key(schema_object, fields)
@@ -69,6 +68,8 @@ def _name(place: Place, taken: Iterable[str]) -> str:
     name = place.text("name")
     if "name" in place and not name:
         place.at("name").report("a field's name is a text that is not empty")
+    if name.startswith("zhixin:"):
+        place.at("name").report("names that begin with zhixin: are kept for the gateway")
     if name in taken:
         place.at("name").report(f'two fields are named "{name}"')
         return ""
@@ -82,33 +83,51 @@ def _name(place: Place, taken: Iterable[str]) -> str:
 
 def _type(place: Place, depth: int) -> FieldType | None:
     logical = place.text("logicalType")
+    options = place.at("logicalTypeOptions")
+    kind: FieldType | None
+    match logical:
+        case "array" | "object":
+            kind = _nested(place, logical, depth)
+        case "number":
+            kind = _number(place)
+        case "integer":
+            kind = _integer(options)
+        case "string":
+            kind = _string(options)
+        case "date" | "time" | "timestamp":
+            kind = _time(logical, options)
+        case "boolean":
+            kind = "boolean"
+        case _:
+            _report_type(place, logical)
+            kind = None
+    return kind
+
+
+def _report_type(place: Place, logical: str) -> None:
     if not logical:
         place.report("logicalType is missing; it decides the field's type")
-        return None
-    if logical in ("map", "vector"):
+    elif logical in ("map", "vector"):
         place.at("logicalType").report(
             f"{logical} has no form in a dataset; use an array of objects, or a text"
         )
-        return None
-    if logical in ("array", "object"):
-        return _nested(place, logical, depth)
-    options = place.at("logicalTypeOptions")
-    if logical == "number":
-        return _number(place)
-    if logical == "integer":
-        return _integer(options)
-    if logical == "string":
-        return _string(options)
-    if logical == "timestamp" and options.flag("timezone"):
-        return "timestamptz"
-    if logical != "timestamp" and "timezone" in options:
+
+
+def _time(logical: str, options: Place) -> FieldType:
+    form = options.text("format")
+    if form and form not in _ISO_FORMS:
+        options.at("format").report(
+            "sources are read in ISO 8601's form (2013-01-31, 08:30:00, 2013-01-31T08:30:00Z); "
+            "rewrite others in a view or query"
+        )
+    if "timezone" in options and logical != "timestamp":
         options.at("timezone").report("only a timestamp has a time zone")
     if "defaultTimezone" in options:
         options.at("defaultTimezone").report(
             "no zone is guessed; where the source has one for all, say so in the server's "
             "zhixin.timezone"
         )
-    return logical if logical in ("boolean", *_TIMES) else None
+    return "timestamptz" if logical == "timestamp" and options.flag("timezone") else logical
 
 
 def _nested(place: Place, logical: str, depth: int) -> FieldType | None:
@@ -143,8 +162,8 @@ def _no_rules_inside(place: Place) -> None:
     for key in _NESTED_ONLY:
         if place.at(key).value not in (None, False):
             place.at(key).report(
-                "rules hold for fields of a record, not inside arrays and objects; leave it out, or "
-                "make the value a field of its own"
+                "rules hold for fields of a record, not inside arrays and objects; leave it out, "
+                "or make the value a field of its own"
             )
     kinds = ("format", "timezone") if place.text("logicalType") != "array" else ()
     for key in place.at("logicalTypeOptions").names():
@@ -194,12 +213,6 @@ def _string(options: Place) -> FieldType | None:
         )
         return None
     return "string"
-
-
-def _source_format(place: Place) -> str | None:
-    if place.text("logicalType") not in _TIMES:
-        return None
-    return place.at("logicalTypeOptions").text("format") or None
 
 
 def _key_position(place: Place, kind: FieldType) -> int:

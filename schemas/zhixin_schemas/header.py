@@ -28,10 +28,21 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from zhixin_schemas.document import Place
 from zhixin_schemas.odcs import API_VERSIONS, suggestion
 
-__all__ = ["DERIVED", "Server", "check_header", "is_dataset_name", "read_dataset", "read_server"]
+__all__ = [
+    "DERIVED",
+    "SOURCE_OPTIONS",
+    "Server",
+    "check_header",
+    "is_dataset_name",
+    "read_dataset",
+    "read_server",
+]
 
 DERIVED = "zhixin"
 """Name of the server of a derived dataset."""
+
+SOURCE_OPTIONS = ("null", "nullQuoted", "delimiter", "quote", "encoding", "timezone", "binary")
+"""What a contract may say about its source, each as ``zhixin.<name>``."""
 
 _MEMBER = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+")
 _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -121,7 +132,7 @@ def _check_secret(place: Place) -> None:
 
 
 _KNOWN = {
-    "server": ("null", "delimiter", "encoding", "timezone", "sql"),
+    "server": (*SOURCE_OPTIONS, "sql"),
     "relationship": ("severity",),
 }
 
@@ -225,15 +236,22 @@ def _option_problem(name: str, value: object) -> str | None:
         if not all(isinstance(word, str) for word in words):
             return 'zhixin.null is a list of texts, such as ["NA"]'
         return None
-    if not isinstance(value, str) or not value:
+    if name == "nullQuoted":
+        return None if isinstance(value, bool) else "zhixin.nullQuoted is true or false"
+    if not isinstance(value, str) or not (value or name == "quote"):
         return f"zhixin.{name} is a text"
-    if name == "delimiter" and (len(value) != 1 or value in '"\r\n'):
-        return "zhixin.delimiter is one character, such as ; or a tab"
-    if name == "encoding":
-        return _encoding_problem(value)
-    if name == "timezone":
-        return _timezone_problem(value)
+    return _TEXT_OPTIONS[name](value) if name in _TEXT_OPTIONS else None
+
+
+def _character_problem(value: str) -> str | None:
+    plain = "\t" if value == "\\t" else value
+    if len(plain) > 1 or not plain.isascii() or plain in ("\r", "\n", "\0"):
+        return "one ASCII character is wanted, such as ; or \\t for a tab"
     return None
+
+
+def _binary_problem(value: str) -> str | None:
+    return None if value in ("base64", "hex") else "zhixin.binary is base64 or hex"
 
 
 def _encoding_problem(value: str) -> str | None:
@@ -250,3 +268,12 @@ def _timezone_problem(value: str) -> str | None:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         return "zhixin.timezone is no zone of the IANA database, such as Asia/Shanghai"
     return None
+
+
+_TEXT_OPTIONS = {
+    "delimiter": _character_problem,
+    "quote": _character_problem,
+    "encoding": _encoding_problem,
+    "timezone": _timezone_problem,
+    "binary": _binary_problem,
+}

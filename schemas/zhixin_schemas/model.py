@@ -62,7 +62,6 @@ class Field:
         key_position: 1, 2, … in the primary key; 0 where the field is no part of it.
         titles: by language, such as ``{"en": "Carrier", "zh": "承运人"}``.
         description: for people.
-        source_format: how a text source writes a date or time (``logicalTypeOptions.format``).
     """
 
     name: str
@@ -71,7 +70,6 @@ class Field:
     key_position: int = 0
     titles: dict[str, str] = field(default_factory=dict)
     description: str = ""
-    source_format: str | None = None
 
 
 @dataclass(frozen=True)
@@ -103,8 +101,8 @@ class Contract:
         version: ``major.minor.patch``.
         server: name of the source, or ``zhixin`` for a derived dataset.
         object: table, query file or path in the source (``physicalName``).
-        options: the server's custom properties ``zhixin.*`` without that prefix: ``null``,
-            ``delimiter``, ``encoding``, ``timezone``.
+        options: the server's custom properties ``zhixin.*`` without that prefix, as the connector
+            takes them: ``null``, ``delimiter``, ``encoding``, ``timezone`` …
         fields: in their order.
         rules: every rule, in the order of the file.
         relationships: the rules among them that need another dataset's keys.
@@ -174,8 +172,3 @@ class Contract:
         from zhixin_schemas.arrow import arrow_schema
 
         return arrow_schema(self.fields)
-
-    @property
-    def source_formats(self) -> dict[str, str]:
-        """Fields whose dates or times the source writes in a declared form."""
-        return {f.name: f.source_format for f in self.fields if f.source_format}

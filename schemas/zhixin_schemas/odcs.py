@@ -124,7 +124,7 @@ def _problems(error: ValidationError, broken: set[Path]) -> Iterator[tuple[Path,
     elif error.validator == "type":
         yield path, _wrong_type(error)
     elif error.validator == "enum":
-        words = [str(word) for word in error.validator_value]
+        words = [str(word) for word in _list(error.validator_value)]
         near = suggestion(str(error.instance), words)
         yield path, f"not one of {', '.join(words)}{near}"
     elif error.validator == "pattern":
@@ -143,13 +143,17 @@ def _shorten(value: object) -> str:
 
 
 def _operators(error: ValidationError) -> list[str]:
-    branches = error.validator_value if isinstance(error.validator_value, list) else []
+    branches = _list(error.validator_value)
     return [name for branch in branches for name in branch.get("required", [])]
+
+
+def _list(value: object) -> list[Any]:
+    return value if isinstance(value, list) else []
 
 
 def _wrong_type(error: ValidationError) -> str:
     wanted = error.validator_value
-    names = [wanted] if isinstance(wanted, str) else list(wanted)
+    names = [wanted] if isinstance(wanted, str) else _list(wanted)
     words = " or ".join(_TYPES.get(str(name), str(name)) for name in names)
     got = _kind(error.instance)
     quote = "string" in names and not isinstance(error.instance, dict | list | type(None))
@@ -185,7 +189,8 @@ def _surplus(error: ValidationError, path: Path, broken: set[Path]) -> Iterator[
     that it knows: those are left to that other reason.
     """
     known = set(_known_keys(error.schema))
-    for key in error.instance:
+    keys = error.instance if isinstance(error.instance, dict) else {}
+    for key in keys:
         here = (*path, key)
         if key not in known:
             yield here, f"unknown key{suggestion(key, known)}"
@@ -197,7 +202,8 @@ def _only_elsewhere(error: ValidationError) -> set[str]:
     """Give the keys of a property that only some logical types have, and this one has not."""
     kind = error.instance.get("logicalType") if isinstance(error.instance, dict) else None
     owners = {"items": "array", "map": "map", "properties": "object"}
-    schema_object = error.schema.get("properties", {}).get("physicalName") is not None
+    schema = error.schema if isinstance(error.schema, dict) else {}
+    schema_object = "physicalName" in schema.get("properties", {})
     return set() if schema_object else {key for key, owner in owners.items() if owner != kind}
 
 

@@ -2,7 +2,7 @@ r"""Which regular expressions a contract may use: those that RE2 and Python read
 
 Arrow's engine is RE2, Great Expectations' is Python's ``re``, and the next reader's may be ECMA's.
 They differ in more than it seems: ``\d`` takes full-width and Arabic digits in Python, ``$`` stands
-before a final newline there, ``{,5}`` is a repeat in one and plain text in the other. So a pattern is
+before a final newline there, ``{,5}`` is a repeat in one and plain text in the other. A pattern is
 
     ^ … $        anchored at both ends, and nowhere else
     [0-9A-Z_-]   classes and single characters, spelled out; ``.`` is any character but a newline
@@ -96,7 +96,7 @@ def _walk(items: Any) -> str | None:  # noqa: ANN401 - the parser's tree has no 
     return None
 
 
-def _operation(operation: Any, argument: Any) -> str | None:  # noqa: ANN401
+def _operation(operation: Any, argument: Any) -> str | None:  # noqa: ANN401, PLR0911
     if operation in (sre.LITERAL, sre.NOT_LITERAL):
         return "a control character in the pattern" if argument < 32 else None
     if operation is sre.ANY:

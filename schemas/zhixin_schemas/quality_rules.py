@@ -84,20 +84,15 @@ class QualityReader:
 
     def _library(self, place: Place, field: Field | None) -> r.Rule | None:
         metric = place.text("metric")
-        if metric not in _ARGUMENTS:
-            if "metric" not in place:
-                place.report("the key metric is missing")
-            return None
-        if not self._close(place.at("arguments"), _ARGUMENTS[metric]):
+        if "metric" not in place:
+            place.report("the key metric is missing")
+        if not self._close(place.at("arguments"), _ARGUMENTS.get(metric, ())):
             return None
         threshold = self._threshold(place)
-        if threshold is None:
+        if threshold is None or metric not in _ARGUMENTS:
             return None
         if metric == "rowCount":
-            if field is not None:
-                place.report("rowCount counts records; put it under the schema object")
-                return None
-            return self._whole(place, "row-count", (), r.RowCount(threshold), "the row count")
+            return self._row_count(place, field, threshold)
         if metric == "duplicateValues":
             return self._duplicates(place, field, threshold)
         if field is None:
@@ -105,6 +100,14 @@ class QualityReader:
             return None
         check = self._metric(place, metric, field)
         return None if check is None else self._counted(place, field, metric, check, threshold)
+
+    def _row_count(
+        self, place: Place, field: Field | None, threshold: r.Threshold
+    ) -> r.Rule | None:
+        if field is not None:
+            place.report("rowCount counts records; put it under the schema object")
+            return None
+        return self._whole(place, "row-count", (), r.RowCount(threshold), "the row count")
 
     def _counted(
         self, place: Place, field: Field, metric: str, check: r.RowCheck, threshold: r.Threshold
@@ -129,18 +132,21 @@ class QualityReader:
             place.report("invalidValues has the argument validValues or pattern, and one of them")
             return None
         if "pattern" in arguments:
-            problem = pattern_problem(arguments.text("pattern"))
-            if field.type != "string":
-                problem = "only a text field has a pattern"
-            if problem:
-                arguments.at("pattern").report(problem)
-                return None
-            return r.Pattern(field.name, arguments.text("pattern"))
+            return self._pattern(arguments, field)
         values = self._values(arguments.items("validValues"), field)
         if not values:
             arguments.at("validValues").report("a list of allowed values is wanted")
             return None
         return r.Allowed(field.name, values)
+
+    def _pattern(self, arguments: Place, field: Field) -> r.Pattern | None:
+        problem = pattern_problem(arguments.text("pattern"))
+        if field.type != "string":
+            problem = "only a text field has a pattern"
+        if problem:
+            arguments.at("pattern").report(problem)
+            return None
+        return r.Pattern(field.name, arguments.text("pattern"))
 
     def _values(self, places: Sequence[Place], field: Field) -> tuple[r.Value, ...]:
         from zhixin_schemas.rulebook import allowed_values
@@ -284,7 +290,7 @@ class QualityReader:
 
     # ---- both
 
-    def _whole(
+    def _whole(  # noqa: PLR0917
         self,
         place: Place,
         name: str,
@@ -301,7 +307,7 @@ class QualityReader:
         message = f"{subject} is not as the contract wants it"
         return self._rule(place, name, kind, fields, message, check, default="critical")
 
-    def _rule(
+    def _rule(  # noqa: PLR0917
         self,
         place: Place,
         name: str,

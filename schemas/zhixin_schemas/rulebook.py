@@ -7,10 +7,10 @@ Where a rule comes from, and what it is called unless the contract names it::
     minItems, maxItems         tags.items          multipleOf                 minute.multiple
     pattern                    carrier.pattern     enum                       dst.allowed
     unique                     code.unique         primaryKey                 primary-key
-    relationships              dest.reference      quality                    its name, or by its metric
+    relationships              dest.reference      quality                    its name, or metric
 
-Severity is ``error`` unless a quality rule or a relationship's ``zhixin.severity`` says otherwise; a
-rule about the whole dataset has no record to quarantine and is ``critical`` or ``warning``.
+Severity is ``error`` unless a quality rule or a relationship's ``zhixin.severity`` says otherwise;
+a rule about the whole dataset has no record to quarantine and is ``critical`` or ``warning``.
 """
 
 from __future__ import annotations
@@ -236,7 +236,7 @@ class _Book:
         severity = _severity(place)
         dataset = f"{found['member']}/{found['name']}"
         check = r.Reference(name, dataset, found["field"])
-        says = f"{name} must be a {found['field']} of {dataset}"
+        says = f"{name} must stand in {found['field']} of {dataset}"
         rule = r.Rule(
             place.text("id") or f"{name}.reference", severity, "relationship", (name,), says, check
         )
@@ -251,7 +251,7 @@ def _severity(place: Place) -> r.Severity:
             continue
         value = item.at("value").value
         if value in ("error", "warning", "critical"):
-            return cast("r.Severity", value)
+            return value
         item.at("value").report("zhixin.severity is error, warning or critical")
     return "error"
 
@@ -269,7 +269,7 @@ def allowed_values(places: Sequence[Place], field: Field) -> tuple[r.Value, ...]
     return tuple(values)
 
 
-def _typed(place: Place, kind: FieldType) -> r.Value | None:
+def _typed(place: Place, kind: FieldType) -> r.Value | None:  # noqa: PLR0911
     """Read a value of the contract as one of the field's type."""
     value = place.value
     found = family_of(kind)
@@ -297,6 +297,12 @@ def _typed(place: Place, kind: FieldType) -> r.Value | None:
     return None
 
 
+_PLAIN_KINDS: dict[str, tuple[type, ...]] = {
+    "exact": (int, Decimal),
+    "float": (int, Decimal),
+    "boolean": (bool,),
+    "string": (str,),
+}
 _EXAMPLES = {
     "date": "2013-01-31",
     "time": "08:30:00",

@@ -259,9 +259,7 @@ class Rule:
 def _above(number: float | Decimal, bound: Bound | None) -> bool:
     if bound is None:
         return True
-    low = bound.value
-    assert not isinstance(low, str | bytes)  # thresholds are numbers: the loader saw to it
-    return bool(number > low if bound.exclusive else number >= low)  # type: ignore[operator]
+    return bool(number > bound.value if bound.exclusive else number >= bound.value)  # type: ignore[operator]
 
 
 def _below(number: float | Decimal, bound: Bound | None) -> bool:
