@@ -1,0 +1,292 @@
+"""Reading a part: the one place where Zhixin opens a Parquet file of somebody else's.
+
+Section 4 of the formats. What is decoded are the very bytes that were hashed: a part is given here
+as bytes in memory, or as an open file that nobody else can write. Before a decoder meets them, the
+footer and all page headers are read by us (:mod:`~zhixin_gateway.datasets.footer`), held to the
+fields (:mod:`~zhixin_gateway.datasets.columns`) and to bounds
+(:mod:`~zhixin_gateway.datasets.bounds`). Statistics and indexes of the file are never looked at.
+
+Strings and binaries are decoded as dictionaries, so that a long value behind a million indices is
+measured before it is expanded. Whatever a decoder says against the bytes is a refusal (``record``).
+"""
+
+from __future__ import annotations
+
+import mmap
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+import pyarrow as pa
+import pyarrow.compute
+import pyarrow.parquet as pq
+from zhixin_errors import VerificationError
+
+from zhixin_gateway.datasets.bounds import plan_reading
+from zhixin_gateway.datasets.canonical import pieces, texts
+from zhixin_gateway.datasets.columns import match_columns
+from zhixin_gateway.datasets.domain import invalid_rows
+from zhixin_gateway.datasets.footer import read_footer
+from zhixin_gateway.datasets.records import MAX_TEXTS_BYTES, PartDigest
+from zhixin_gateway.datasets.sizes import Bounds, text_bounds
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from zhixin_gateway.datasets.footer import Footer
+    from zhixin_gateway.datasets.manifest import PartEntry
+
+    Array = pa.Array[Any]
+
+__all__ = ["PartReader", "verify_part"]
+
+pc: Any = pyarrow.compute
+
+_DECODER_ERRORS = (
+    pa.ArrowException,
+    OSError,
+    ValueError,
+    TypeError,
+    LookupError,
+    ArithmeticError,
+    MemoryError,
+    RuntimeError,
+)
+
+
+class PartReader:
+    """Reads one part's records, bounded and exactly as the manifest's fields say.
+
+    Args:
+        source: the part's bytes, or an open file that no other process can write.
+        schema: the manifest's fields.
+        records: how many records the manifest says; None: whatever is there.
+        name: the part's name, for messages.
+
+    Raises:
+        VerificationError: its columns are not the fields, its records not as many, or it can't be
+            decoded within bounds (``record``). No value has been decoded then.
+    """
+
+    def __init__(
+        self,
+        source: bytes | memoryview | BinaryIO,
+        schema: pa.Schema,
+        records: int | None = None,
+        name: str = "part",
+    ) -> None:
+        """Read footer and page headers, and hold them to the fields and to bounds."""
+        self._name = name
+        self._schema = schema
+        self._checked = False
+        with self._decoding():
+            self._bytes = _memory(source)
+            self._footer = read_footer(self._bytes)
+            if records is not None and self._footer.rows != records:
+                raise _fault(f"{self._footer.rows} records, the manifest says {records}")
+            leaves = match_columns(self._footer, schema)
+            self._plan = plan_reading(self._bytes, self._footer, leaves, schema)
+            self._coded = [".".join(leaves[at].path) for at in self._plan.coded]
+
+    @property
+    def records(self) -> int:
+        """How many records the part has."""
+        return self._footer.rows
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The manifest's fields."""
+        return self._schema
+
+    def check(self) -> None:
+        """Decode the part without giving anything out.
+
+        Raises:
+            VerificationError: it can't be decoded, its texts exceed 256 MiB, or a value has no
+                canonical form (``record``).
+        """
+        total = Bounds(0, 0)
+        for coded in self._coded_batches():
+            total = self._within(total, coded)
+            with self._decoding():
+                if invalid_rows(coded) is not None:
+                    raise _fault("a record holds a value that has no canonical form")
+        if total.high > MAX_TEXTS_BYTES:
+            self.digest(bytes(32))
+        self._checked = True
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """Give the records, after the whole part has been checked.
+
+        Yields:
+            Batches of the manifest's types, of at most 65,536 rows.
+
+        Raises:
+            VerificationError: as :meth:`check`; no row has been given then (``record``).
+        """
+        if not self._checked:
+            self.check()
+        for coded in self._coded_batches():
+            yield self._expanded(coded)
+
+    def digest(self, salt_key: bytes, *, keep_leaves: bool = False) -> PartDigest:
+        """Recompute the record tree and the content.
+
+        Args:
+            salt_key: the part's, 32 bytes.
+            keep_leaves: keep every leaf hash, for a record's path.
+
+        Raises:
+            VerificationError: as :meth:`check` (``record``).
+        """
+        digest = PartDigest(salt_key, keep_leaves=keep_leaves)
+        total = Bounds(0, 0)
+        for coded in self._coded_batches():
+            total = self._within(total, coded)
+            batch = self._expanded(coded)
+            with self._decoding():
+                if invalid_rows(batch) is not None:
+                    raise _fault("a record holds a value that has no canonical form")
+                for piece in pieces(batch):
+                    digest.append(texts(piece))
+        self._checked = True
+        return digest
+
+    def _within(self, total: Bounds, coded: pa.RecordBatch) -> Bounds:
+        with self._decoding():
+            total = total.plus(text_bounds(coded))
+            if total.low > MAX_TEXTS_BYTES:
+                raise _fault(f"its texts exceed {MAX_TEXTS_BYTES} bytes")
+        return total
+
+    def _coded_batches(self) -> Iterator[pa.RecordBatch]:
+        """Decode batch by batch, strings and binaries as dictionaries."""
+        seen = 0
+        with self._decoding():
+            file = self._open()
+        for group, rows in enumerate(self._plan.batch_rows):
+            with self._decoding():
+                batches = file.iter_batches(rows, row_groups=[group], use_threads=False)
+            while True:
+                with self._decoding():
+                    batch = next(batches, None)
+                    if batch is None:
+                        break
+                    batch.validate(full=True)
+                seen += batch.num_rows
+                yield batch
+        if seen != self._footer.rows:
+            raise self._named(_fault(f"it decodes to {seen} of {self._footer.rows} records"))
+
+    def _open(self) -> pq.ParquetFile:
+        file = pq.ParquetFile(
+            pa.BufferReader(pa.py_buffer(self._bytes)),
+            read_dictionary=self._coded,
+            pre_buffer=False,
+        )
+        if not _same_view(file.metadata, self._footer):
+            raise _fault("two readers see different things in its footer")
+        return file
+
+    def _expanded(self, coded: pa.RecordBatch) -> pa.RecordBatch:
+        with self._decoding():
+            columns = [
+                _expanded(column, field.type)
+                for column, field in zip(coded.columns, self._schema, strict=True)
+            ]
+            return pa.RecordBatch.from_arrays(columns, schema=self._schema)
+
+    @contextmanager
+    def _decoding(self) -> Iterator[None]:
+        """Turn whatever a decoder says against hostile bytes into the refusal."""
+        try:
+            yield
+        except VerificationError as error:
+            raise self._named(error) from error
+        except _DECODER_ERRORS as error:
+            raise self._named(_fault(f"it can't be decoded ({type(error).__name__})")) from error
+
+    def _named(self, error: VerificationError) -> VerificationError:
+        if error.message.startswith(f"{self._name}: "):
+            return error
+        return VerificationError(f"{self._name}: {error.message}", code=error.code)
+
+
+def verify_part(
+    source: bytes | memoryview | BinaryIO, schema: pa.Schema, entry: PartEntry
+) -> PartDigest:
+    """Recompute a part's root and content from its records: deep verification.
+
+    Args:
+        source: the part's bytes, or an open file that no other process can write.
+        schema: the manifest's fields.
+        entry: what the manifest says of the part.
+
+    Returns:
+        What was recomputed.
+
+    Raises:
+        VerificationError: anything differs (``record``).
+    """
+    digest = PartReader(source, schema, entry.records, entry.path).digest(entry.salt_key)
+    if digest.root() != entry.root:
+        raise _fault(f"{entry.path}: its records do not have the root that the manifest says")
+    if digest.content() != entry.content:
+        raise _fault(f"{entry.path}: its records do not have the content that the manifest says")
+    return digest
+
+
+def _memory(source: bytes | memoryview | BinaryIO) -> memoryview:
+    if isinstance(source, (bytes, memoryview)):
+        return memoryview(source).cast("B")
+    return memoryview(mmap.mmap(source.fileno(), 0, access=mmap.ACCESS_READ))
+
+
+def _same_view(metadata: pq.FileMetaData, footer: Footer) -> bool:
+    """Whether the decoder took from the footer what we took: else our bounds say nothing."""
+    if (metadata.num_rows, metadata.num_row_groups) != (footer.rows, len(footer.groups)):
+        return False
+    for at, group in enumerate(footer.groups):
+        theirs = metadata.row_group(at)
+        if (theirs.num_rows, theirs.num_columns) != (group.rows, len(group.chunks)):
+            return False
+        for number, chunk in enumerate(group.chunks):
+            column = theirs.column(number)
+            if (
+                column.num_values,
+                column.data_page_offset,
+                column.total_compressed_size,
+                column.dictionary_page_offset,
+            ) != (
+                chunk.values,
+                chunk.data_page_offset,
+                chunk.size_bytes,
+                chunk.dictionary_page_offset,
+            ):
+                return False
+    return True
+
+
+def _expanded(array: Array, want: pa.DataType) -> Array:
+    """The same values in exactly the wanted type: no dictionaries, our names within lists."""
+    if isinstance(array, pa.DictionaryArray):
+        array = array.dictionary_decode()
+    elif isinstance(want, pa.ListType) and isinstance(array, pa.ListArray):
+        lengths = pc.fill_null(pc.list_value_length(array), 0)
+        offsets = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(lengths)])
+        items = _expanded(array.flatten(), want.value_type)
+        mask = array.is_null() if array.null_count else None
+        return pa.ListArray.from_arrays(offsets, items, type=want, mask=mask)
+    elif isinstance(want, pa.StructType) and isinstance(array, pa.StructArray):
+        members = [
+            _expanded(member, field.type)
+            for member, field in zip(array.flatten(), want, strict=True)
+        ]
+        mask = array.is_null() if array.null_count else None
+        return pa.StructArray.from_arrays(members, fields=list(want), mask=mask)
+    if array.type != want:
+        raise _fault(f"a column decodes to {array.type}, its field is {want}")
+    return array
+
+
+def _fault(why: str) -> VerificationError:
+    return VerificationError(why, code="record")
