@@ -14,7 +14,7 @@ from zhixin_errors import FormatError, VerificationError
 from zhixin_ledger import checkpoint, cosignature
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.keys import COSIGNATURE_V1, MemorySigner, VerifierKey
-from zhixin_ledger.note import Note
+from zhixin_ledger.note import Note, SignatureLine
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 FIELD = Path(__file__).parents[1] / "field" / "files"
@@ -143,8 +143,10 @@ def test_a_cosigner_key_signs_no_checkpoint_as_log():
     found = Checkpoint(ORIGIN, 1, ROOT)
     line = cosignature.cosign(found.text(), ORIGIN, SIGNER, 1)
     key = VerifierKey.make(ORIGIN, COSIGNATURE_V1, SIGNER.public_key)
-    with pytest.raises(VerificationError, match=r"signature line 1 .* does not verify"):
-        checkpoint.verify_log(Note(found.text(), (line,)), ORIGIN, [key])
+    plain = SignatureLine(ORIGIN, key.key_id, SIGNER.sign(found.text()))
+    for each in (line, plain):
+        with pytest.raises(VerificationError, match=r"signature line 1 .* does not verify"):
+            checkpoint.verify_log(Note(found.text(), (each,)), ORIGIN, [key])
 
 
 def test_one_of_two_logs_is_enough():

@@ -63,6 +63,9 @@ def test_refuses_the_line_of_another_key():
     line = cosignature.cosign(TEXT, NAME, MemorySigner(b"\4" * 32), 1)
     with pytest.raises(VerificationError, match="is not that key's"):
         cosignature.verify(line, KEY, TEXT)
+    good = cosignature.cosign(TEXT, NAME, SIGNER, 1)
+    with pytest.raises(VerificationError, match="is not that key's"):
+        cosignature.verify(SignatureLine("other/witness", KEY.key_id, good.signature), KEY, TEXT)
 
 
 def test_refuses_keys_of_a_type_that_does_not_cosign():
