@@ -26,7 +26,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 from zhixin_errors import FormatError, TrustError
 
@@ -36,12 +36,16 @@ from zhixin_ledger.keys import VerifierKey
 from zhixin_ledger.policy import format_policy
 from zhixin_ledger.trust_history import Held, TrustMember, check_history
 
+if TYPE_CHECKING:
+    from zhixin_ledger.state import State
+
 __all__ = [
     "MEMBERS_FILE",
     "POLICY_FILE",
     "CosignerKey",
     "StatementKey",
     "Trust",
+    "export_trust",
     "load_trust",
     "save_trust",
 ]
@@ -218,6 +222,23 @@ class Trust:
             [(cosigner.member, cosigner.key.text) for cosigner in self.cosigners(self.size)],
             self.quorum(self.size),
         )
+
+
+def export_trust(state: State) -> Trust:
+    """The trust of a ledger that the caller replayed, as of its last entry, a seal.
+
+    Raises:
+        TrustError: the ledger is empty, or its last block is open.
+    """
+    if state.origin is None or not state.sealed:
+        raise TrustError("a trust can only be exported from a ledger that ends with a seal")
+    return Trust.make(
+        state.origin,
+        state.size,
+        state.root,
+        state.quorums,
+        [member.to_json() for member in state.members.values()],
+    )
 
 
 def load_trust(directory: Path) -> Trust:

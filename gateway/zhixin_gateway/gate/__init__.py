@@ -7,8 +7,8 @@
 ``checks``                the table's rows as pure functions over bytes and parsed values
 ``standing``              standing files and the home's copy of the ledger
 ``verify``                the rows in their order: a directory in, a verdict out
-``deep``                  every record tree recomputed
-``record_proof``          one record proved and verified, without its dataset
+``parts``                 parts decoded from private copies; every record tree recomputed
+``record_proof``          one record verified without its dataset; ``prove`` makes the proof
 ``reader``                `VerifiedDataset`: the only thing that yields data
 ``query``                 SQL over verified data
 ========================  ==========================================================================
@@ -16,6 +16,9 @@
 Everything is refused with one of the stable codes of docs/formats.md; a failure never yields a row.
 """
 
+from zhixin_gateway.gate.prove import prove_record
+from zhixin_gateway.gate.query import query
+from zhixin_gateway.gate.reader import VerifiedDataset, open_version
 from zhixin_gateway.gate.record_proof import RecordVerdict, verify_record
 from zhixin_gateway.gate.verdict import CheckResult, Verdict
 from zhixin_gateway.gate.verify import verify
@@ -24,6 +27,10 @@ __all__ = [
     "CheckResult",
     "RecordVerdict",
     "Verdict",
+    "VerifiedDataset",
+    "open_version",
+    "prove_record",
+    "query",
     "verify",
     "verify_record",
 ]

@@ -11,7 +11,6 @@ It knows no format: it answers with bytes.
 from __future__ import annotations
 
 import hashlib
-import io
 import os
 import stat
 import tempfile
@@ -222,7 +221,9 @@ def hash_part(files: VersionFiles, name: str, size: int, sha256: bytes) -> None:
 
 
 @contextmanager
-def copy_part(files: VersionFiles, name: str, size: int, sha256: bytes) -> Iterator[BinaryIO]:
+def copy_part(
+    files: VersionFiles, name: str, size: int, sha256: bytes
+) -> Iterator[memoryview | BinaryIO]:
     """A private copy of a part, made while it is hashed; nobody else can reach it.
 
     Args:
@@ -232,17 +233,20 @@ def copy_part(files: VersionFiles, name: str, size: int, sha256: bytes) -> Itera
         sha256: 32 bytes stated.
 
     Yields:
-        A file at its start, in memory or unlinked from the temporary folder.
+        The bytes in memory, or a file unlinked from the temporary folder where they are many.
 
     Raises:
         VerificationError: ``part-digest``: the bytes are not those stated.
         ConfigError: it can't be read, or not be copied.
     """
-    with io.BytesIO() if size <= COPY_IN_MEMORY_BYTES else tempfile.TemporaryFile() as copy:
+    if size <= COPY_IN_MEMORY_BYTES:
+        yield memoryview(b"".join(map(bytes, _digested(files, name, size, sha256))))
+        return
+    with tempfile.TemporaryFile(prefix="zhixin-part-") as copy:
         try:
             for chunk in _digested(files, name, size, sha256):
                 copy.write(chunk)
-            copy.seek(0)
+            copy.flush()
         except OSError as error:
             raise ConfigError(
                 f"{name} can't be copied to the temporary folder: {error.strerror}",

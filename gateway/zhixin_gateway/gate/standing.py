@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_STANDING_BYTES",
     "Claim",
+    "Extent",
     "LedgerView",
     "Place",
     "Standing",
@@ -66,23 +67,40 @@ class Place(Protocol):
         ...
 
 
+class Extent(Protocol):
+    """How far a copy of the ledger goes."""
+
+    @property
+    def size(self) -> int:
+        """How many entries were replayed."""
+        ...
+
+
 class LedgerView(Protocol):
-    """A home's own copy of the ledger, replayed, as of its last checkpoint."""
+    """A home's own copy of the ledger: every entry replayed, the last checkpoint kept.
+
+    The copy may go further than its last checkpoint with a quorum; facts are those of the copy,
+    its time is that of the checkpoint. `zhixin_ledger.client.LedgerClient` is one.
+    """
+
+    def state(self) -> Extent:
+        """How far the copy goes."""
+        ...
 
     def checkpoint(self) -> bytes:
-        """The note of the last checkpoint, with its cosignatures."""
+        """The note of the last checkpoint that has its quorum."""
         ...
 
     def root_at(self, size: int) -> bytes:
-        """The tree's root at ``size``, 1 ≤ size ≤ the last checkpoint's."""
+        """The tree's root at ``size``, 1 ≤ size ≤ the copy's."""
         ...
 
     def dataset(self, name: str) -> DatasetFact | None:
-        """The dataset's fact as of the last checkpoint."""
+        """The dataset's fact."""
         ...
 
     def stated(self, dataset: str, version: int) -> Place | None:
-        """Where a version was stated, as of the last checkpoint."""
+        """Where a version was stated."""
         ...
 
 
@@ -269,21 +287,22 @@ def claims_of_ledger(
     note = Note.parse(view.checkpoint(), what)
     receipts.check_log(note, trust)
     time = receipts.check_cosigned(note, trust, clock, what)
-    last = checkpoint.parse(note.text)
-    for size, root, other in (
+    last, size = checkpoint.parse(note.text), view.state().size
+    for other_size, root, other in (
         (last.size, last.root, "its own checkpoint"),
         (trust.size, trust.root, "the trust"),
         (subject.size, subject.root, "the receipt"),
     ):
-        if size <= last.size and view.root_at(size) != root:
+        if other_size <= size and view.root_at(other_size) != root:
             raise VerificationError(
-                f"{what} and {other} have two roots of the ledger's first {size} entries: "
+                f"{what} and {other} have two roots of the ledger's first {other_size} entries: "
                 "somebody shows two ledgers",
                 code="forked",
             )
     datasets = dict.fromkeys((subject.dataset, *(dataset for dataset, _, _ in subject.inputs)))
+    root = view.root_at(size)
     return [
-        Claim(what, dataset, view.dataset(dataset), last.size, last.root, time, view.stated)
+        Claim(what, dataset, view.dataset(dataset), size, root, time, view.stated)
         for dataset in datasets
     ]
 

@@ -1,0 +1,188 @@
+"""SQL over verified datasets: DuckDB over Arrow batches, never over files (DESIGN section 4).
+
+::
+
+    query('select f.carrier, avg(w.visib) from "bts.gov.example/flights" f '
+          'join "noaa.gov.example/weather" w using (origin, time_hour) group by all',
+          {"bts.gov.example/flights": flights, "noaa.gov.example/weather": weather})
+
+DuckDB sees only the tables that are given: files, the network, extensions and Python's variables
+are shut off, and settings are locked. Each time the query names a table, its parts are read, hashed
+and decoded anew; what outgrows the memory limit spills to a private temporary folder.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Protocol
+
+import pyarrow as pa
+from zhixin_errors import ConfigError, ZhixinError
+
+if TYPE_CHECKING:
+    import duckdb
+
+__all__ = ["BATCH_ROWS", "MEMORY_BYTES", "Table", "query"]
+
+BATCH_ROWS = 65_536
+MEMORY_BYTES = 512 * 1024 * 1024
+
+_SHUT_OFF = {
+    "enable_external_access": "false",
+    "autoinstall_known_extensions": "false",
+    "autoload_known_extensions": "false",
+    "python_enable_replacements": "false",
+}
+
+
+class Table(Protocol):
+    """What can be queried: a `VerifiedDataset`."""
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The fields."""
+        ...
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The records, as often as they are asked for."""
+        ...
+
+
+class _Source:
+    """One table, as often as DuckDB reads it; keeps our own error, which DuckDB would flatten."""
+
+    def __init__(self, dataset: Table, failures: list[ZhixinError]) -> None:
+        self._dataset = dataset
+        self._failures = failures
+
+    def __arrow_c_schema__(self) -> Any:  # noqa: ANN401 - a capsule
+        return self._dataset.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:  # noqa: ANN401 - capsules
+        reader: Any = pa.RecordBatchReader.from_batches(self._dataset.schema, self._batches())
+        return reader.__arrow_c_stream__(requested_schema)
+
+    def _batches(self) -> Iterator[pa.RecordBatch]:
+        try:
+            yield from self._dataset.batches()
+        except ZhixinError as error:
+            self._failures.append(error)
+            raise
+
+
+def query(
+    sql: str,
+    datasets: Mapping[str, Table],
+    *,
+    memory_bytes: int = MEMORY_BYTES,
+    temp_directory: Path | None = None,
+    threads: int | None = None,
+    batch_rows: int = BATCH_ROWS,
+) -> pa.RecordBatchReader:
+    """Run one SELECT over verified datasets.
+
+    Args:
+        sql: in DuckDB's dialect.
+        datasets: table name → dataset; nothing else can be named.
+        memory_bytes: what DuckDB may use before it spills.
+        temp_directory: where it spills, in a private folder that goes with the query; None: the
+            system's temporary folder.
+        threads: DuckDB's; None: one a core.
+        batch_rows: records a batch of the answer.
+
+    Returns:
+        The answer; the query runs while it is read, and ends when it is read or let go.
+
+    Raises:
+        ConfigError: the SQL can't be run: at once, or while the answer is read.
+        VerificationError: while the answer is read: a file changed since it was verified.
+    """
+    stack = ExitStack()
+    failures: list[ZhixinError] = []
+    try:
+        folder = stack.enter_context(
+            tempfile.TemporaryDirectory(prefix="zhixin-query-", dir=temp_directory)
+        )
+        connection = _connect(memory_bytes, folder, threads)
+        stack.callback(connection.close)
+        _check_select(connection, sql)
+        for name, dataset in datasets.items():
+            connection.register(name, _Source(dataset, failures))
+        answer = connection.sql(sql).to_arrow_reader(batch_rows)
+    except Exception as error:
+        stack.close()
+        raise _mapped(error, failures) from error
+    return pa.RecordBatchReader.from_batches(answer.schema, _Answer(answer, stack, failures))
+
+
+def _connect(memory_bytes: int, folder: str, threads: int | None) -> duckdb.DuckDBPyConnection:
+    import duckdb
+
+    config: dict[str, Any] = {
+        **_SHUT_OFF,
+        "memory_limit": f"{memory_bytes}B",
+        "temp_directory": folder,
+    }
+    if threads is not None:
+        config["threads"] = str(threads)
+    connection = duckdb.connect(":memory:", config=config)
+    connection.execute("SET TimeZone = 'UTC'")
+    connection.execute("SET lock_configuration = true")
+    return connection
+
+
+def _check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
+    import duckdb
+
+    statements = connection.extract_statements(sql)
+    if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
+        raise ConfigError("the SQL must be exactly one SELECT", code="sql")
+
+
+class _Answer:
+    """The answer's batches; the query ends with the last, with an error, or when it is let go."""
+
+    def __init__(
+        self, answer: pa.RecordBatchReader, query_ends: ExitStack, failures: list[ZhixinError]
+    ) -> None:
+        self._answer = answer
+        self._query_ends = query_ends
+        self._failures = failures
+
+    def __iter__(self) -> Iterator[pa.RecordBatch]:
+        return self
+
+    def __next__(self) -> pa.RecordBatch:
+        try:
+            return self._answer.read_next_batch()
+        except StopIteration:
+            self._query_ends.close()
+            raise
+        except Exception as error:
+            self._query_ends.close()
+            raise _mapped(error, self._failures) from error
+
+    def __del__(self) -> None:
+        self._query_ends.close()
+
+
+def _mapped(error: Exception, failures: list[ZhixinError]) -> Exception:
+    """Our own error where a source failed; else what DuckDB says, without record contents."""
+    import duckdb
+
+    if failures:
+        return failures[0]
+    if isinstance(error, duckdb.OutOfMemoryException):
+        return ConfigError(
+            "the SQL needs more memory than it may use", code="sql", hint="raise the limit"
+        )
+    if isinstance(error, (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)):
+        first_line = str(error).partition("\n")[0]
+        return ConfigError(f"the SQL can't be run: {first_line}", code="sql")
+    if isinstance(error, (duckdb.Error, pa.ArrowException)):
+        # The message may quote a value: name the kind of error alone.
+        return ConfigError(f"the SQL failed while it ran ({type(error).__name__})", code="sql")
+    return error

@@ -1,0 +1,210 @@
+"""`VerifiedDataset`: the only thing that has methods that yield data (DESIGN section 4).
+
+::
+
+    flights = open_version("store/bts.gov.example/flights/3", trust,
+                           expect="bts.gov.example/flights@3", ledger_copy=view)
+    flights.to_pandas()
+
+It is made by a verification that held, and by nothing else. What it yields was decoded from the
+very bytes that were hashed: each part is copied privately while it is hashed, and the copy is
+decoded; a file swapped after the check is refused as it is read. Statistics in the files are never
+believed: SQL runs over Arrow batches.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from datetime import datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+from zhixin_errors import ConfigError, VerificationError
+
+from zhixin_gateway.gate import parts
+from zhixin_gateway.gate.verify import Examination, Options, StandingSource, examine
+from zhixin_gateway.progress import NullProgress, Progress
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from zhixin_ledger.trust import Trust
+
+    from zhixin_gateway.datasets.manifest import Manifest
+    from zhixin_gateway.gate.standing import LedgerView
+    from zhixin_gateway.gate.verdict import Verdict
+
+__all__ = ["VerifiedDataset", "open_version"]
+
+
+class VerifiedDataset:
+    """A version that verified, and its data.
+
+    Args:
+        examination: one whose verdict is good; `open_version` makes it.
+
+    Attributes:
+        verdict: what the verification answered.
+        manifest: the version's description; it holds salt keys, so it is as private as the data.
+        contract: the contract's bytes.
+    """
+
+    def __init__(self, examination: Examination) -> None:
+        if examination.version is None or not examination.verdict.ok:
+            raise VerificationError(examination.verdict.message, code=examination.verdict.code)
+        self._files = examination.files
+        self.verdict: Verdict = examination.verdict
+        self.manifest: Manifest = examination.version.manifest
+        self.contract: bytes = examination.version.contract
+        self.statement: bytes = examination.version.stated.entry
+
+    @property
+    def dataset(self) -> str:
+        """``member/name``."""
+        return self.manifest.dataset
+
+    @property
+    def version(self) -> int:
+        """The version's number."""
+        return self.manifest.version
+
+    @property
+    def name(self) -> str:
+        """As people write it, ``member/name@N``."""
+        return f"{self.dataset}@{self.version}"
+
+    @property
+    def schema(self) -> pa.Schema:
+        """The fields as an Arrow schema."""
+        return self.manifest.schema
+
+    @property
+    def records(self) -> int:
+        """How many records there are."""
+        return self.manifest.records
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """What a person must read though everything holds."""
+        return self.verdict.warnings
+
+    def __len__(self) -> int:
+        return self.records
+
+    def __repr__(self) -> str:
+        """Name and size; never contents."""
+        return f"<VerifiedDataset {self.name}: {self.records} records>"
+
+    def batches(self) -> Iterator[pa.RecordBatch]:
+        """The records, in the owner's order, in bounded memory.
+
+        Yields:
+            Batches of the fields' types.
+
+        Raises:
+            VerificationError: ``part-digest``: a file changed since it was verified; ``record``: a
+                part can't be decoded.
+        """
+        for part in self.manifest.parts:
+            yield from parts.part_batches(self._files, part, self.schema)
+
+    def reader(self) -> pa.RecordBatchReader:
+        """As `batches`, for what wants a reader."""
+        return pa.RecordBatchReader.from_batches(self.schema, self.batches())
+
+    def __arrow_c_schema__(self) -> Any:  # noqa: ANN401 - a capsule
+        """The schema, for any library that speaks Arrow's PyCapsule interface."""
+        return self.schema.__arrow_c_schema__()
+
+    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:  # noqa: ANN401 - capsules
+        """The records, for any library that speaks Arrow's PyCapsule interface."""
+        reader: Any = self.reader()
+        return reader.__arrow_c_stream__(requested_schema)
+
+    def to_arrow(self) -> pa.Table:
+        """All records as one table; nothing is given unless all of them decode."""
+        return pa.Table.from_batches(self.batches(), self.schema)
+
+    def to_pandas(self) -> pd.DataFrame:
+        """All records as a frame with Arrow-backed types: integers stay exact beside nulls."""
+        import pandas as pd
+
+        frame: pd.DataFrame = self.to_arrow().to_pandas(types_mapper=pd.ArrowDtype)
+        return frame
+
+    def sql(self, sql: str) -> pa.Table:
+        """The answer to a query over this dataset.
+
+        Args:
+            sql: one SELECT in DuckDB's dialect; the table is ``"member/name"`` (quoted, for its
+                dots), or the dataset's own name.
+
+        Raises:
+            ConfigError: the SQL can't be run.
+        """
+        from zhixin_gateway.gate.query import query
+
+        own_name = self.dataset.partition("/")[2]
+        return query(sql, {self.dataset: self, own_name: self}).read_all()
+
+
+def open_version(
+    path: Path | str,
+    trust: Trust,
+    *,
+    expect: str,
+    unsafe_no_standing: bool = False,
+    deep: bool = False,
+    now: datetime | None = None,
+    max_age: timedelta | None = None,
+    standings: Sequence[StandingSource] = (),
+    ledger_copy: LedgerView | None = None,
+    strict_inputs: bool = False,
+    current_keys: bool = False,
+    progress: Progress | None = None,
+) -> VerifiedDataset:
+    """Verify a version's directory and give its data.
+
+    Args:
+        path: the directory.
+        trust: what the caller pinned.
+        expect: ``MEMBER/DATASET[@N]``: what the caller wants to read; always said.
+        unsafe_no_standing: read though nothing tells whether the version was withdrawn since.
+        deep: recompute every record tree first.
+        now: the verifier's clock, aware; None: this machine's.
+        max_age: how old a standing, or without one the receipt, may be.
+        standings: standing files, or their bytes: the version's and its inputs'.
+        ledger_copy: the home's copy of the ledger.
+        strict_inputs: a withdrawn input refuses, and so does one without a standing.
+        current_keys: cosigner keys that have ended since do not count.
+        progress: is told of each part's records.
+
+    Returns:
+        The verified dataset.
+
+    Raises:
+        VerificationError: with the gate's code; nothing was yielded.
+        ConfigError: the set-up is at fault.
+    """
+    if not expect:
+        raise ConfigError("say which dataset you expect: expect='MEMBER/DATASET[@N]'")
+    options = Options(
+        expect=expect,
+        deep=deep,
+        now=now,
+        max_age=max_age,
+        standings=standings,
+        ledger_copy=ledger_copy,
+        strict_inputs=strict_inputs,
+        current_keys=current_keys,
+        require_standing=not unsafe_no_standing,
+        progress=progress or NullProgress(),
+        reading=True,
+    )
+    examination = examine(path, trust, options)
+    if examination.verdict.code == "stale" and not (standings or ledger_copy):
+        message = f"{examination.verdict.message}, or read it anyway with unsafe_no_standing=True"
+        examination = replace(examination, verdict=replace(examination.verdict, message=message))
+    examination.verdict.require()
+    return VerifiedDataset(examination)
