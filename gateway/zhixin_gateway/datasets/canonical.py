@@ -17,7 +17,6 @@ from __future__ import annotations
 
 import binascii
 import json
-import math
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,11 +25,21 @@ import pyarrow.compute as pc
 from zhixin_errors import FormatError
 
 from zhixin_gateway.datasets.domain import invalid_rows
+from zhixin_gateway.datasets.values import check_values, number_text, parse_values
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-__all__ = ["MAX_RECORD_BYTES", "invalid_mask", "number_text", "pieces", "texts", "too_long_mask"]
+__all__ = [
+    "MAX_RECORD_BYTES",
+    "check_values",
+    "invalid_mask",
+    "number_text",
+    "parse_values",
+    "pieces",
+    "texts",
+    "too_long_mask",
+]
 
 MAX_RECORD_BYTES = 64 * 1024 * 1024
 """A record whose text is longer is a reject."""
@@ -102,37 +111,6 @@ def pieces(batch: pa.RecordBatch, piece_bytes: int = _PIECE_BYTES) -> Iterator[p
     half = batch.num_rows // 2
     yield from pieces(batch.slice(0, half), piece_bytes)
     yield from pieces(batch.slice(half), piece_bytes)
-
-
-def number_text(value: float) -> str:
-    """Write a finite double as ECMAScript's Number::toString does, but -0 for negative zero."""
-    if not math.isfinite(value):
-        raise FormatError("a float that is not finite has no canonical form")
-    if value == 0:
-        return "-0" if math.copysign(1.0, value) < 0 else "0"
-    sign = "-" if value < 0 else ""
-    mantissa, _, exponent = repr(abs(value)).partition("e")
-    whole, _, fraction = mantissa.partition(".")
-    if fraction == "0":
-        fraction = ""
-    point = len(whole) + int(exponent or "0")
-    digits = (whole + fraction).lstrip("0")
-    point -= len(whole + fraction) - len(digits)
-    digits = digits.rstrip("0")
-    return sign + _placed(digits, point)
-
-
-def _placed(digits: str, point: int) -> str:
-    """Place the decimal point: the value is 0.DIGITS times ten to the power of ``point``."""
-    if len(digits) <= point <= 21:
-        return digits + "0" * (point - len(digits))
-    if 0 < point <= 21:
-        return f"{digits[:point]}.{digits[point:]}"
-    if -6 < point <= 0:
-        return f"0.{'0' * -point}{digits}"
-    power = point - 1
-    mantissa = digits[0] + ("." + digits[1:] if len(digits) > 1 else "")
-    return f"{mantissa}e{'+' if power > 0 else '-'}{abs(power)}"
 
 
 def _leaves(schema: pa.Schema | pa.StructType) -> int:
