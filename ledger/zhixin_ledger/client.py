@@ -7,7 +7,7 @@ and witnesses are reached.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -25,7 +25,7 @@ from zhixin_ledger import merkle, tiles, tlogproof, transport
 from zhixin_ledger.audit import AuditReport, audit
 from zhixin_ledger.embedded import found_ledger
 from zhixin_ledger.facts import DatasetFact
-from zhixin_ledger.keys import Signer, load_signer
+from zhixin_ledger.keys import load_signer
 from zhixin_ledger.mirror import Mirror
 from zhixin_ledger.note import Note
 from zhixin_ledger.state import State
@@ -36,8 +36,9 @@ from zhixin_ledger.statements import (
     member_object,
     withdrawal_statement,
 )
+from zhixin_ledger.steps import Clock, Hook, no_hook
 from zhixin_ledger.store import Stated
-from zhixin_ledger.transport import LogTransport, WitnessUrl
+from zhixin_ledger.transport import LoadKey, LogTransport, Means, WitnessUrl
 from zhixin_ledger.trust import Trust
 
 __all__ = [
@@ -75,10 +76,11 @@ class LedgerClient:
         home_ledger_dir: Path,
         ledger_url: str,
         witnesses: Sequence[WitnessUrl] = (),
-        clock: Callable[[], datetime] = _now,
+        clock: Clock = _now,
         *,
         origin: str | None = None,
-        load_key: Callable[[Path], Signer] = load_signer,
+        load_key: LoadKey = load_signer,
+        hook: Hook = no_hook,
     ) -> LedgerClient:
         """Open a member's view; nothing is fetched yet.
 
@@ -89,13 +91,14 @@ class LedgerClient:
             clock: gives aware times.
             origin: the ledger that it must be; None: whichever is copied already, or the first.
             load_key: opens key files (`file:` URLs only).
+            hook: called with the name of each step just before it.
 
         Raises:
             ConfigError: a URL that can't be reached.
         """
         base = home_ledger_dir.parent
-        log = transport.open_log(ledger_url, witnesses, base, clock, load_key)
-        return cls(Mirror(home_ledger_dir, origin=origin), log)
+        log = transport.open_log(ledger_url, witnesses, base, Means(clock, load_key, hook))
+        return cls(Mirror(home_ledger_dir, origin=origin, hook=hook), log)
 
     def __enter__(self) -> LedgerClient:
         return self

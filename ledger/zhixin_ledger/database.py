@@ -14,7 +14,7 @@ from pathlib import Path
 
 from zhixin_errors import LedgerUnavailable
 
-__all__ = ["Database", "exclusive"]
+__all__ = ["TIMEOUT_S", "Database", "exclusive"]
 
 TIMEOUT_S = 30.0
 _POLL_S = 0.01

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -36,15 +36,13 @@ from zhixin_ledger.gathering import WitnessTransport
 from zhixin_ledger.keys import Signer
 from zhixin_ledger.note import Note
 from zhixin_ledger.state import State
+from zhixin_ledger.steps import Clock, Hook, no_hook
 from zhixin_ledger.store import SqliteStore
 
 __all__ = ["DATABASE", "Engine", "found_ledger"]
 
 DATABASE = "log.sqlite"
 GROUP = 256  # entries of a group at most: 16 MiB
-
-Clock = Callable[[], datetime]
-Hook = Callable[[str], None]
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS entries (idx INTEGER PRIMARY KEY, data BLOB NOT NULL);
@@ -79,7 +77,7 @@ class Engine:
         signer: Signer,
         *,
         clock: Clock,
-        hook: Hook = lambda _: None,
+        hook: Hook = no_hook,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         if not (directory / DATABASE).is_file():
@@ -125,7 +123,7 @@ class Engine:
         with self._queued:
             self._queue.append(ticket)
         with self._writing:
-            if not ticket.done:
+            while not ticket.done:
                 self._commit_group()
         if ticket.fault is not None:
             raise ticket.fault
@@ -160,7 +158,11 @@ class Engine:
     def _write_block(
         self, connection: sqlite3.Connection, group: list[_Ticket]
     ) -> list[int | None]:
+        fresh = self._state is None
         state = self._current(connection)
+        note = self.published() if fresh else None
+        if note is not None:
+            self._check_published(connection, state, note)
         first = state.size
         indexes: list[int | None] = []
         for ticket in group:
@@ -251,7 +253,11 @@ class Engine:
             return note
         self._hook("before-tiles")
         tiles.write_tiles(
-            self.directory, before, state.size, lambda start: _entries(connection, start)
+            self.directory,
+            before,
+            state.size,
+            lambda start: _entries(connection, start),
+            self._hook,
         )
         self._hook("before-sign")
         note = checkpoint.sign(Checkpoint(state.origin or "", state.size, state.root), self._signer)

@@ -20,13 +20,14 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from zhixin_errors import LedgerRefused, VerificationError
+from zhixin_errors import FormatError, LedgerRefused, VerificationError
 
 from zhixin_ledger import admission, checkpoint, cosignature, tiles
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.database import TIMEOUT_S, Database
 from zhixin_ledger.note import Note
 from zhixin_ledger.state import State
+from zhixin_ledger.steps import Hook, no_hook
 from zhixin_ledger.store import SqliteStore
 from zhixin_ledger.tiles import DirectorySource, Tiles, TileSource
 
@@ -48,16 +49,23 @@ class Mirror:
     Args:
         directory: the folder; it is made where it is missing.
         origin: the ledger that it must be of; None: whichever it is of already, or the first seen.
+        hook: called with the name of each step just before it.
         timeout_s: how long to wait for another process.
     """
 
     def __init__(
-        self, directory: Path, *, origin: str | None = None, timeout_s: float = TIMEOUT_S
+        self,
+        directory: Path,
+        *,
+        origin: str | None = None,
+        hook: Hook = no_hook,
+        timeout_s: float = TIMEOUT_S,
     ) -> None:
         directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.source = DirectorySource(directory)
         self._origin = origin
+        self._hook = hook
         self._database = Database(directory / DATABASE, timeout_s)
         for statement in (_SCHEMA + SqliteStore.SCHEMA).split(";"):
             self._database.connection.execute(statement)
@@ -135,8 +143,10 @@ class Mirror:
             except VerificationError as fault:
                 raise LedgerRefused(fault.message, code=fault.code) from fault
             if made.size > before:
+                self._hook("mirror-tiles")
                 self._keep_tiles(before, made, source)
                 state.save()
+                self._hook("mirror-commit")
         return self.state()
 
     def keep(self, note: Note) -> None:
@@ -161,6 +171,7 @@ class Mirror:
         with self._database.writing():
             kept = self.checkpoint()
             if kept is None or kept.size <= made.size:
+                self._hook("mirror-checkpoint")
                 tiles.write_file(self.directory / tiles.CHECKPOINT, note.format())
 
     def cosigned(self) -> tuple[int, bytes, int] | None:
@@ -190,11 +201,13 @@ class Mirror:
                     code="witness-conflict",
                     details={"size": size},
                 )
+            self._hook("witness-record")
             time_s = max(now_s, time_s)
             connection.execute(
                 "INSERT OR REPLACE INTO cosigned VALUES (1, ?, ?, ?)",
                 (made.size, made.root, time_s),
             )
+        self._hook("witness-answer")
         return time_s
 
     @contextmanager

@@ -26,6 +26,7 @@ from typing import Protocol
 from zhixin_errors import FormatError, LedgerUnavailable
 
 from zhixin_ledger import merkle
+from zhixin_ledger.steps import Hook, no_hook
 
 __all__ = [
     "CHECKPOINT",
@@ -234,6 +235,7 @@ def write_tiles(
     old_size: int,
     size: int,
     entries: Callable[[int], Iterator[bytes]],
+    hook: Hook = no_hook,
 ) -> None:
     """Write what a ledger's growth adds to its folder; done again, it does no harm.
 
@@ -242,6 +244,7 @@ def write_tiles(
         old_size: up to where its tiles are written and synced; 0 ≤ old_size ≤ size.
         size: up to where they shall be.
         entries: gives the entries from an index on, at least up to `size`.
+        hook: called before each file, and before partial files are dropped.
     """
     if size == old_size:
         return
@@ -252,14 +255,18 @@ def write_tiles(
         width = min(WIDTH, size - index * WIDTH)
         bundle = [next(coming) for _ in range(width)]
         hashes = b"".join(map(merkle.leaf_hash, bundle))
+        hook("bundle")
         write_file(root / entries_path(index, width), pack_entries(bundle), folders)
+        hook("tile")
         write_file(root / tile_path(0, index, width), hashes, folders)
     level = 1
     while size >> (8 * level):
+        hook("tile")
         _write_level(root, level, old_size, size, folders)
         level += 1
     for folder in sorted(folders, reverse=True):
         sync_folder(folder)
+    hook("drop-partial")
     _drop_partial(root, old_size, size)
 
 

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
@@ -25,6 +24,7 @@ from zhixin_ledger.gathering import WitnessTransport
 from zhixin_ledger.keys import Signer, load_signer
 from zhixin_ledger.mirror import Mirror
 from zhixin_ledger.note import Note
+from zhixin_ledger.steps import Clock, Hook, no_hook
 from zhixin_ledger.tiles import DirectorySource, TileSource
 from zhixin_ledger.witness import Witness
 
@@ -36,6 +36,7 @@ __all__ = [
     "FileLog",
     "FileWitness",
     "LogTransport",
+    "Means",
     "WitnessUrl",
     "file_path",
     "open_log",
@@ -47,8 +48,22 @@ MIRROR_FOLDER = "ledger"
 LOG_KEY = Path("keys") / "log.pem"
 COSIGNER_KEY = Path("keys") / "cosigner.pem"
 
-Clock = Callable[[], datetime]
 LoadKey = Callable[[Path], Signer]
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What every transport in process needs.
+
+    Args:
+        clock: gives aware times.
+        load_key: opens a key file.
+        hook: called with the name of each step just before it.
+    """
+
+    clock: Clock
+    load_key: LoadKey = load_signer
+    hook: Hook = no_hook
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,21 +101,13 @@ class FileLog:
     Args:
         home: the operator's home.
         witnesses: who cosigns.
-        clock: gives aware times.
-        load_key: opens a key file.
+        means: clock, keys, hook.
     """
 
-    def __init__(
-        self,
-        home: Path,
-        witnesses: Sequence[WitnessTransport],
-        clock: Clock,
-        load_key: LoadKey = load_signer,
-    ) -> None:
+    def __init__(self, home: Path, witnesses: Sequence[WitnessTransport], means: Means) -> None:
         self._home = home
         self._witnesses = witnesses
-        self._clock = clock
-        self._load_key = load_key
+        self._means = means
         self._engine: Engine | None = None
         self.source = DirectorySource(home / LOG_FOLDER)
 
@@ -129,7 +136,12 @@ class FileLog:
                     code="ledger-missing",
                     hint="the URL in `[ledger]` names the home of the member that operates it",
                 )
-            self._engine = Engine(folder, self._load_key(self._home / LOG_KEY), clock=self._clock)
+            self._engine = Engine(
+                folder,
+                self._means.load_key(self._home / LOG_KEY),
+                clock=self._means.clock,
+                hook=self._means.hook,
+            )
         return self._engine
 
 
@@ -140,23 +152,14 @@ class FileWitness:
         name: the member's name.
         home: its home.
         source: where it fetches the log's entries.
-        clock: gives aware times.
-        load_key: opens a key file.
+        means: clock, keys, hook.
     """
 
-    def __init__(
-        self,
-        name: str,
-        home: Path,
-        source: TileSource,
-        clock: Clock,
-        load_key: LoadKey = load_signer,
-    ) -> None:
+    def __init__(self, name: str, home: Path, source: TileSource, means: Means) -> None:
         self._name = name
         self._home = home
         self._source = source
-        self._clock = clock
-        self._load_key = load_key
+        self._means = means
 
     @property
     def name(self) -> str:
@@ -167,10 +170,10 @@ class FileWitness:
         """See WitnessTransport."""
         if not self._home.is_dir():
             raise LedgerUnavailable(f"the home of {self._name} is not there")
-        signer = self._load_key(self._home / COSIGNER_KEY)
-        mirror = Mirror(self._home / MIRROR_FOLDER)
+        signer = self._means.load_key(self._home / COSIGNER_KEY)
+        mirror = Mirror(self._home / MIRROR_FOLDER, hook=self._means.hook)
         try:
-            witness = Witness(self._name, mirror, signer, self._source, self._clock)
+            witness = Witness(self._name, mirror, signer, self._source, self._means.clock)
             return witness.add_checkpoint(old_size, proof, note)
         finally:
             mirror.close()
@@ -196,21 +199,15 @@ def file_path(url: str, base: Path) -> Path:
 
 
 def open_witness(
-    witness: WitnessUrl, base: Path, source: TileSource, clock: Clock, load_key: LoadKey
+    witness: WitnessUrl, base: Path, source: TileSource, means: Means
 ) -> WitnessTransport:
     """Give the transport to a witness; `http:` joins here."""
-    return FileWitness(witness.name, file_path(witness.url, base), source, clock, load_key)
+    return FileWitness(witness.name, file_path(witness.url, base), source, means)
 
 
-def open_log(
-    url: str,
-    witnesses: Sequence[WitnessUrl],
-    base: Path,
-    clock: Clock,
-    load_key: LoadKey = load_signer,
-) -> LogTransport:
+def open_log(url: str, witnesses: Sequence[WitnessUrl], base: Path, means: Means) -> LogTransport:
     """Give the transport to a log; `http:` joins here."""
     home = file_path(url, base)
     source = DirectorySource(home / LOG_FOLDER)
-    asked = [open_witness(witness, base, source, clock, load_key) for witness in witnesses]
-    return FileLog(home, asked, clock, load_key)
+    asked = [open_witness(witness, base, source, means) for witness in witnesses]
+    return FileLog(home, asked, means)

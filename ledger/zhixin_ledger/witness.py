@@ -12,8 +12,7 @@ last 409 → proof 422 → replay → check-and-record in one transaction, and o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from datetime import datetime
+from collections.abc import Sequence
 
 from zhixin_errors import FormatError, LedgerRefused, VerificationError
 
@@ -22,6 +21,7 @@ from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.keys import Signer
 from zhixin_ledger.mirror import Mirror
 from zhixin_ledger.note import Note
+from zhixin_ledger.steps import Clock
 from zhixin_ledger.tiles import TileSource
 
 __all__ = ["Witness"]
@@ -44,7 +44,7 @@ class Witness:
         mirror: Mirror,
         signer: Signer,
         source: TileSource,
-        clock: Callable[[], datetime],
+        clock: Clock,
     ) -> None:
         self.member = member
         self._mirror = mirror
