@@ -22,9 +22,10 @@
     "faa.gov.example" = "../faa.gov.example/store"
 
 Environment: ``ZHIXIN_SECOND_OPINION``, ``ZHIXIN_LEDGER_URL``, ``ZHIXIN_STORE``,
-``ZHIXIN_QUARANTINE``, and for a source named ``silo`` ``ZHIXIN_SOURCES_SILO_URL``, or Airflow's own
-``AIRFLOW_CONN_SILO``. Secrets stand there or in files, never here: an address with a password in
-it is refused. Pure: text and mapping in, settings out; nothing here opens a database or a network.
+``ZHIXIN_QUARANTINE``, and for a source named ``silo`` ``ZHIXIN_SOURCES_SILO_URL``, a file that
+holds the address in ``ZHIXIN_SOURCES_SILO_URL_FILE``, or Airflow's own ``AIRFLOW_CONN_SILO``.
+Secrets stand there or in files, never here: an address with a password in it is refused. Pure: text
+and mapping in, settings out; nothing here opens a database or a network.
 """
 
 from __future__ import annotations
@@ -33,6 +34,7 @@ import re
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from zhixin_errors import ConfigError
@@ -167,8 +169,17 @@ def source_from_environment(name: str, environ: Mapping[str, str]) -> str | None
 
     Returns:
         An address, or None.
+
+    Raises:
+        ConfigError: the file that holds it can't be read.
     """
     tag = re.sub(r"[^A-Z0-9]", "_", name.upper())
+    file = environ.get(f"ZHIXIN_SOURCES_{tag}_URL_FILE")
+    if file:
+        try:
+            return Path(file).read_text("utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"the file of ZHIXIN_SOURCES_{tag}_URL_FILE can't be read") from error
     return environ.get(f"ZHIXIN_SOURCES_{tag}_URL") or environ.get(f"AIRFLOW_CONN_{tag}")
 
 

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
+import os
+import re
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -14,7 +17,7 @@ if TYPE_CHECKING:
     from zhixin_gateway.home import Home
     from zhixin_gateway.progress import Progress
 
-__all__ = ["Context", "answer", "home_option", "json_option", "say", "table"]
+__all__ = ["Context", "Duration", "answer", "home_option", "json_option", "say", "table"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -36,11 +39,44 @@ class Context:
 
         return Home.open(self.home)
 
+    def find_home(self) -> Home | None:
+        """Open the home, or None where none is named and the working folder is none.
+
+        Raises:
+            ConfigError: one is named, and it is none.
+        """
+        from pathlib import Path
+
+        from zhixin_gateway.home import SETTINGS_FILE, Home
+
+        named = self.home or os.environ.get("ZHIXIN_HOME")
+        if not named and not Path(SETTINGS_FILE).is_file():
+            return None
+        return Home.open(named)
+
     def open_progress(self, *, quiet: bool = False) -> Progress:
         """Make the display that ``--progress`` asks for."""
         from zhixin_gateway.progress import make_progress
 
         return make_progress("null" if quiet else self.progress)
+
+
+class Duration(click.ParamType[dt.timedelta]):
+    """A span of time: ``90`` (seconds), ``30m``, ``12h``, ``7d``."""
+
+    name = "duration"
+
+    def convert(
+        self, value: object, param: click.Parameter | None, ctx: click.Context | None
+    ) -> dt.timedelta:
+        """Read the text; a usage error says how it is written."""
+        found = re.fullmatch(r"([0-9]{1,9})([smhd]?)", str(value))
+        if found is None:
+            self.fail(f"{value!r} is no span of time: write 90, 30m, 12h or 7d", param, ctx)
+        return dt.timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
+
+
+_SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}
 
 
 def _keep_home(context: click.Context, _parameter: click.Parameter, value: str | None) -> None:

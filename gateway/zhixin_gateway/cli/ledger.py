@@ -1,0 +1,126 @@
+"""``zhixin ledger``: read and check the shared ledger, from this home's own copy."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+import click
+from zhixin_errors import ConfigError, FormatError
+
+from zhixin_gateway.cli.options import Context, answer, home_option, json_option, say, table
+
+__all__ = ["command"]
+
+
+@click.group("ledger")
+def command() -> None:
+    """Read and check the ledger."""
+
+
+@command.command("log")
+@click.option("--limit", type=click.IntRange(1), help="Only the last so many entries.")
+@json_option
+@home_option
+@click.pass_obj
+def log(context: Context, limit: int | None, *, as_json: bool) -> None:
+    """List the entries: what was stated, by whom, in which block."""
+    from zhixin_gateway.pipeline.notarising import known_state
+
+    client = context.open_home().ledger_client()
+    progress = context.open_progress()
+    size = known_state(client, progress).size
+    progress.close()
+    start = max(0, size - limit) if limit else 0
+    rows: list[dict[str, Any]] = [
+        {"index": index, **_summary(data)} for index, data in client.entries(start)
+    ]
+    if as_json:
+        answer({"origin": client.origin, "size": size, "entries": rows})
+        return
+    table(
+        ["index", "kind", "subject", "told"],
+        [[str(row["index"]), row["kind"], row["subject"], row["told"]] for row in rows],
+    )
+
+
+@command.command("show")
+@click.argument("index", type=click.IntRange(0))
+@json_option
+@home_option
+@click.pass_obj
+def show(context: Context, index: int, *, as_json: bool) -> None:
+    """Show one entry: a statement with its signers, or a seal."""
+    client = context.open_home().ledger_client()
+    if index >= client.state().size:
+        client.sync()
+    if index >= client.state().size:
+        raise ConfigError(f"the ledger has no entry {index}: it has {client.state().size}")
+    told = _whole(client.entry(index))
+    if as_json:
+        answer({"index": index, **told})
+        return
+    sys.stdout.write(json.dumps({"index": index, **told}, ensure_ascii=False, indent=2) + "\n")
+
+
+@command.command("fsck")
+@json_option
+@home_option
+@click.pass_obj
+def fsck(context: Context, *, as_json: bool) -> int:
+    """Recompute everything from the entries: tiles, root, rules, seals, states, signatures."""
+    from zhixin_gateway.auditing import audit_home
+
+    reports = audit_home(context.open_home())
+    if as_json:
+        answer({"ok": all(r["ok"] for r in reports), "copies": reports})
+    for report in reports:
+        if report["ok"]:
+            say(f"{report['what']}: clean, {report['entries']:,} entries")
+        else:
+            at = "" if report["index"] is None else f" at entry {report['index']}"
+            say(f"{report['what']}: {report['code']}{at}: {report['message']}")
+    return 0 if all(report["ok"] for report in reports) else 1
+
+
+def _whole(data: bytes) -> dict[str, Any]:
+    from zhixin_ledger.dsse import parse_envelope
+    from zhixin_ledger.seal import is_seal
+
+    if is_seal(data):
+        return dict(json.loads(data))
+    envelope = parse_envelope(data)
+    return {
+        "statement": json.loads(envelope.payload),
+        "signers": [keyid for keyid, _ in envelope.signatures],
+    }
+
+
+def _summary(data: bytes) -> dict[str, str]:
+    try:
+        told = _whole(data)
+    except FormatError:
+        return {"kind": "?", "subject": "", "told": "not in the form of an entry"}
+    if "seal" in told:
+        seal = told["seal"]
+        return {"kind": "seal", "subject": f"block {seal['height']}", "told": seal["time"]}
+    statement = told["statement"]
+    kind = statement["predicateType"].split(":")[2]
+    predicate = statement["predicate"]
+    return {
+        "kind": kind,
+        "subject": statement["subject"][0]["name"],
+        "told": _told(kind, predicate),
+    }
+
+
+def _told(kind: str, predicate: dict[str, Any]) -> str:
+    if kind == "dataset":
+        inputs = ", ".join(f"{i['dataset']}@{i['version']}" for i in predicate["inputs"])
+        return f"root {predicate['root'][:16]}…" + (f", from {inputs}" if inputs else "")
+    if kind == "withdrawal":
+        return str(predicate["reason"])
+    if kind == "genesis":
+        return f"{len(predicate['members'])} members, quorum {predicate['quorum']}"
+    return ""

@@ -1,0 +1,87 @@
+"""``zhixin run``: one version of a dataset, from its source to the ledger."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from zhixin_gateway.cli.options import Context, answer, home_option, json_option, say
+
+if TYPE_CHECKING:
+    from zhixin_gateway.pipeline.results import RunResult
+
+__all__ = ["command", "tell_run"]
+
+PENDING = 3
+
+
+@click.command("run")
+@click.argument("contract", type=click.Path(path_type=Path))
+@click.option("--dry-run", is_flag=True, help="Extract and validate; publish and leave nothing.")
+@click.option("--force", is_flag=True, help="Publish a version even where nothing changed.")
+@click.option("--report", is_flag=True, help="Let Great Expectations count the same rules too.")
+@json_option
+@home_option
+@click.pass_obj
+def command(
+    context: Context,
+    contract: Path,
+    *,
+    dry_run: bool,
+    force: bool,
+    report: bool,
+    as_json: bool,
+) -> int:
+    """Run CONTRACT: publish it if it is new; extract, validate, write, notarise."""
+    from zhixin_gateway.pipeline import run
+
+    progress = context.open_progress()
+    try:
+        result = run(
+            context.open_home(),
+            contract,
+            dry_run=dry_run,
+            force=force,
+            report=report,
+            progress=progress,
+        )
+    finally:
+        progress.close()
+    if as_json:
+        answer(result.to_json())
+    return tell_run(result, as_json=as_json)
+
+
+def tell_run(result: RunResult, *, as_json: bool = False) -> int:
+    """Say what came of a run, and give the exit code.
+
+    Args:
+        result: the run's.
+        as_json: the answer itself went to standard output already.
+    """
+    for note in result.notes:
+        say(note)
+    for rule in result.rules:
+        if rule["failed"]:
+            say(f"  {rule['severity']:8} {rule['rule']}: {rule['failed']:,} of {rule['checked']:,}")
+    counts = f"{result.records:,} records, {result.quarantined:,} quarantined"
+    if result.warned:
+        counts += f", {result.warned:,} warned"
+    if result.pending:
+        say(
+            f"{result.dataset}@{result.version} is staged, but its proof is pending ({counts}); "
+            "the next run, or `zhixin status --resume`, finishes it"
+        )
+        return PENDING
+    if result.version is None:
+        say(counts)
+        return 0
+    if not as_json:
+        sys.stdout.write(f"{result.path}\n")
+    say(f"published {result.dataset}@{result.version}, entry {result.index}: {counts}")
+    if result.quarantined:
+        say(f"see them: zhixin quarantine show {result.dataset}@{result.version}")
+    return 0

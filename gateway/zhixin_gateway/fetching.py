@@ -1,0 +1,191 @@
+"""Fetching other members' versions: copy, verify, and only then let it appear.
+
+A version is copied from where ``[stores]`` says its owner's versions lie (a folder, or any URL that
+``pyarrow.fs`` opens) into a folder beside its place; the gate judges the copy; one rename puts it
+there. What the gate refuses is removed again. No other member's home is opened, only its store.
+"""
+
+from __future__ import annotations
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from zhixin_errors import ConfigError, TransientSourceError, VerificationError
+
+from zhixin_gateway.datasets import directory
+from zhixin_gateway.gate.verdict import Verdict
+
+if TYPE_CHECKING:
+    from zhixin_ledger.state import State
+
+    from zhixin_gateway.home import Home
+    from zhixin_gateway.progress import Progress
+
+__all__ = ["Fetched", "fetch", "newest_standing", "parse_name"]
+
+_CHUNK = 1024 * 1024
+_MOST_FILES = 100_004
+
+
+@dataclass(frozen=True)
+class Fetched:
+    """A version that lies verified in a store.
+
+    Args:
+        path: its directory.
+        verdict: what the gate said of it.
+        new: it was copied now, and not there before.
+    """
+
+    path: Path
+    verdict: Verdict
+    new: bool
+
+    @property
+    def index(self) -> int | None:
+        """The statement's index in the ledger."""
+        return self.verdict.index
+
+
+def parse_name(text: str) -> tuple[str, int | None]:
+    """Read ``MEMBER/DATASET[@N]``.
+
+    Returns:
+        The dataset and the version, None where it is not said.
+
+    Raises:
+        FormatError: it is no dataset's name, or N no version.
+    """
+    from zhixin_ledger.names import check_dataset, parse_version
+
+    name, at, number = text.partition("@")
+    check_dataset(name, "the dataset's name")
+    return name, parse_version(number, "the version") if at else None
+
+
+def newest_standing(state: State, dataset: str) -> int | None:
+    """The newest version of a dataset that is not withdrawn, as the ledger has it; or None."""
+    fact = state.dataset(dataset)
+    if fact is None:
+        return None
+    withdrawn = set(fact.withdrawn)
+    return next((n for n in range(fact.version, 0, -1) if n not in withdrawn), None)
+
+
+def fetch(
+    home: Home,
+    dataset: str,
+    version: int,
+    store: Path | None = None,
+    *,
+    progress: Progress | None = None,
+) -> Fetched:
+    """Fetch one version and verify it; what is there already is verified where it lies.
+
+    Args:
+        home: who fetches.
+        dataset: ``member/name``.
+        version: its number.
+        store: the root under which it is put; the home's own store by default.
+        progress: told what is verified.
+
+    Raises:
+        VerificationError: the gate refused it; nothing is left of it.
+        TransientSourceError: the owner's store can't be reached.
+        ConfigError: ``[stores]`` does not say where it lies, or it does not lie there.
+    """
+    target = directory.version_path(store or home.store, dataset, version)
+    if target.exists():
+        return Fetched(target, _verified(home, target, dataset, version, progress), new=False)
+    staging = directory.new_staging(store or home.store, dataset)
+    try:
+        _copy(home.store_of(dataset.partition("/")[0]), f"{dataset}/{version}", staging)
+        verdict = _verified(home, staging, dataset, version, progress)
+        directory.publish(staging, target)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return Fetched(target, verdict, new=True)
+
+
+def _verified(
+    home: Home,
+    path: Path,
+    dataset: str,
+    version: int,
+    progress: Progress | None,
+) -> Verdict:
+    from zhixin_gateway.gate import verify
+
+    verdict = verify(
+        path,
+        home.trust(),
+        expect=f"{dataset}@{version}",
+        ledger_copy=home.ledger_view(),
+        progress=progress,
+    )
+    if not verdict.ok:
+        raise VerificationError(
+            f"{dataset}@{version} is refused: {verdict.message}",
+            code=verdict.code,
+            details={"verdict": verdict.to_json()},
+        )
+    return verdict
+
+
+def _copy(place: str, name: str, staging: Path) -> None:
+    try:
+        if "://" in place:
+            _copy_by_url(f"{place.rstrip('/')}/{name}", staging)
+        else:
+            _copy_folder(Path(place) / name, staging)
+    except FileNotFoundError as error:
+        raise ConfigError(
+            f"{name} does not lie in its owner's store",
+            code="not-there",
+            hint="`zhixin ls` shows what can be had",
+        ) from error
+    except OSError as error:
+        reason = error.strerror or type(error).__name__
+        raise TransientSourceError(
+            f"the store that has {name} can't be read: {reason}", code="store-unavailable"
+        ) from error
+    directory.sync_folder(staging)
+
+
+def _copy_folder(source: Path, staging: Path) -> None:
+    """Copy as it lies; links and folders are the gate's to refuse, so they are copied as such."""
+    for path in sorted(source.iterdir())[:_MOST_FILES]:
+        target = staging / path.name
+        if path.is_symlink():
+            target.symlink_to(path.readlink())
+        elif path.is_dir():
+            target.mkdir()
+        else:
+            with path.open("rb") as read:
+                _write(read, target)
+
+
+def _copy_by_url(url: str, staging: Path) -> None:
+    from pyarrow import ArrowInvalid
+    from pyarrow.fs import FileSelector, FileSystem, FileType
+
+    try:
+        system, root = FileSystem.from_uri(url)
+    except ArrowInvalid as error:
+        raise ConfigError("the store's URL is none that pyarrow opens") from error
+    for info in system.get_file_info(FileSelector(root))[:_MOST_FILES]:
+        if info.type == FileType.File:
+            with system.open_input_stream(info.path) as read:
+                _write(read, staging / info.base_name)
+        else:
+            (staging / info.base_name).mkdir()
+
+
+def _write(read: BinaryIO | Any, target: Path) -> None:  # noqa: ANN401 - pyarrow's stream
+    with target.open("wb") as file:
+        shutil.copyfileobj(read, file, _CHUNK)
+        file.flush()
+        os.fsync(file.fileno())

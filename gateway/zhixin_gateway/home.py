@@ -1,0 +1,379 @@
+"""A member's home: one folder with its settings, keys, store, quarantine, ledger copy and trust.
+
+::
+
+    bts.gov.example/
+      zhixin.toml          settings (zhixin_gateway.settings)
+      contracts/           what this member publishes, one ODCS file a dataset
+      keys/                statement.pem, cosigner.pem, log.pem: mode 0600, folder 0700
+      store/               MEMBER/DATASET/NUMBER/: versions, own and fetched
+      quarantine/          MEMBER/DATASET/NUMBER.parquet: rejects, for the steward alone
+      staging/             MEMBER/DATASET/: what a run that has not ended has made so far
+      ledger/              this member's own copy of the ledger
+      trust/               members.json and policy.txt, pinned
+
+A program works in one home and opens no other; ``file:`` transports of the ledger are the one
+exception, and not here. What is heavy (ledger, trust) is imported when it is asked for.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import quote, unquote
+
+from zhixin_errors import ConfigError
+
+from zhixin_gateway.settings import (
+    Settings,
+    format_settings,
+    parse_settings,
+    source_from_environment,
+    with_environment,
+)
+
+if TYPE_CHECKING:
+    from zhixin_ledger.client import LedgerClient
+    from zhixin_ledger.keys import Signer
+    from zhixin_ledger.trust import Trust
+
+__all__ = ["SETTINGS_FILE", "Home", "create_home"]
+
+SETTINGS_FILE = "zhixin.toml"
+STATEMENT_KEY = "statement.pem"
+COSIGNER_KEY = "cosigner.pem"
+LOG_KEY = "log.pem"
+
+
+@dataclass(frozen=True)
+class Home:
+    """A home that was found and whose settings were read.
+
+    Args:
+        path: the folder, absolute.
+        settings: what holds, the environment's word included.
+        environ: where secrets stand.
+        given_sources: addresses of sources that the caller gave, before all others.
+    """
+
+    path: Path
+    settings: Settings
+    environ: Mapping[str, str]
+    given_sources: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def open(
+        cls,
+        path: Path | str | None = None,
+        environ: Mapping[str, str] | None = None,
+        *,
+        sources: Mapping[str, str] | None = None,
+    ) -> Home:
+        """Find a home and read its settings.
+
+        Args:
+            path: the folder; ``ZHIXIN_HOME`` by default, else the working folder.
+            environ: the environment; the process's by default.
+            sources: addresses of sources by name, before all others: a scheduler's connections.
+
+        Raises:
+            ConfigError: there is no home, or its settings are wrong.
+        """
+        environ = os.environ if environ is None else environ
+        folder = Path(path or environ.get("ZHIXIN_HOME") or ".").absolute()
+        file = folder / SETTINGS_FILE
+        try:
+            text = file.read_text("utf-8")
+        except (FileNotFoundError, NotADirectoryError) as error:
+            raise ConfigError(
+                f"{folder} is no member's home: it has no {SETTINGS_FILE}",
+                hint="name one by --home or ZHIXIN_HOME, or make one with `zhixin init MEMBER`",
+            ) from error
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{file} can't be read: {type(error).__name__}") from error
+        settings = with_environment(parse_settings(text, str(file)), environ)
+        return cls(folder, settings, environ, dict(sources or {}))
+
+    @property
+    def member(self) -> str:
+        """The member's name."""
+        return self.settings.member
+
+    @property
+    def store(self) -> Path:
+        """The root of the versions that this member has, its own and fetched ones."""
+        return self._folder(self.settings.store, "store")
+
+    @property
+    def quarantine(self) -> Path:
+        """The root of its rejects."""
+        return self._folder(self.settings.quarantine, "quarantine")
+
+    @property
+    def staging(self) -> Path:
+        """The root of what unfinished runs have made."""
+        return self.path / "staging"
+
+    @property
+    def reports(self) -> Path:
+        """The root of the second opinion's reports: for the steward alone."""
+        return self.path / "reports"
+
+    @property
+    def ledger_dir(self) -> Path:
+        """The folder of its copy of the ledger."""
+        return self.path / "ledger"
+
+    @property
+    def trust_dir(self) -> Path:
+        """The folder of the trust that it pinned."""
+        return self.path / "trust"
+
+    @property
+    def keys_dir(self) -> Path:
+        """The folder of its keys."""
+        return self.path / "keys"
+
+    def signer(self, name: str = STATEMENT_KEY) -> Signer:
+        """Open a key of this home.
+
+        Args:
+            name: the file under ``keys/``.
+
+        Raises:
+            ConfigError: no such file, readable by others, or the password is missing or wrong.
+        """
+        from zhixin_ledger.keys import load_signer
+
+        return load_signer(self.keys_dir / name, self._password())
+
+    def ledger_client(self) -> LedgerClient:
+        """Open this member's view of the ledger that its settings name.
+
+        Raises:
+            ConfigError: the settings name none.
+        """
+        from zhixin_ledger.client import LedgerClient, WitnessUrl
+
+        if not self.settings.ledger_url:
+            raise ConfigError(
+                f"{self.path / SETTINGS_FILE} names no ledger: [ledger] url is missing",
+                hint="`zhixin init MEMBER` makes a ledger of one",
+            )
+        return LedgerClient.open(
+            self.ledger_dir,
+            self.resolved(self.settings.ledger_url),
+            [
+                WitnessUrl(witness.name, self.resolved(witness.url))
+                for witness in self.settings.witnesses
+            ],
+        )
+
+    def ledger_view(self) -> LedgerClient | None:
+        """This member's own copy as a source of standing; None where it has none yet."""
+        if not self.settings.ledger_url:
+            return None
+        client = self.ledger_client()
+        if client.state().size == 0 or not (self.ledger_dir / "checkpoint").is_file():
+            return None
+        return client
+
+    def trust(self) -> Trust:
+        """Read the trust that this home pinned.
+
+        Raises:
+            TrustError: there is none, or it contradicts itself.
+        """
+        from zhixin_ledger.trust import load_trust
+
+        return load_trust(self.trust_dir)
+
+    def source_url(self, name: str) -> str:
+        """The address of a source.
+
+        Args:
+            name: as ``servers[0].server`` of a contract has it.
+
+        Raises:
+            ConfigError: neither settings nor environment know it.
+        """
+        url = (
+            self.given_sources.get(name)
+            or source_from_environment(name, self.environ)
+            or self._from_here(self.settings.sources.get(name, ""))
+        )
+        if not url:
+            raise ConfigError(
+                f"the source {name} has no address",
+                hint=f"set url in [sources.{name}] of {self.path / SETTINGS_FILE}, "
+                f"or ZHIXIN_SOURCES_… in the environment",
+            )
+        return url
+
+    def store_of(self, member: str) -> str:
+        """Where another member's versions lie: a path or URL of ``[stores]``, own store for own.
+
+        Raises:
+            ConfigError: ``[stores]`` does not name the member.
+        """
+        if member == self.member:
+            return str(self.store)
+        place = self.settings.stores.get(member)
+        if not place:
+            raise ConfigError(
+                f"nobody says where the datasets of {member} lie",
+                hint=f'set "{member}" = "PATH or URL" in [stores] of {self.path / SETTINGS_FILE}',
+            )
+        if "://" in place:
+            return place
+        return str((self.path / place.removeprefix("file:")).resolve())
+
+    def resolved(self, url: str) -> str:
+        """Make a relative ``file:`` URL absolute: it is meant from this home."""
+        if not url.startswith("file:") or url.startswith("file://"):
+            return url
+        return "file:" + quote(str((self.path / unquote(url.removeprefix("file:"))).resolve()))
+
+    def save(self, settings: Settings) -> Home:
+        """Write settings to this home's file, by one rename.
+
+        Args:
+            settings: all of them, without what the environment overrides.
+
+        Returns:
+            The home with these settings.
+        """
+        write_whole(self.path / SETTINGS_FILE, format_settings(settings).encode())
+        return Home(self.path, with_environment(settings, self.environ), self.environ)
+
+    def filed_settings(self) -> Settings:
+        """The settings as the file has them, without the environment."""
+        file = self.path / SETTINGS_FILE
+        return parse_settings(file.read_text("utf-8"), str(file))
+
+    @contextmanager
+    def lock(self, name: str) -> Iterator[None]:
+        """Keep every other process of this home from the same work.
+
+        Args:
+            name: of the work, such as a dataset's name.
+
+        Raises:
+            ConfigError: another process is at it.
+        """
+        import fcntl
+
+        folder = self.staging
+        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        path = folder / f"{name.replace('/', '+')}.lock"
+        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+        try:
+            try:
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except OSError as error:
+                raise ConfigError(
+                    f"another process is working on {name} in this home",
+                    code="busy",
+                    hint="wait until it has ended; it is not harmed by trying again",
+                ) from error
+            yield
+        finally:
+            os.close(handle)
+
+    def _folder(self, setting: str, default: str) -> Path:
+        return (self.path / setting).resolve() if setting else self.path / default
+
+    def _from_here(self, url: str) -> str:
+        """A relative path in the settings is meant from this home."""
+        head = "sqlite:///"
+        if url.startswith(head) and not url.startswith((head + "/", head + ":")):
+            return head + str(self.path / url.removeprefix(head))
+        if url and ":" not in url and not url.startswith("/"):
+            return str(self.path / url)
+        return url
+
+    def _password(self) -> bytes | None:
+        file = self.environ.get("ZHIXIN_KEY_PASSWORD_FILE")
+        if file:
+            try:
+                return Path(file).read_bytes().strip()
+            except OSError as error:
+                raise ConfigError(
+                    f"ZHIXIN_KEY_PASSWORD_FILE names {file}, which can't be read"
+                ) from error
+        password = self.environ.get("ZHIXIN_KEY_PASSWORD")
+        return password.encode() if password else None
+
+
+def create_home(
+    path: Path,
+    member: str,
+    titles: Mapping[str, str] | None = None,
+    *,
+    operator: bool = False,
+    environ: Mapping[str, str] | None = None,
+) -> Home:
+    """Make a home: folders, settings and new keys; no ledger yet.
+
+    Args:
+        path: the folder; may exist, but holds no home yet.
+        member: the member's name.
+        titles: by language tag, ``en`` and ``zh``; the name stands in where one is missing.
+        operator: also a log key: this member will order the ledger's entries.
+        environ: the environment; the process's by default.
+
+    Returns:
+        The home.
+
+    Raises:
+        ConfigError: there is a home already, or the folder can't be made.
+        FormatError: the name is no member's.
+    """
+    from zhixin_ledger.keys import generate_signer
+    from zhixin_ledger.names import check_member
+
+    check_member(member, "member")
+    path = path.absolute()
+    if (path / SETTINGS_FILE).exists():
+        raise ConfigError(f"{path} is a home already", hint="choose another folder by --home")
+    titles = {tag: (titles or {}).get(tag, member) for tag in ("en", "zh")}
+    try:
+        path.mkdir(parents=True, exist_ok=True)
+        for name in ("keys", "quarantine", "staging", "ledger"):
+            (path / name).mkdir(mode=0o700, exist_ok=True)
+        for name in ("store", "trust", "contracts"):
+            (path / name).mkdir(exist_ok=True)
+    except OSError as error:
+        raise ConfigError(f"{path} can't be made: {error.strerror}") from error
+    environ = os.environ if environ is None else environ
+    home = Home(path, Settings(member=member, titles=titles), environ)
+    for key in (STATEMENT_KEY, COSIGNER_KEY, *((LOG_KEY,) if operator else ())):
+        if not (home.keys_dir / key).exists():
+            generate_signer(home.keys_dir / key, home._password())
+    return home.save(home.settings)
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """Write a small file so that it is there whole or not at all, also after a crash."""
+    staged = path.with_name(f".{path.name}.new")
+    with staged.open("wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    staged.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames in a folder durable, where the system can."""
+    if os.name != "posix":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)

@@ -1,0 +1,206 @@
+"""The first step of a run: source → rules → sorted runs, rejects set aside.
+
+Nothing is published here but the contract, if it is new.
+
+May be run again at any time: it begins anew. A version that was signed and waits for its proof is
+never thrown away; it must be finished first.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pyarrow as pa
+from zhixin_connectors.protocol import Extracted, ReadRequest
+from zhixin_connectors.registry import open_source
+from zhixin_errors import ConfigError, LedgerUnavailable, ValidationRefused
+from zhixin_ledger.encoding import format_time
+from zhixin_schemas.compile import compile_rules
+from zhixin_schemas.loader import load_contract_file
+from zhixin_schemas.model import Contract
+
+from zhixin_gateway.datasets import directory
+from zhixin_gateway.home import Home
+from zhixin_gateway.pipeline.inputs import Inputs
+from zhixin_gateway.pipeline.intake import Intake, Outcome
+from zhixin_gateway.pipeline.notarising import known_state, publish_contract
+from zhixin_gateway.pipeline.schema import contract_schema
+from zhixin_gateway.pipeline.staging import EXTRACTED, Staged, Work
+from zhixin_gateway.pipeline.writing import summary
+from zhixin_gateway.progress import NullProgress, Progress
+
+if TYPE_CHECKING:
+    from zhixin_ledger.state import State
+
+__all__ = ["extract", "read_contract"]
+
+Source = Callable[[], Iterator[Extracted]]
+
+
+def read_contract(home: Home, path: Path) -> Contract:
+    """Read a contract that this home is to publish under.
+
+    Raises:
+        ContractError: it can't be read or is not sound.
+        ConfigError: it is another member's.
+    """
+    contract = load_contract_file(path)
+    if contract.member != home.member:
+        raise ConfigError(
+            f"{path.name} is a contract of {contract.member}, but this home is {home.member}'s",
+            hint="each member publishes under its own name; choose the home by --home",
+        )
+    return contract
+
+
+def extract(
+    home: Home,
+    contract_path: Path,
+    *,
+    report: bool = False,
+    publish: bool = True,
+    orchestrator: str = "",
+    run_id: str = "",
+    progress: Progress | None = None,
+) -> Staged:
+    """Read the source, hold every record to the contract, and stage what came of it.
+
+    Args:
+        home: the owner's.
+        contract_path: the contract's file.
+        report: keep all records for the second opinion too.
+        publish: state the contract in the ledger if it is new there; a dry run does not.
+        orchestrator: what runs this, for the manifest; may be empty.
+        run_id: its name for the run.
+        progress: told what happens.
+
+    Returns:
+        What ``write`` and ``second_opinion`` go on from: small, JSON, no record's contents.
+
+    Raises:
+        ContractError: the contract is not sound, or the ledger has its version otherwise.
+        SourceError: the source can't be read, or not now.
+        VerificationError: the gate refused a dataset that this one stands on.
+        ValidationRefused: a critical rule is broken.
+        ConfigError: another run of this dataset is going on, or a signed version waits.
+    """
+    progress = progress or NullProgress()
+    began = time.time()
+    contract = read_contract(home, contract_path)
+    work = Work(home, contract.dataset)
+    with home.lock(contract.dataset):
+        token = work.begin()
+        try:
+            state = _ledger_state(home, contract, progress, publish=publish)
+            inputs = Inputs(home, state, progress)
+            told = _extract(work, contract, inputs, progress, report=report)
+        except BaseException:
+            work.discard()
+            raise
+        directory.write_file(work.folder / "contract.yaml", contract.bytes)
+        staged: Staged = {
+            "token": token,
+            "step": EXTRACTED,
+            "began": began,
+            "dataset": contract.dataset,
+            "run": [orchestrator, run_id],
+            "only_checked": sorted(
+                {item.dataset for item in contract.relationships} - set(contract.inputs)
+            ),
+            "inputs": inputs.listed(),
+            "report": report,
+            **told,
+        }
+        work.save(staged)
+        return summary(staged)
+
+
+def _ledger_state(home: Home, contract: Contract, progress: Progress, *, publish: bool) -> State:
+    client = home.ledger_client()
+    state = known_state(client, progress)
+    if not publish:
+        return state
+    named = (contract.dataset, contract.version, contract.sha256)
+    try:
+        index = publish_contract(home, client, named, state)
+    except LedgerUnavailable as error:
+        progress.warn(f"the contract waits to be published: {error.message}")
+        return state
+    if index is not None:
+        progress.say(f"contract {contract.dataset}@{contract.version} is entry {index}")
+    return state
+
+
+def _extract(
+    work: Work, contract: Contract, inputs: Inputs, progress: Progress, *, report: bool
+) -> Staged:
+    extracted_at = format_time(dt.datetime.now(dt.UTC))
+    key_sets = inputs.key_sets(contract)
+    intake = Intake(work, compile_rules(contract), key_sets, keep_input=report)
+    source = _source(work.home, contract, inputs)
+    progress.step("extract", contract.dataset)
+    for extracted in source():
+        intake.take(extracted)
+        progress.advance(extracted.batch.num_rows)
+    outcome = intake.finish(lambda rows: _raw_texts(source, rows))
+    progress.done(f"{outcome.extracted:,} records, {outcome.quarantined:,} quarantined")
+    _refuse_broken(contract, outcome)
+    return {
+        "extracted_at": extracted_at,
+        "extracted": outcome.extracted,
+        "records": outcome.extracted - outcome.quarantined,
+        "quarantined": outcome.quarantined,
+        "warned": outcome.warned,
+        "rules": outcome.rules,
+    }
+
+
+def _refuse_broken(contract: Contract, outcome: Outcome) -> None:
+    if not outcome.broken:
+        return
+    first, message = next(iter(outcome.broken.items()))
+    raise ValidationRefused(
+        f"{contract.dataset} is not published, because a critical rule is broken: {first}: "
+        f"{message}",
+        code="critical-rule",
+        hint="nothing was published; the newest version stays what it was",
+        details={
+            "dataset": contract.dataset,
+            "extracted": outcome.extracted,
+            "quarantined": outcome.quarantined,
+            "broken": outcome.broken,
+            "rules": outcome.rules,
+        },
+    )
+
+
+def _source(home: Home, contract: Contract, inputs: Inputs) -> Source:
+    """Where records come from; may be called again to read them once more."""
+    schema = contract_schema(contract)
+    if contract.sql is not None:
+        from zhixin_gateway.pipeline.derivation import derived
+
+        opened = {name: inputs.open(name) for name in contract.inputs}
+        sql = contract.sql
+        return lambda: derived(opened, sql, schema)
+    url = home.source_url(contract.server)
+    options = home.settings.source_options.get(contract.server, {})
+    connector = open_source(url, options, name=contract.server)
+    request = ReadRequest(object=contract.object, schema=schema, options=contract.options)
+    return lambda: connector.read(request)
+
+
+def _raw_texts(source: Source, rows: np.ndarray) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
+    """Read the source once more, for the raw texts of records that had passed at first."""
+    for extracted in source():
+        first, last = np.searchsorted(
+            rows, [extracted.first_row, extracted.first_row + extracted.batch.num_rows]
+        )
+        wanted = rows[first:last]
+        if len(wanted):
+            yield wanted, extracted.raw_texts((wanted - extracted.first_row).tolist())

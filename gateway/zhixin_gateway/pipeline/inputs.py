@@ -1,0 +1,105 @@
+"""Other members' datasets as a run uses them: the newest version that stands, through the gate.
+
+A relationship needs the keys that exist; a derived dataset needs the records. Either way the
+version is fetched where it is not here yet, verified as its bytes are read, and stands among the
+new version's inputs. A byte that was changed stops the run with the gate's code.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pyarrow as pa
+import pyarrow.compute as pc
+from zhixin_errors import ConfigError, ContractError
+
+from zhixin_gateway.fetching import fetch, newest_standing
+from zhixin_gateway.progress import Progress
+
+if TYPE_CHECKING:
+    from zhixin_ledger.state import State
+    from zhixin_schemas.model import Contract
+
+    from zhixin_gateway.gate import VerifiedDataset
+    from zhixin_gateway.home import Home
+
+__all__ = ["Inputs"]
+
+
+class Inputs:
+    """The verified datasets of one run, each opened once.
+
+    Args:
+        home: who runs.
+        state: the ledger's: it says which version is the newest that stands.
+        progress: told what is fetched.
+    """
+
+    def __init__(self, home: Home, state: State, progress: Progress) -> None:
+        self._home = home
+        self._state = state
+        self._progress = progress
+        self._opened: dict[str, VerifiedDataset] = {}
+        self._versions: dict[str, int] = {}
+
+    def open(self, dataset: str) -> VerifiedDataset:
+        """Open the newest standing version of a dataset.
+
+        Args:
+            dataset: ``member/name``.
+
+        Raises:
+            ConfigError: the ledger has no version of it that stands, or nobody says where it lies.
+            VerificationError: the gate refuses it.
+        """
+        if dataset not in self._opened:
+            from zhixin_gateway.opening import open_version
+
+            version = newest_standing(self._state, dataset)
+            if version is None:
+                raise ConfigError(
+                    f"{dataset} has no version that stands",
+                    code="no-version",
+                    hint="its owner publishes it first; `zhixin ls` shows what there is",
+                )
+            if dataset.partition("/")[0] != self._home.member:
+                fetched = fetch(self._home, dataset, version)
+                if fetched.new:
+                    self._progress.say(f"fetched and verified {dataset}@{version}")
+            self._opened[dataset] = open_version(self._home, dataset, version)
+            self._versions[dataset] = version
+        return self._opened[dataset]
+
+    def key_sets(self, contract: Contract) -> dict[str, Any]:
+        """The keys that a contract's relationships are checked against, by rule.
+
+        Raises:
+            ContractError: the other dataset has no such field.
+        """
+        return {item.rule: self._keys(item.dataset, item.target) for item in contract.relationships}
+
+    def _keys(self, dataset: str, field: str) -> Any:  # noqa: ANN401 - an Arrow array
+        opened = self.open(dataset)
+        if field not in opened.schema.names:
+            raise ContractError(
+                f"{dataset} has no field {field}, which a relationship points to",
+                code="relationship-field",
+            )
+        found = [
+            pc.unique(batch.column(batch.schema.names.index(field))) for batch in opened.batches()
+        ]
+        if not found:
+            return pa.array([], opened.schema.field(field).type)
+        return pc.unique(pa.chunked_array(found)).drop_null()
+
+    def listed(self) -> list[dict[str, Any]]:
+        """What was opened, as the manifest lists it: sorted by dataset."""
+        rows = []
+        for dataset, version in sorted(self._versions.items(), key=lambda item: item[0].encode()):
+            stated = self._state.stated(dataset, version)
+            if stated is None:
+                raise ConfigError(f"{dataset}@{version} is not in this home's copy of the ledger")
+            rows.append(
+                {"dataset": dataset, "version": version, "statement": stated.statement.hex()}
+            )
+        return rows

@@ -1,0 +1,250 @@
+"""Records as they come in: judged batch by batch, passed ones sorted, rejected ones set aside.
+
+Everything goes to disk; in memory stay a batch, the buffers of the piles, and the positions of
+rejected records (8 bytes each). At the end unique keys are compared over all records, and records
+that share one are rejected too, though they had passed: their positions are ``excluded``.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from zhixin_connectors.protocol import Extracted, Misfit
+from zhixin_schemas.compile import RowVerdict, RuleSet
+from zhixin_schemas.quality import Tally
+
+from zhixin_gateway.datasets.canonical import too_long_mask
+from zhixin_gateway.pipeline import sorting
+from zhixin_gateway.pipeline.rejects import (
+    ROW,
+    Reason,
+    ReasonPile,
+    RejectPile,
+    write_quarantine,
+)
+from zhixin_gateway.pipeline.schema import contract_schema
+from zhixin_gateway.pipeline.staging import Work
+from zhixin_gateway.pipeline.uniqueness import KeyPile
+
+__all__ = ["Intake", "Outcome"]
+
+TOO_LONG = Reason("record.length", "", "the record's text exceeds 64 MiB")
+_SMALL_BATCH = 8 * 1024 * 1024
+"""No record of a batch up to this size has a text of 64 MiB: a byte becomes at most six."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What an extraction found.
+
+    Args:
+        extracted: records that the source gave.
+        quarantined: rejected ones.
+        warned: accepted ones with at least one warning.
+        rules: {rule, severity, checked, failed} of every rule.
+        broken: messages of broken critical rules, by rule; with any, nothing is published.
+    """
+
+    extracted: int
+    quarantined: int
+    warned: int
+    rules: list[dict[str, Any]]
+    broken: dict[str, str]
+
+
+class Intake:
+    """Takes the records of one extraction.
+
+    Args:
+        work: where piles grow.
+        rules: the contract's, compiled.
+        key_sets: verified keys, by the name of a relationship's rule.
+        keep_input: keep all records for the second opinion too.
+    """
+
+    def __init__(
+        self, work: Work, rules: RuleSet, key_sets: dict[str, Any], *, keep_input: bool = False
+    ) -> None:
+        contract = rules.contract
+        self._work = work
+        self._rules = rules
+        self._key_sets = key_sets
+        self.schema = contract_schema(contract)
+        self._passed = sorting.RunWriter(
+            work.records, self.schema.append(pa.field(ROW, pa.int64())), contract.primary_key
+        )
+        self._rejects = RejectPile(work.rejects, self.schema.names)
+        self._pairs = ReasonPile(work.reasons)
+        self._keys = {
+            rule.name: KeyPile(work.keys / str(at), self.schema, rule.fields)
+            for at, rule in enumerate(rules.unique)
+        }
+        self._reasons = {rule.name: at for at, rule in enumerate(rules.rules)}
+        self._told = [Reason(rule.name, rule.field, rule.message) for rule in rules.rules]
+        self._tally = Tally(rules)
+        self._rejected: list[np.ndarray] = []
+        self._unfit: dict[str, int] = {}
+        self._warned = 0
+        self._input = pq.ParquetWriter(work.input, self.schema) if keep_input else None
+
+    def take(self, extracted: Extracted) -> None:
+        """Judge a batch and put every record on its pile."""
+        batch = pa.record_batch(extracted.batch.columns, schema=self.schema)
+        rows = np.arange(extracted.first_row, extracted.first_row + batch.num_rows, dtype=np.int64)
+        unread = _unread(extracted.misfits, batch)
+        verdict = self._rules.check(batch, self._key_sets, unread)
+        self._tally.add(verdict, batch)
+        rejected = _numpy(verdict.rejected) | self._misfits(extracted.misfits, rows)
+        rejected |= self._too_long(batch, rows)
+        self._tell(verdict, rows)
+        self._warned += int((_numpy(verdict.warned) & ~rejected).sum())
+        if rejected.any():
+            at = np.flatnonzero(rejected)
+            self._rejected.append(rows[at])
+            self._rejects.add(rows[at], extracted.raw_texts(at.tolist()))
+            kept = pa.array(~rejected)
+            self._pass(batch.filter(kept), rows[~rejected])
+        else:
+            self._pass(batch, rows)
+        for pile in self._keys.values():
+            pile.add(batch, extracted.first_row)
+        if self._input is not None:
+            self._input.write_batch(batch)
+
+    def finish(
+        self, raw_texts: Callable[[np.ndarray], Iterable[tuple[np.ndarray, pa.RecordBatch]]]
+    ) -> Outcome:
+        """Compare keys, and write the quarantine file.
+
+        Args:
+            raw_texts: gives, for positions that rise, their records' raw texts in batches.
+        """
+        self._passed.close()
+        if self._input is not None:
+            self._input.close()
+        rejected = np.concatenate([np.empty(0, dtype=np.int64), *self._rejected])
+        excluded = self._compare_keys(rejected)
+        np.save(self._work.folder / "excluded.npy", excluded)
+        if len(excluded):
+            for rows, texts in raw_texts(excluded):
+                self._rejects.add(rows, texts)
+        self._rejects.close()
+        self._pairs.close()
+        warned = self._count_warned(np.sort(np.concatenate([rejected, excluded])), len(excluded))
+        quarantined = write_quarantine(
+            self._work.quarantine,
+            self._rejects.schema,
+            self._work.rejects,
+            self._work.reasons,
+            self._told,
+        )
+        return self._outcome(quarantined, warned)
+
+    def _pass(self, batch: pa.RecordBatch, rows: np.ndarray) -> None:
+        columns = [*batch.columns, pa.array(rows)]
+        self._passed.add(
+            pa.record_batch(columns, schema=self.schema.append(pa.field(ROW, pa.int64())))
+        )
+
+    def _misfits(self, misfits: Iterable[Misfit], rows: np.ndarray) -> np.ndarray:
+        """Give every cell that did not fit its reason; which records have one."""
+        hit = np.zeros(len(rows), dtype=bool)
+        by_reason: dict[Reason, list[int]] = {}
+        for misfit in misfits:
+            hit[misfit.row] = True
+            rule = f"{misfit.field}.type" if misfit.field else "record.form"
+            by_reason.setdefault(Reason(rule, misfit.field, misfit.reason), []).append(misfit.row)
+        broke: dict[str, set[int]] = {}
+        for reason, at in by_reason.items():
+            self._pairs.add(rows[sorted(at)], self._number(reason))
+            broke.setdefault(reason.rule, set()).update(at)
+        for rule, places in broke.items():
+            self._unfit[rule] = self._unfit.get(rule, 0) + len(places)
+        return hit
+
+    def _too_long(self, batch: pa.RecordBatch, rows: np.ndarray) -> np.ndarray:
+        if batch.nbytes <= _SMALL_BATCH:
+            return np.zeros(batch.num_rows, dtype=bool)
+        mask = _numpy(too_long_mask(batch))
+        if mask.any():
+            self._pairs.add(rows[mask], self._number(TOO_LONG))
+            self._unfit[TOO_LONG.rule] = self._unfit.get(TOO_LONG.rule, 0) + int(mask.sum())
+        return mask
+
+    def _tell(self, verdict: RowVerdict, rows: np.ndarray) -> None:
+        for name, mask in verdict.failed.items():
+            if mask.true_count:
+                self._pairs.add(rows[_numpy(mask)], self._reasons[name])
+
+    def _number(self, reason: Reason) -> int:
+        """The number of a reason that no rule of the contract gives."""
+        key = f"{reason.rule}\n{reason.message}"
+        if key not in self._reasons:
+            self._reasons[key] = len(self._told)
+            self._told.append(reason)
+        return self._reasons[key]
+
+    def _compare_keys(self, rejected: np.ndarray) -> np.ndarray:
+        excluded = [np.empty(0, dtype=np.int64)]
+        for name, pile in self._keys.items():
+            shared = pile.shared()
+            self._tally.add_unique(name, len(shared))
+            self._pairs.add(shared, self._reasons[name])
+            if self._rules[name].severity != "warning":
+                excluded.append(shared)
+        return np.setdiff1d(np.concatenate(excluded), rejected)
+
+    def _count_warned(self, rejected: np.ndarray, excluded: int) -> int:
+        """Accepted records with a warning: counted anew where keys changed who is accepted."""
+        warnings = np.array(
+            [self._reasons[rule.name] for rule in self._rules.rules if rule.severity == "warning"]
+        )
+        late = any(self._rules[name].severity == "warning" for name in self._keys)
+        if not excluded and not late:
+            return self._warned
+        count, last = 0, -1
+        for pairs in sorting.merged(self._work.reasons, [ROW, "rule"]):
+            rows = pairs.column(0).to_numpy()[np.isin(pairs.column(1).to_numpy(), warnings)]
+            rows = np.unique(rows)
+            rows = rows[(rows > last) & ~np.isin(rows, rejected)]
+            if len(rows):
+                count, last = count + len(rows), int(rows[-1])
+        return count
+
+    def _outcome(self, quarantined: int, warned: int) -> Outcome:
+        found = self._tally.outcomes(rejected=quarantined, now=dt.datetime.now(dt.UTC))
+        rules = [outcome.to_json() for outcome in found]
+        names = {outcome.rule for outcome in found}
+        rules += [
+            {
+                "rule": name if name not in names else f"{name} (as read)",
+                "severity": "error",
+                "checked": self._tally.extracted,
+                "failed": failed,
+            }
+            for name, failed in sorted(self._unfit.items())
+        ]
+        broken = {o.rule: o.message for o in found if o.severity == "critical" and o.failed}
+        return Outcome(self._tally.extracted, quarantined, warned, rules, broken)
+
+
+def _unread(misfits: Iterable[Misfit], batch: pa.RecordBatch) -> dict[str, Any]:
+    """For each field, a mask of the records whose cell, or which altogether, could not be read."""
+    masks: dict[str, np.ndarray] = {}
+    for misfit in misfits:
+        for field in [misfit.field] if misfit.field else batch.schema.names:
+            if field not in masks:
+                masks[field] = np.zeros(batch.num_rows, dtype=bool)
+            masks[field][misfit.row] = True
+    return {field: pa.array(mask) for field, mask in masks.items()}
+
+
+def _numpy(mask: Any) -> np.ndarray:  # noqa: ANN401 - an Arrow mask without nulls
+    found: np.ndarray = np.asarray(mask.to_numpy(zero_copy_only=False))
+    return found

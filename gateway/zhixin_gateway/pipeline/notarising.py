@@ -1,0 +1,310 @@
+"""From a staged version to a published one: sign, submit, receipt, rename.
+
+::
+
+    written ─ nothing changed? ─▶ thrown away, nothing is published
+       │ statement.json signed, state.json says so (durable)
+    signed ── submit (same payload: same index) ─ receipt (quorum) ─ rename ─▶ store/…/N
+                    └ not reached: proof pending; everything stays and is finished later
+
+Every step may die and be run again. The signature is made once and kept: what is submitted again
+is the same payload, and the ledger gives its index again.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zhixin_errors import ContractError, LedgerRefused, LedgerUnavailable
+from zhixin_ledger import client as ledger
+from zhixin_ledger.dsse import sign_envelope
+from zhixin_ledger.encoding import format_time, sha256_hex
+from zhixin_ledger.names import parse_contract_version
+
+from zhixin_gateway.datasets import directory
+from zhixin_gateway.datasets.manifest import Manifest, parse_manifest
+from zhixin_gateway.home import Home, sync_folder, write_whole
+from zhixin_gateway.pipeline.previous import previous_version
+from zhixin_gateway.pipeline.results import RunResult, remember_run
+from zhixin_gateway.pipeline.staging import SIGNED, Staged, Work, unfinished
+from zhixin_gateway.progress import NullProgress, Progress
+
+if TYPE_CHECKING:
+    from zhixin_ledger.client import LedgerClient
+    from zhixin_ledger.state import State
+
+__all__ = ["finish", "known_state", "notarise", "publish_contract", "resume"]
+
+
+def known_state(client: LedgerClient, progress: Progress) -> State:
+    """The ledger's newest state that can be had: fetched, or the own copy's.
+
+    Args:
+        client: this member's view.
+        progress: told where the ledger can't be reached.
+    """
+    try:
+        return client.sync()
+    except LedgerUnavailable as error:
+        progress.warn(f"the ledger can't be reached, its own copy is used: {error.message}")
+        return client.state()
+
+
+def publish_contract(
+    home: Home, client: LedgerClient, contract: tuple[str, str, str], state: State
+) -> int | None:
+    """State a contract in the ledger, if it is new there.
+
+    Args:
+        home: the owner's.
+        client: its view of the ledger.
+        contract: dataset, version and SHA-256 in hex.
+        state: the ledger's.
+
+    Returns:
+        The index, or None where it is there already.
+
+    Raises:
+        ContractError: the ledger has this version with other contents, or a higher one.
+        LedgerUnavailable: the ledger can't be reached.
+    """
+    dataset, version, digest = contract
+    known = state.contract(dataset)
+    if known is not None and (known.version, known.sha256_hex) == (version, digest):
+        return None
+    if known is not None and parse_contract_version(known.version) >= parse_contract_version(
+        version
+    ):
+        raise ContractError(
+            f"the contract of {dataset} says version {version}, but the ledger has {known.version}"
+            + (" with other contents" if known.version == version else ""),
+            code="contract-version",
+            hint="raise the version in the contract: its text is bound to it for ever",
+        )
+    payload = ledger.contract_statement(client.origin, dataset, version, digest)
+    return client.submit(sign_envelope(payload, [home.signer()]))
+
+
+def notarise(
+    home: Home, staged: Staged, *, force: bool = False, progress: Progress | None = None
+) -> RunResult:
+    """Publish what was written: the last step of a run.
+
+    Args:
+        home: the owner's.
+        staged: what ``write`` answered.
+        force: publish also where nothing changed.
+        progress: told what happens.
+
+    Returns:
+        What came of it; ``pending`` where the ledger or its quorum could not be reached.
+
+    Raises:
+        ConfigError: the staging belongs to another run.
+        LedgerRefused: the ledger's rules refuse the statement; the staging is thrown away.
+    """
+    progress = progress or NullProgress()
+    work = Work(home, str(staged["dataset"]))
+    with home.lock(work.dataset):
+        state = work.load()
+        if state is None or state.get("token") != staged.get("token"):
+            published = _published_before(home, staged)
+            if published is not None:
+                return published
+        state = work.expect(staged)
+        if state["step"] != SIGNED:
+            client = home.ledger_client()
+            known = known_state(client, progress)
+            same = None if force else _unchanged(home, work, known, state)
+            if same is not None:
+                return _nothing_new(work, state, same)
+            _sign(home, work, client, known, state)
+        return finish(work, progress)
+
+
+def finish(work: Work, progress: Progress | None = None) -> RunResult:
+    """Bring a signed version into the ledger and the store; safe to repeat.
+
+    Args:
+        work: a staging whose step is ``signed``; the caller holds its lock.
+        progress: told what happens.
+
+    Raises:
+        LedgerRefused: the ledger's rules refuse it; the staging is thrown away.
+    """
+    progress = progress or NullProgress()
+    home = work.home
+    state = work.load() or {}
+    target = home.store / work.dataset / str(state["version"])
+    if work.version.exists():
+        progress.step("notarise", f"{work.dataset}@{state['version']}")
+        try:
+            _prove(work, state)
+        except LedgerUnavailable as error:
+            progress.warn(f"proof pending: {error.message}")
+            return _result(state, pending=True, notes=(f"proof pending: {error.message}",))
+        except LedgerRefused:
+            if state.get("index") is None:
+                work.discard()
+            raise
+        _publish(work, target, int(state["version"]))
+    result = _result(state, path=target)
+    remember_run(home, result.to_json(), _now())
+    work.discard()
+    progress.done(f"entry {state['index']}")
+    return result
+
+
+def resume(home: Home, progress: Progress | None = None) -> list[RunResult]:
+    """Finish every version of a home that waits for its proof.
+
+    Args:
+        home: the owner's.
+        progress: told what happens.
+
+    Returns:
+        A result each; ``pending`` where the ledger still can't be reached.
+    """
+    results = []
+    for work in unfinished(home):
+        with home.lock(work.dataset):
+            if work.step == SIGNED:
+                results.append(finish(work, progress))
+    return results
+
+
+def _sign(
+    home: Home, work: Work, client: LedgerClient, known: State, state: dict[str, Any]
+) -> None:
+    """Fix number and predecessor, sign, and tell so durably."""
+    before = known.dataset(work.dataset)
+    manifest = parse_manifest((work.version / "manifest.json").read_bytes())
+    manifest = replace(manifest, version=1 if before is None else before.version + 1)
+    data = manifest.to_bytes()
+    write_whole(work.version / "manifest.json", data)
+    payload = ledger.dataset_statement(
+        client.origin,
+        manifest.dataset,
+        manifest.version,
+        root_hex=manifest.root.hex(),
+        contract=(manifest.contract.version, manifest.contract.sha256.hex()),
+        previous_hex=None if before is None else before.statement_hex,
+        inputs=[(item.dataset, item.version, item.statement.hex()) for item in manifest.inputs],
+        manifest_sha256_hex=sha256_hex(data),
+    )
+    write_whole(work.version / "statement.json", sign_envelope(payload, [home.signer()]))
+    sync_folder(work.version)
+    state.update(
+        step=SIGNED,
+        version=manifest.version,
+        root=manifest.root.hex(),
+        contract=[manifest.contract.version, manifest.contract.sha256.hex()],
+        index=None,
+    )
+    work.save(state)
+
+
+def _prove(work: Work, state: dict[str, Any]) -> None:
+    """Submit and fetch the receipt."""
+    client = work.home.ledger_client()
+    version, digest = state["contract"]
+    if state.get("index") is None:
+        known = client.sync()
+        if known.stated(work.dataset, int(state["version"])) is None:
+            publish_contract(work.home, client, (work.dataset, version, digest), known)
+        state["index"] = client.submit((work.version / "statement.json").read_bytes())
+        work.save(state)
+    receipt = client.receipt(int(state["index"]))
+    write_whole(work.version / "receipt.tlog-proof", receipt)
+
+
+def _publish(work: Work, target: Path, version: int) -> None:
+    """Let the version appear: the rejects first, then the directory, each by one rename."""
+    aside = work.home.quarantine / work.dataset / f"{version}.parquet"
+    if work.quarantine.exists():
+        aside.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        work.quarantine.replace(aside)
+        sync_folder(aside.parent)
+    directory.publish(work.version, target)
+
+
+def _unchanged(home: Home, work: Work, known: State, state: dict[str, Any]) -> int | None:
+    """The newest version, if what was written says the same; else None."""
+    before = previous_version(home.store, known, work.dataset)
+    if before is None:
+        return None
+    now = parse_manifest((work.version / "manifest.json").read_bytes())
+    only_checked = set(state.get("only_checked", ()))
+    same = _says(before.manifest, only_checked) == _says(now, only_checked)
+    return before.version if same else None
+
+
+def _says(manifest: Manifest, only_checked: set[str]) -> tuple[object, ...]:
+    """What makes a version a new one: contract, contents, and what it was made from."""
+    return (
+        manifest.contract.sha256,
+        [part.content for part in manifest.parts],
+        [
+            (item.dataset, item.version, item.statement)
+            for item in manifest.inputs
+            if item.dataset not in only_checked
+        ],
+    )
+
+
+def _nothing_new(work: Work, state: dict[str, Any], standing: int) -> RunResult:
+    result = replace(
+        _result({**state, "version": None, "root": None}),
+        standing=standing,
+        notes=(f"nothing changed since {work.dataset}@{standing}, so nothing is published",),
+    )
+    remember_run(work.home, result.to_json(), _now())
+    work.discard()
+    return result
+
+
+def _published_before(home: Home, staged: Staged) -> RunResult | None:
+    """The result of a step that ended, but whose answer was lost, so that it is asked again."""
+    dataset = str(staged["dataset"])
+    for version in reversed(directory.list_versions(home.store, dataset)):
+        folder = home.store / dataset / str(version)
+        data = (folder / "manifest.json").read_bytes()
+        manifest = parse_manifest(data)
+        if manifest.root.hex() != staged.get("root"):
+            continue
+        state = home.ledger_client().state().stated(dataset, version)
+        index = None if state is None else state.index
+        return _result({**staged, "version": version, "index": index}, path=folder)
+    return None
+
+
+def _result(
+    state: dict[str, Any],
+    *,
+    pending: bool = False,
+    path: Path | None = None,
+    notes: tuple[str, ...] = (),
+) -> RunResult:
+    return RunResult(
+        dataset=str(state["dataset"]),
+        version=state.get("version"),
+        pending=pending,
+        records=int(state["records"]),
+        quarantined=int(state["quarantined"]),
+        warned=int(state["warned"]),
+        root=state.get("root"),
+        index=state.get("index"),
+        path=None if path is None else str(path),
+        rules=state["rules"],
+        seconds=max(0.0, time.time() - float(state["began"])),
+        standing=state.get("version"),
+        notes=notes,
+    )
+
+
+def _now() -> str:
+    return format_time(dt.datetime.now(dt.UTC))

@@ -1,0 +1,85 @@
+"""What a run answers (DESIGN.md section 7, ``run --json``)."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from zhixin_gateway.home import Home, write_whole
+
+__all__ = ["RunResult", "last_run", "remember_run"]
+
+
+@dataclass(frozen=True)
+class RunResult:
+    """One run and what came of it.
+
+    Args:
+        dataset: ``member/name``.
+        version: the version that was published, or waits for its proof; None: nothing changed.
+        pending: the version waits for its proof.
+        records: accepted records.
+        quarantined: rejected records.
+        warned: accepted records with at least one warning.
+        root: the version's root in hex, None where nothing changed.
+        index: of the statement in the ledger, once it is there.
+        path: of the version's directory, once it is there.
+        rules: {rule, severity, checked, failed} each.
+        seconds: how long the run took.
+        standing: the newest version, also where nothing changed; None: there is none.
+        notes: sentences for people.
+    """
+
+    dataset: str
+    version: int | None
+    pending: bool
+    records: int
+    quarantined: int
+    warned: int
+    root: str | None
+    index: int | None
+    path: str | None
+    rules: Sequence[Mapping[str, Any]]
+    seconds: float
+    standing: int | None = None
+    notes: tuple[str, ...] = field(default=())
+
+    def to_json(self) -> dict[str, Any]:
+        """The answer of ``run --json``."""
+        return {
+            "dataset": self.dataset,
+            "version": self.version,
+            "pending": self.pending,
+            "records": self.records,
+            "quarantined": self.quarantined,
+            "warned": self.warned,
+            "root": self.root,
+            "index": self.index,
+            "path": self.path,
+            "rules": [dict(rule) for rule in self.rules],
+            "seconds": round(self.seconds, 3),
+        }
+
+
+def remember_run(home: Home, answer: Mapping[str, Any], at: str) -> None:
+    """Keep a run's answer for ``status``; it holds no record's contents.
+
+    Args:
+        home: the home that ran.
+        answer: a result's JSON, or {"dataset", "error"}.
+        at: the time, as text.
+    """
+    path = home.path / "runs" / f"{answer['dataset']}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_whole(path, json.dumps({"at": at, **answer}, ensure_ascii=False).encode())
+
+
+def last_run(home: Home, dataset: str) -> dict[str, Any] | None:
+    """The last run's answer with its time, or None where there was none."""
+    try:
+        answer = json.loads((home.path / "runs" / f"{dataset}.json").read_bytes())
+    except (OSError, ValueError):
+        return None
+    return answer if isinstance(answer, dict) else None

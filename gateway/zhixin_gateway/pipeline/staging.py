@@ -1,0 +1,157 @@
+"""What a run that has not ended has made so far, and where it lies.
+
+::
+
+    <home>/staging/bts.gov.example/flights/
+      state.json           {"token": …, "step": "extracted" | "written" | "signed", …}
+      records/             sorted runs of the records that passed (Arrow IPC)
+      rejects/ reasons/    what was rejected, and why
+      input.parquet        all extracted records, for the second opinion (only where one is asked)
+      quarantine.parquet   the version's rejects
+    <store>/bts.gov.example/flights/
+      .staging-run/        the version's directory, complete but for the receipt
+
+``state.json`` is replaced by one rename after what it tells of is on disk; whatever lies here
+without it is worth nothing and is thrown away. Once ``step`` is ``signed`` the statement may stand
+in the ledger: the folder is then finished, never thrown away. Only small dicts (``Staged``) travel
+between steps; the token ties them to this folder.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from zhixin_errors import ConfigError
+
+from zhixin_gateway.datasets import directory
+from zhixin_gateway.home import Home, write_whole
+
+__all__ = ["EXTRACTED", "SIGNED", "WRITTEN", "Staged", "Work"]
+
+Staged = dict[str, Any]
+"""What travels between steps: JSON, a few hundred bytes, no record's contents."""
+
+EXTRACTED = "extracted"
+WRITTEN = "written"
+SIGNED = "signed"
+
+
+@dataclass(frozen=True)
+class Work:
+    """The staging folder of one dataset."""
+
+    home: Home
+    dataset: str
+
+    @property
+    def folder(self) -> Path:
+        """Where everything lies."""
+        return self.home.staging / self.dataset
+
+    @property
+    def records(self) -> Path:
+        """Sorted runs of records that passed."""
+        return self.folder / "records"
+
+    @property
+    def rejects(self) -> Path:
+        """Runs of rejected records, as raw texts."""
+        return self.folder / "rejects"
+
+    @property
+    def reasons(self) -> Path:
+        """Runs of (row, rule): every rule that a record broke."""
+        return self.folder / "reasons"
+
+    @property
+    def keys(self) -> Path:
+        """Runs of the fields that must be unique, a folder a rule."""
+        return self.folder / "keys"
+
+    @property
+    def input(self) -> Path:
+        """All extracted records, as the second opinion reads them."""
+        return self.folder / "input.parquet"
+
+    @property
+    def version(self) -> Path:
+        """The version's directory: beside its place, so that it appears by one rename."""
+        return directory.dataset_path(self.home.store, self.dataset) / ".staging-run"
+
+    @property
+    def quarantine(self) -> Path:
+        """The version's rejects."""
+        return self.folder / "quarantine.parquet"
+
+    def begin(self) -> str:
+        """Throw away what lies here, and give a new token.
+
+        Raises:
+            ConfigError: what lies here may stand in the ledger: finish it first.
+        """
+        if self.step == SIGNED:
+            raise ConfigError(
+                f"a signed version of {self.dataset} waits for its proof",
+                code="proof-pending",
+                hint="finish it with `zhixin status --resume`",
+            )
+        self.discard()
+        self.folder.mkdir(parents=True, mode=0o700)
+        return secrets.token_hex(16)
+
+    def discard(self) -> None:
+        """Throw away what lies here."""
+        (self.folder / "state.json").unlink(missing_ok=True)
+        for folder in (self.folder, self.version):
+            shutil.rmtree(folder, ignore_errors=True)
+
+    def save(self, state: Staged) -> None:
+        """Tell, durably, how far this is."""
+        write_whole(self.folder / "state.json", json.dumps(state, ensure_ascii=False).encode())
+
+    def load(self) -> Staged | None:
+        """How far this is; None where nothing that counts lies here."""
+        try:
+            state = json.loads((self.folder / "state.json").read_bytes())
+        except (FileNotFoundError, NotADirectoryError, ValueError):
+            return None
+        return state if isinstance(state, dict) else None
+
+    @property
+    def step(self) -> str | None:
+        """The last step that was finished, if any."""
+        state = self.load()
+        return None if state is None else str(state.get("step"))
+
+    def expect(self, staged: Staged) -> Staged:
+        """Give the state that a step goes on from.
+
+        Args:
+            staged: what the step before answered.
+
+        Raises:
+            ConfigError: another run has begun anew since, or the folder is gone.
+        """
+        state = self.load()
+        if state is None or state.get("token") != staged.get("token"):
+            raise ConfigError(
+                f"what was extracted of {self.dataset} is not staged any more",
+                code="staging",
+                hint="begin again with the extraction; nothing was published",
+            )
+        return state
+
+
+def unfinished(home: Home) -> list[Work]:
+    """Every dataset of a home whose signed version waits for its proof."""
+    found = []
+    for path in sorted(home.staging.glob("*/*/state.json")):
+        work = Work(home, f"{path.parent.parent.name}/{path.parent.name}")
+        if work.step == SIGNED:
+            found.append(work)
+    return found

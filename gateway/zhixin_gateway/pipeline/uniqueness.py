@@ -1,0 +1,67 @@
+"""Keys that must be unique over all records, checked outside memory.
+
+Every extracted record counts, also one that another rule rejects: of records that share a key all
+are rejected. A record with a null among the key's fields shares with none (SQL's rule). The fields
+and the record's position go into sorted runs of their own; after the merge, equal keys are
+neighbours.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from zhixin_gateway.pipeline import sorting
+from zhixin_gateway.pipeline.rejects import ROW
+
+__all__ = ["KeyPile"]
+
+
+class KeyPile:
+    """Collects one key of every record.
+
+    Args:
+        folder: where runs go.
+        schema: the contract's.
+        fields: the key's.
+    """
+
+    def __init__(self, folder: Path, schema: pa.Schema, fields: Sequence[str]) -> None:
+        self._folder = folder
+        self._fields = tuple(fields)
+        self._schema = pa.schema(
+            [*(schema.field(name) for name in fields), pa.field(ROW, pa.int64())]
+        )
+        self._writer = sorting.RunWriter(folder, self._schema, self._fields)
+
+    def add(self, batch: pa.RecordBatch, first_row: int) -> None:
+        """Take the key of a batch's records.
+
+        Args:
+            batch: with the contract's columns.
+            first_row: position of its first record in the extraction.
+        """
+        rows = pa.array(np.arange(first_row, first_row + batch.num_rows, dtype=np.int64))
+        columns = [*(batch.column(name) for name in self._fields), rows]
+        keys = pa.record_batch(columns, schema=self._schema)
+        whole: Any = None
+        for name in self._fields:
+            if batch.column(name).null_count:
+                valid = pc.is_valid(batch.column(name))
+                whole = valid if whole is None else pc.and_(whole, valid)
+        self._writer.add(keys if whole is None else keys.filter(whole))
+
+    def shared(self) -> np.ndarray:
+        """Positions of all records that share their key with another, rising."""
+        self._writer.close()
+        found = [np.empty(0, dtype=np.int64)]
+        stream = sorting.duplicates(sorting.merged(self._folder, self._fields), self._fields)
+        for batch, mask in stream:
+            if mask.any():
+                found.append(batch.column(len(self._fields)).to_numpy()[mask])
+        return np.sort(np.concatenate(found))

@@ -1,0 +1,142 @@
+"""From sorted runs to a version's directory: parts, contract, manifest. Nothing is signed here.
+
+May be run again: it begins anew in the staging folder beside the version's place.
+"""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from zhixin_errors import LedgerUnavailable
+from zhixin_ledger.encoding import parse_time
+from zhixin_schemas.loader import load_contract
+from zhixin_schemas.model import Contract
+
+from zhixin_gateway.datasets import directory
+from zhixin_gateway.datasets.manifest import (
+    ContractRef,
+    Input,
+    Manifest,
+    PartEntry,
+    QualityItem,
+    Run,
+    Source,
+)
+from zhixin_gateway.datasets.records import version_root
+from zhixin_gateway.datasets.types import schema_fields
+from zhixin_gateway.datasets.writer import VersionWriter, carry_over
+from zhixin_gateway.home import Home
+from zhixin_gateway.pipeline import sorting
+from zhixin_gateway.pipeline.previous import previous_version
+from zhixin_gateway.pipeline.schema import contract_schema
+from zhixin_gateway.pipeline.staging import EXTRACTED, WRITTEN, Staged, Work
+from zhixin_gateway.progress import NullProgress, Progress
+
+__all__ = ["write"]
+
+
+def write(home: Home, staged: Staged, *, progress: Progress | None = None) -> Staged:
+    """Write the parts, the contract and the manifest of a version into its staging folder.
+
+    Args:
+        home: the owner's.
+        staged: what ``extract`` answered.
+        progress: told what happens.
+
+    Returns:
+        What ``notarise`` goes on from.
+
+    Raises:
+        ConfigError: the staging belongs to another run, or the disk refuses.
+    """
+    progress = progress or NullProgress()
+    work = Work(home, str(staged["dataset"]))
+    with home.lock(work.dataset):
+        state = work.expect(staged)
+        if state["step"] == EXTRACTED:
+            progress.step("write", work.dataset)
+            contract = load_contract((work.folder / "contract.yaml").read_bytes())
+            _version(work, contract, state, progress)
+            state["step"] = WRITTEN
+            work.save(state)
+            shutil.rmtree(work.records, ignore_errors=True)
+            progress.done()
+        return summary(state)
+
+
+def summary(state: Staged) -> Staged:
+    """What travels between steps: all of the state but what the next step reads itself."""
+    return {key: value for key, value in state.items() if key != "inputs"}
+
+
+def _version(work: Work, contract: Contract, state: Staged, progress: Progress) -> None:
+    shutil.rmtree(work.version, ignore_errors=True)
+    work.version.mkdir(parents=True)
+    schema = contract_schema(contract)
+    excluded = np.load(work.folder / "excluded.npy")
+    with VersionWriter(work.version, schema, contract.primary_key) as writer:
+        for batch in sorting.merged(work.records, contract.primary_key):
+            kept = _without(batch, excluded)
+            writer.write(pa.record_batch(kept.columns[:-1], schema=schema))
+            progress.advance(kept.num_rows)
+        entries = writer.finish()
+    entries = _carried(work, schema, entries)
+    manifest = _manifest(contract, schema, entries, state)
+    directory.write_file(work.version / directory.CONTRACT_FILE, contract.bytes)
+    directory.write_file(work.version / directory.MANIFEST_FILE, manifest.to_bytes())
+    state["records"] = manifest.records
+    state["root"] = manifest.root.hex()
+
+
+def _without(batch: pa.RecordBatch, excluded: np.ndarray) -> pa.RecordBatch:
+    """Leave out records that were found to share a key after they had passed."""
+    if not len(excluded):
+        return batch
+    rows = batch.column(batch.num_columns - 1).to_numpy()
+    nearest = excluded[np.minimum(np.searchsorted(excluded, rows), len(excluded) - 1)]
+    hit = nearest == rows
+    return batch.filter(pa.array(~hit)) if hit.any() else batch
+
+
+def _carried(
+    work: Work, schema: pa.Schema, entries: tuple[PartEntry, ...]
+) -> tuple[PartEntry, ...]:
+    """Take unchanged parts over from the version before, so that they keep root and bytes."""
+    try:
+        known = work.home.ledger_client().state()
+    except LedgerUnavailable:
+        return entries
+    before = previous_version(work.home.store, known, work.dataset)
+    if before is None or not before.manifest.schema.equals(schema):
+        return entries
+    return carry_over(entries, work.version, before.manifest, before.folder)
+
+
+def _manifest(
+    contract: Contract, schema: pa.Schema, entries: Sequence[PartEntry], state: Staged
+) -> Manifest:
+    return Manifest(
+        dataset=contract.dataset,
+        version=1,  # notarising sets the number: it follows from the ledger
+        contract=ContractRef(contract.version, bytes.fromhex(contract.sha256)),
+        schema=schema,
+        records=sum(part.records for part in entries),
+        root=version_root(schema_fields(schema), [(part.records, part.root) for part in entries]),
+        parts=tuple(entries),
+        quality=tuple(
+            QualityItem(rule["rule"], rule["severity"], rule["checked"], rule["failed"])
+            for rule in state["rules"]
+        ),
+        quarantined=int(state["quarantined"]),
+        source=Source(
+            contract.server, contract.object, parse_time(state["extracted_at"], "extracted_at")
+        ),
+        inputs=tuple(
+            Input(item["dataset"], item["version"], bytes.fromhex(item["statement"]))
+            for item in state["inputs"]
+        ),
+        run=Run(*state["run"]),
+    )
