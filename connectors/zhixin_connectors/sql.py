@@ -1,0 +1,312 @@
+"""Databases by SQLAlchemy: SQLite, PostgreSQL, and any dialect that is installed.
+
+SQLAlchemy connects, names and quotes; the rows are taken from the driver's own cursor, as its own
+values, so that no type of SQLAlchemy's changes one on the way. A whole extraction is one read-only
+transaction. An object is a table, ``schema.table``, a query (it begins with SELECT or WITH), or a
+file of one (``queries/open.sql``, from the folder in which the process works).
+
+PostgreSQL has a way of its own (``postgresql.py``): its COPY gives every value as text, so that
+infinite dates and NaN numerics arrive.
+"""
+
+from __future__ import annotations
+
+import difflib
+import re
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
+
+import pyarrow as pa
+from zhixin_errors import ConfigError, PermanentSourceError
+
+from zhixin_connectors import postgresql
+from zhixin_connectors.checks import check_columns
+from zhixin_connectors.columns import extracted, from_values
+from zhixin_connectors.grammar import Reading
+from zhixin_connectors.options import parse_options
+from zhixin_connectors.protocol import Extracted, ReadRequest, TableDescription, TableInfo
+from zhixin_connectors.sqlerrors import translated
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Connection, Engine
+
+__all__ = ["SqlSource", "open_sql"]
+
+_DRIVERS = {
+    "postgresql": "postgresql+psycopg",
+    "postgres": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+}
+_QUERY = re.compile(r"^\s*(?:select|with)\s", re.IGNORECASE)
+_FIRST_FETCH = 1_024
+_MOST_FETCH = 32_768
+_FETCH_BYTES = 1 << 25
+_LOCK_WAIT_S = 30.0
+
+
+def open_sql(url: str, options: Mapping[str, Any], name: str) -> SqlSource:
+    """What the registry calls for a database's URL.
+
+    Raises:
+        ConfigError: no URL of a database, or its driver is not installed. The URL is not repeated.
+    """
+    import sqlalchemy as sa
+
+    scheme, colon, rest = url.partition(":")
+    try:
+        parsed = sa.make_url(_DRIVERS.get(scheme.lower(), scheme) + colon + rest)
+        parsed.get_dialect().import_dbapi()
+    except sa.exc.NoSuchModuleError:
+        raise ConfigError(
+            f"source {name}: nothing is installed for {scheme}:", hint=_schemes()
+        ) from None
+    except sa.exc.ArgumentError:
+        raise ConfigError(
+            f"source {name}: its url is not in the form scheme://user@host/database",
+            hint="special characters of a password are written %XX",
+        ) from None
+    except ImportError:
+        extra = "postgresql" if scheme.startswith("postgres") else "<driver>"
+        raise ConfigError(
+            f"source {name}: the driver for {scheme}: is not installed",
+            hint=f"pip install 'zhixin-gateway[{extra}]'",
+        ) from None
+    return SqlSource(parsed, options, name)
+
+
+def _schemes() -> str:
+    return "a path, file:, sqlite:///, postgresql://, or any SQLAlchemy URL"
+
+
+class SqlSource:
+    """A connector to a database."""
+
+    def __init__(self, url: URL, options: Mapping[str, Any], name: str) -> None:
+        self.name = name
+        self._url = url
+        self._options = dict(options)
+
+    def check(self) -> None:
+        """Connect, and ask for one row of nothing."""
+        parse_options(self._options)
+        with self._connect() as connection:
+            sqlite = connection.dialect.name == "sqlite"  # it opens the file at the first look
+            connection.exec_driver_sql(f"SELECT 1{' FROM sqlite_master' if sqlite else ''}")
+
+    def tables(self) -> list[TableInfo]:
+        """Tables and views that this login sees."""
+        import sqlalchemy as sa
+
+        with self._connect() as connection:
+            inspector = sa.inspect(connection)
+            found = []
+            for schema in self._schemas(inspector):
+                prefix = "" if schema is None else f"{schema}."
+                names = {
+                    "table": inspector.get_table_names(schema),
+                    "view": inspector.get_view_names(schema),
+                }
+                for kind, each in names.items():
+                    for table in each:
+                        columns = [c["name"] for c in inspector.get_columns(table, schema)]
+                        found.append(TableInfo(prefix + table, kind, columns))
+        return sorted(found, key=lambda table: table.name)
+
+    def describe(self, table: str, *, rows: int = 100_000) -> TableDescription:
+        """Look at a table for `source infer`."""
+        raise NotImplementedError
+
+    def read(self, request: ReadRequest) -> Iterator[Extracted]:
+        """Yield a table's records from one snapshot."""
+        options = parse_options(self._options, request.options)
+        with self._connect(request.object) as connection:
+            relation = self._relation(connection, request.object)
+            cursor = connection.exec_driver_sql(f"SELECT * FROM {relation} WHERE 1 = 0").cursor
+            described = list(cursor.description)
+            cursor.close()
+            there = [column[0] for column in described]
+            self._check(there, request)
+            if connection.dialect.name == "postgresql":
+                kinds = {column[0]: column[1] for column in described}
+                yield from postgresql.read(connection, relation, kinds, request, options)
+                return
+            statement = self._select(connection, relation, request)
+            readings = [Reading(options.timezone, "")] * len(request.schema)
+            first_row = 0
+            for values in _fetch(connection, statement, request.batch_rows):
+                columns = [from_values(column, options.null) for column in values]
+                batch = extracted(columns, request.schema, readings, first_row)
+                yield batch
+                first_row += batch.batch.num_rows
+
+    def _check(self, there: Sequence[str], request: ReadRequest) -> None:
+        repeated = sorted({name for name in there if list(there).count(name) > 1})
+        if repeated:
+            raise PermanentSourceError(
+                f"source {self.name}, {_short(request.object)} has the column "
+                f"{', '.join(repeated)} more than once",
+                hint="name the query's columns apart with AS",
+            )
+        check_columns(there, request.schema.names, f"{self.name}, {_short(request.object)}")
+
+    def _select(self, connection: Connection, relation: str, request: ReadRequest) -> str:
+        quoted = connection.dialect.identifier_preparer.quote_identifier
+        columns = ", ".join(map(quoted, request.schema.names))
+        statement = f"SELECT {columns} FROM {relation}"
+        if request.order_by and connection.dialect.name == "sqlite":
+            order = [
+                quoted(name)
+                + (" COLLATE BINARY" if pa.types.is_string(request.schema.field(name).type) else "")
+                for name in request.order_by
+            ]
+            statement += f" ORDER BY {', '.join(order)}"
+        return statement
+
+    def _relation(self, connection: Connection, named: str) -> str:
+        """What stands after FROM: a quoted name, or a query in parentheses."""
+        import sqlalchemy as sa
+
+        if _QUERY.match(named):
+            return f"({named.strip().rstrip(';')}) AS q"
+        if named.lower().endswith(".sql"):
+            return self._relation(connection, self._query_file(named))
+        inspector = sa.inspect(connection)
+        quoted = connection.dialect.identifier_preparer.quote_identifier
+        if inspector.has_table(named):
+            return quoted(named)
+        schema, dot, table = named.partition(".")
+        if dot and inspector.has_table(table, schema):
+            return f"{quoted(schema)}.{quoted(table)}"
+        there = inspector.get_table_names() + inspector.get_view_names()
+        close = difflib.get_close_matches(named, there, 3)
+        hint = f"did you mean {' or '.join(close)}?" if close else "see `zhixin source tables`"
+        raise PermanentSourceError(
+            f"source {self.name} has no table or view {_short(named)}, or not for this login",
+            code="object-missing",
+            hint=hint,
+        )
+
+    def _query_file(self, named: str) -> str:
+        try:
+            text = Path(named).read_text(encoding="utf-8")
+        except (OSError, UnicodeDecodeError):
+            raise PermanentSourceError(
+                f"source {self.name}: the query file {named} can't be read",
+                code="object-missing",
+                hint="its path counts from the folder in which the command runs",
+            ) from None
+        bare = re.sub(r"^\s*--.*$", "", text, flags=re.MULTILINE)
+        if not _QUERY.match(bare):
+            raise PermanentSourceError(
+                f"source {self.name}: {named} holds no SELECT", hint="one SELECT or WITH is wanted"
+            )
+        return bare
+
+    def _schemas(self, inspector: Any) -> list[str | None]:  # noqa: ANN401 (an Inspector)
+        if self._url.get_backend_name() != "postgresql":
+            return [None]
+        others = set(inspector.get_schema_names()) - {"information_schema"}
+        own = inspector.default_schema_name
+        return [None, *sorted(s for s in others if s != own and not s.startswith("pg_"))]
+
+    @contextmanager
+    def _connect(self, table: str = "") -> Iterator[Connection]:
+        with translated(self.name, _short(table)):
+            engine = self._engine()
+            try:
+                with engine.connect() as connection:
+                    yield self._prepared(connection)
+            finally:
+                engine.dispose()
+
+    def _engine(self) -> Engine:
+        import sqlalchemy as sa
+        from sqlalchemy.pool import NullPool
+
+        if self._url.get_backend_name() != "sqlite":
+            return sa.create_engine(self._url, poolclass=NullPool)
+        return sa.create_engine("sqlite://", poolclass=NullPool, creator=self._open_sqlite)
+
+    def _open_sqlite(self) -> sqlite3.Connection:
+        """Read-only: a database that is not there must not come into being."""
+        path = self._url.database or ""
+        if path in {"", ":memory:"} or path.startswith("file:"):
+            raise ConfigError(
+                f"source {self.name}: a SQLite source is a file",
+                hint="write sqlite:///relative.db or sqlite:////absolute.db",
+            )
+        full = Path(path).expanduser().absolute()
+        if not full.is_file():
+            raise PermanentSourceError(
+                f"source {self.name}: there is no such SQLite file",
+                hint="check url in [sources] of zhixin.toml: three slashes before a relative path",
+            )
+        return sqlite3.connect(
+            f"file:{quote(str(full))}?mode=ro", uri=True, timeout=_LOCK_WAIT_S, isolation_level=None
+        )
+
+    def _prepared(self, connection: Connection) -> Connection:
+        name = connection.dialect.name
+        if name == "sqlite":
+            connection.exec_driver_sql("BEGIN")
+            return connection
+        if name == "postgresql":
+            return postgresql.prepared(connection)
+        return connection.execution_options(stream_results=True)
+
+
+def _short(named: str) -> str:
+    """A table's name; of a query not its text, which may hold what is private."""
+    return "the query" if _QUERY.match(named) else named
+
+
+def _fetch(connection: Connection, statement: str, most: int) -> Iterator[list[tuple[object, ...]]]:
+    """Batches of columns of the driver's values, of bounded size in bytes.
+
+    A text that is not UTF-8 stops SQLite's driver: the statement is run again in the same
+    transaction, decoding byte by byte, and goes on where it was.
+    """
+    done = 0
+    escaping = False
+    while True:
+        cursor: Any = connection.exec_driver_sql(statement).cursor
+        try:
+            if escaping:
+                connection.connection.driver_connection.text_factory = _decode  # type: ignore[union-attr]
+                _skip(cursor, done)
+            for columns in _batches(cursor, most):
+                yield columns
+                done += len(columns[0])
+            return
+        except sqlite3.OperationalError as error:
+            if escaping or "Could not decode to UTF-8" not in str(error):
+                raise
+            escaping = True
+        finally:
+            cursor.close()
+
+
+def _batches(cursor: Any, most: int) -> Iterator[list[tuple[object, ...]]]:  # noqa: ANN401 (DB-API)
+    size = min(_FIRST_FETCH, most)
+    while rows := cursor.fetchmany(size):
+        columns = list(zip(*rows, strict=True))
+        yield columns
+        sample = [value for row in rows[:64] for value in row]
+        weight = sum(len(value) for value in sample if isinstance(value, (str, bytes)))
+        each = weight / min(64, len(rows)) + 16 * len(columns)
+        size = max(1, min(most, _MOST_FETCH, int(_FETCH_BYTES / each)))
+
+
+def _skip(cursor: Any, rows: int) -> None:  # noqa: ANN401 (DB-API)
+    while rows > 0:
+        passed = cursor.fetchmany(min(rows, _FIRST_FETCH))
+        rows -= len(passed) or rows
+
+
+def _decode(data: bytes) -> str:
+    return data.decode(errors="surrogateescape")

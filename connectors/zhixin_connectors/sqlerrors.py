@@ -1,0 +1,125 @@
+"""A database driver's errors as ours: what kind, and the way out, in words of our own.
+
+A driver's message is never passed on: it may hold a password, a host, the SQL, or what a record
+holds. What is kept are SQLSTATE and the name of the driver's error class.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from zhixin_errors import PermanentSourceError, SourceError, TransientSourceError, ZhixinError
+
+__all__ = ["translate", "translated"]
+
+_DRIVERS = {"sqlalchemy", "sqlite3", "psycopg", "pymysql", "MySQLdb", "mariadb", "pyodbc"}
+
+# (SQLSTATE or its class, transient, what, way out)
+_STATES: list[tuple[str, bool, str, str]] = [
+    ("28", False, "the login was refused", "check user and password of the source's url"),
+    ("3D", False, "there is no such database", "check the database's name in the source's url"),
+    ("42501", False, "no permission to read it", "grant SELECT (and USAGE on its schema)"),
+    ("42P01", False, "there is no such table or view", "see `zhixin source tables`"),
+    ("42703", False, "there is no such column", "compare the contract with the table"),
+    ("42", False, "the query is not valid", "try the query in the database's own shell"),
+    ("53300", True, "the server has no connection left", "try again later"),
+    ("53", True, "the server is out of resources", "try again later"),
+    ("55P03", True, "a lock could not be had in time", "try again when the table is not locked"),
+    ("40", True, "the transaction was rolled back by the server", "try again"),
+    ("57014", True, "the server cancelled the query", "try again, or raise statement_timeout"),
+    ("57", True, "the server is shutting down or starting", "try again"),
+    ("08", True, "the connection was lost", "try again"),
+    ("25", False, "the server refuses the transaction", "is it a replica or a pooler?"),
+    ("22", False, "the query fails on a value of a record", "mend the query or the view"),
+]
+
+# (what a message has in it, transient, what, way out); for drivers and moments without SQLSTATE
+_WORDS: list[tuple[str, bool, str, str]] = [
+    (
+        r"password authentication failed|no password supplied|access denied|role .* does not exist",
+        False,
+        "the login was refused",
+        "check user and password of the source's url",
+    ),
+    (r"pg_hba\.conf", False, "the server lets no such login in", "ask its administrator"),
+    (r"database .* does not exist|unknown database", False, "there is no such database", ""),
+    (r"ssl|tls|certificate", False, "TLS was refused", "check sslmode and certificates"),
+    (r"database is locked|lock wait|deadlock", True, "it is locked", "try again"),
+    (
+        r"unable to open database file|file is not a database|malformed|disk image",
+        False,
+        "the file is not there, not readable, or no database",
+        "check url in [sources] of zhixin.toml",
+    ),
+    (r"no such table|doesn't exist", False, "there is no such table", "see `zhixin source tables`"),
+    (r"no such column|unknown column", False, "there is no such column", ""),
+    (
+        r"refused|timed? ?out|could not (?:connect|translate)|resolve|unreachable|"
+        r"closed the connection|closed unexpectedly|lost connection|"
+        r"connection (?:failed|is closed)|"
+        r"terminat|reset by peer|no route|can't connect",
+        True,
+        "it could not be reached, or the connection was lost",
+        "is the server up, and the address right? try again",
+    ),
+]
+
+
+@contextmanager
+def translated(source: str, table: str = "") -> Iterator[None]:
+    """Turn what a driver or SQLAlchemy raises inside into SourceError."""
+    try:
+        yield
+    except (ZhixinError, GeneratorExit, AssertionError):
+        raise
+    except Exception as error:
+        if not _of_a_driver(error):
+            raise
+        raise translate(error, source, table) from None
+
+
+def translate(error: Exception, source: str, table: str = "") -> SourceError:
+    """The error to raise; what it says is ours."""
+    cause = getattr(error, "orig", None) or error
+    transient, what, hint = _judge(cause)
+    state = _state(cause)
+    place = f"source {source}, {table}" if table else f"source {source}"
+    kind = TransientSourceError if transient else PermanentSourceError
+    details: dict[str, object] = {"driver_error": type(cause).__name__, "sqlstate": state}
+    shown = f" (SQLSTATE {state})" if state else f" ({type(cause).__name__})"
+    return kind(f"{place}: {what}{shown}", hint=hint or None, details=details)
+
+
+def _judge(cause: BaseException) -> tuple[bool, str, str]:
+    state = _state(cause)
+    for start, transient, what, hint in _STATES:
+        if state.startswith(start):
+            return transient, what, hint
+    message = str(cause)
+    for words, transient, what, hint in _WORDS:
+        if re.search(words, message, re.IGNORECASE):
+            return transient, what, hint
+    transient = type(cause).__name__ in {"OperationalError", "InterfaceError", "TimeoutError"}
+    return transient, "the database could not do it", "try the query in its own shell"
+
+
+def _state(cause: BaseException) -> str:
+    state = getattr(cause, "sqlstate", None)
+    return state if isinstance(state, str) else ""
+
+
+def _of_a_driver(error: Exception) -> bool:
+    names = {base.__module__.split(".")[0] for base in type(error).__mro__}
+    own = {
+        "sqlalchemy",
+        "sqlite3",
+        "psycopg",
+        "pymysql",
+        "MySQLdb",
+        "mariadb",
+        "pyodbc",
+        "oracledb",
+    }
+    return bool(names & own) or isinstance(error, OSError)
