@@ -173,14 +173,23 @@ def source_from_environment(name: str, environ: Mapping[str, str]) -> str | None
     Raises:
         ConfigError: the file that holds it can't be read.
     """
-    tag = re.sub(r"[^A-Z0-9]", "_", name.upper())
-    file = environ.get(f"ZHIXIN_SOURCES_{tag}_URL_FILE")
+    variable = source_variable(name)
+    file = environ.get(f"{variable}_FILE")
     if file:
         try:
             return Path(file).read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"the file of ZHIXIN_SOURCES_{tag}_URL_FILE can't be read") from error
-    return environ.get(f"ZHIXIN_SOURCES_{tag}_URL") or environ.get(f"AIRFLOW_CONN_{tag}")
+            raise ConfigError(f"the file of {variable}_FILE can't be read") from error
+    return environ.get(variable) or environ.get(f"AIRFLOW_CONN_{_tag(name)}")
+
+
+def source_variable(name: str) -> str:
+    """The environment variable of a source's address, such as ``ZHIXIN_SOURCES_SILO_URL``."""
+    return f"ZHIXIN_SOURCES_{_tag(name)}_URL"
+
+
+def _tag(name: str) -> str:
+    return re.sub(r"[^A-Z0-9]", "_", name.upper())
 
 
 def format_settings(settings: Settings) -> str:
@@ -266,9 +275,8 @@ def _source_url(name: str, entry: object, what: str) -> str:
     except ValueError as error:
         raise ConfigError(f"{what}: sources.{name}.url is no address") from error
     if password:
-        tag = re.sub(r"[^A-Z0-9]", "_", name.upper())
         raise ConfigError(
             f"{what}: sources.{name}.url holds a password, which has no place in this file",
-            hint=f"set the whole address in ZHIXIN_SOURCES_{tag}_URL, or in an Airflow connection",
+            hint=f"set the whole address in {source_variable(name)}, or in an Airflow connection",
         )
     return texts["url"]

@@ -7,9 +7,10 @@ A folder of homes holds contracts, one file a dataset::
     homes/ntsb.gov.example/contracts/…
 
 What starts a dataset follows from where its inputs are made. One that reads a source starts with
-the start DAG. A derived one starts when every dataset that it stands on has run, if all of those
-are made by this same Airflow; else the member's own copy of the ledger is watched, because asset
-events do not reach another agency's Airflow.
+the start DAG. A derived one starts when the agencies that it draws on have ended their round (each
+of their datasets that the start DAG starts, and whatever else it stands on, has run), if all of its
+inputs are made by this same Airflow; else the member's own copy of the ledger is watched, because
+asset events do not reach another agency's Airflow.
 
 A contract that can't be read still gets a plan, with its ``problem``: one bad file must not make
 every other DAG vanish, nor vanish itself without a word. Pure but for reading files.
@@ -73,6 +74,11 @@ class DatasetPlan:
     def dag_id(self) -> str:
         """The DAG's id: a dataset's name holds no dot, so this is unique."""
         return dag_id(self.dataset)
+
+    @property
+    def starts(self) -> bool:
+        """Whether the start DAG starts it: it reads an agency's own source."""
+        return not self.derived and self.problem is None
 
     @property
     def member(self) -> str:
@@ -197,14 +203,19 @@ def _one_of(twins: list[DatasetPlan]) -> DatasetPlan:
 
 
 def _scheduled(plan: DatasetPlan, known: Mapping[str, DatasetPlan]) -> DatasetPlan:
-    if not plan.derived:
+    if not plan.derived or plan.problem is not None:
         return plan
     if any(name not in known for name in plan.inputs):
         return replace(plan, watched=True)
-    return replace(plan, upstream=tuple(sorted(_upstream(plan, known) - {plan.dataset})))
+    needed = _needed(plan, known)
+    agencies = {known[name].member for name in needed}
+    rounds = {name for name, other in known.items() if other.member in agencies and other.starts}
+    # A dataset with a problem never tells anything: who waited for it would wait for ever.
+    upstream = {name for name in needed | rounds if known[name].problem is None}
+    return replace(plan, upstream=tuple(sorted(upstream - {plan.dataset})))
 
 
-def _upstream(plan: DatasetPlan, known: Mapping[str, DatasetPlan]) -> set[str]:
+def _needed(plan: DatasetPlan, known: Mapping[str, DatasetPlan]) -> set[str]:
     """Give all that a dataset stands on and this Airflow makes, inputs of inputs too."""
     found: set[str] = set()
     ahead = [*plan.inputs, *plan.references]

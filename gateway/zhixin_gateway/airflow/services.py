@@ -29,7 +29,7 @@ from zhixin_errors import ConfigError
 
 from zhixin_gateway.airflow.rest import AirflowApi, wait_until
 
-__all__ = ["AirflowServices", "free_port"]
+__all__ = ["USERNAME", "AirflowServices", "free_port", "port_is_free"]
 
 USERNAME = "steward"
 # The order of starting; they are stopped in reverse, so that no task loses its api-server.
@@ -40,7 +40,17 @@ _PROGRAMS: tuple[tuple[str, ...], ...] = (
     ("triggerer", "--skip-serve-logs"),
 )
 _COMPONENTS = ("metadatabase", "scheduler", "dag_processor", "triggerer")
-_ARGV0 = (sys.executable, "-m", "airflow")
+
+
+def port_is_free(port: int) -> bool:
+    """Say whether nobody listens on a TCP port of 127.0.0.1 now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+        return True
 
 
 def free_port() -> int:
@@ -58,10 +68,12 @@ class AirflowServices:
         home: ``AIRFLOW_HOME``: settings, logs and, where no ``database`` is named, the metadata.
         dags: the folder that Airflow parses.
         env: what the DAGs and their tasks need besides, such as ``ZHIXIN_HOMES``.
-        database: SQLAlchemy URL of the metadata database; SQLite in ``home`` by default.
+        database: SQLAlchemy URL of the metadata database, such as ``postgresql+psycopg://…``;
+            SQLite in ``home`` by default.
+        command: what runs one of Airflow's programs; ``docker/entrypoint.sh`` is another one.
         port: of the web interface and REST API on 127.0.0.1; 0 takes a free one.
         parallelism: how many tasks run at once.
-        watch_s: how often a watcher's trigger is looked after and a folder is parsed again.
+        password: of the user ``steward``.
     """
 
     home: Path
@@ -70,6 +82,7 @@ class AirflowServices:
     database: str | None = None
     port: int = 0
     parallelism: int = 3
+    command: Sequence[str] = (sys.executable, "-m", "airflow")
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, init=False)
 
@@ -115,6 +128,9 @@ class AirflowServices:
             "GX_ANALYTICS_ENABLED": "false",
             "NO_PROXY": "127.0.0.1",
         }
+        if database.startswith("postgresql+psycopg:"):
+            # One driver for both: Airflow would look for asyncpg, which nothing else here needs.
+            ours["AIRFLOW__DATABASE__SQL_ALCHEMY_CONN_ASYNC"] = database
         return {**os.environ, **ours, **self.env}
 
     @property
@@ -129,7 +145,8 @@ class AirflowServices:
             AirflowTimeout: they were not healthy in time.
         """
         self.port = self.port or free_port()
-        (self.home / "logs").mkdir(parents=True, exist_ok=True)
+        self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
+        (self.home / "logs").mkdir(exist_ok=True)
         self._passwords.touch(mode=0o600)
         self._passwords.write_text(json.dumps({USERNAME: self.password}))
         self._migrate(timeout_s)
@@ -145,7 +162,7 @@ class AirflowServices:
     def _migrate(self, timeout_s: float) -> None:
         with self.log("migrate").open("ab") as log:
             done = subprocess.run(
-                [*_ARGV0, "db", "migrate"],
+                [*self.command, "db", "migrate"],
                 env=self.settings(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -160,7 +177,7 @@ class AirflowServices:
         name = program[0]
         with self.log(name).open("ab") as log:
             self._running[name] = subprocess.Popen(
-                [*_ARGV0, *program],
+                [*self.command, *program],
                 env=self.settings(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
@@ -173,12 +190,15 @@ class AirflowServices:
         """Where a program's output goes."""
         return self.home / "logs" / f"{program}.log"
 
+    def ended(self) -> str | None:
+        """Give the program of a process that has ended by itself, if one has."""
+        dead = (name for name, process in self._running.items() if process.poll() is not None)
+        return next(dead, None)
+
     def _healthy(self) -> bool | None:
-        for name, process in self._running.items():
-            if process.poll() is not None:
-                raise ConfigError(
-                    f"Airflow's {name} ended with {process.returncode}; see {self.log(name)}"
-                )
+        dead = self.ended()
+        if dead is not None:
+            raise ConfigError(f"Airflow's {dead} ended by itself; see {self.log(dead)}")
         try:
             health = self.api.health()
         except OSError:

@@ -9,21 +9,22 @@ loads this module for every DAG, and needs none of them.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zhixin_errors import LedgerUnavailable, TransientSourceError
+from zhixin_errors import ConfigError, LedgerUnavailable, TransientSourceError
 
 if TYPE_CHECKING:
-    from zhixin_ledger.state import State
+    from zhixin_gateway.home import Home
 
 __all__ = [
     "Json",
     "absent_datasets",
     "event_hints",
     "extract_and_validate",
-    "newest_standing",
     "notarise",
     "second_opinion",
     "verify_inputs",
@@ -34,23 +35,7 @@ log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
 ORCHESTRATOR = "airflow"
-
-
-def newest_standing(state: State, dataset: str) -> int | None:
-    """Give the newest version of a dataset that is not withdrawn, as the ledger says it.
-
-    Args:
-        state: of the member's own copy of the ledger.
-        dataset: ``member/name``.
-
-    Returns:
-        The version's number, or None where none stands.
-    """
-    fact = state.dataset(dataset)
-    if fact is None:
-        return None
-    withdrawn = set(fact.withdrawn)
-    return next((number for number in range(fact.version, 0, -1) if number not in withdrawn), None)
+_TOLD = ("dataset", "version", "root", "index", "records", "quarantined", "warned")
 
 
 def absent_datasets(home: str, datasets: Iterable[str]) -> list[str]:
@@ -63,10 +48,12 @@ def absent_datasets(home: str, datasets: Iterable[str]) -> list[str]:
     Raises:
         LedgerUnavailable: the ledger can't be reached now.
     """
+    from zhixin_gateway.fetching import newest_standing
     from zhixin_gateway.home import Home
 
-    state = Home.open(home).ledger_client().sync()
-    return [name for name in datasets if newest_standing(state, name) is None]
+    with Home.open(home).ledger_client() as client:
+        state = client.sync()
+        return [name for name in datasets if newest_standing(state, name) is None]
 
 
 def verify_inputs(home: str, inputs: Iterable[str], hints: Mapping[str, int]) -> list[Json]:
@@ -86,14 +73,15 @@ def verify_inputs(home: str, inputs: Iterable[str], hints: Mapping[str, int]) ->
         VerificationError: the gate refused one.
         LedgerUnavailable: the ledger can't be reached now.
     """
-    from zhixin_gateway.fetching import fetch
+    from zhixin_gateway.fetching import fetch, newest_standing
     from zhixin_gateway.home import Home
 
     opened = Home.open(home)
-    state = opened.ledger_client().sync()
+    with opened.ledger_client() as client:
+        state = client.sync()
+        newest = {name: newest_standing(state, name) for name in inputs}
     verified = []
-    for dataset in inputs:
-        version = newest_standing(state, dataset)
+    for dataset, version in newest.items():
         if version is None:
             raise TransientSourceError(f"{dataset} has no version that stands yet")
         if hints.get(dataset, version) != version:
@@ -101,8 +89,8 @@ def verify_inputs(home: str, inputs: Iterable[str], hints: Mapping[str, int]) ->
                 "an asset event spoke of %s@%s; the ledger's newest that stands is %s",
                 dataset, hints[dataset], version,
             )  # fmt: skip
-        verdict = fetch(opened, dataset, version)
-        verified.append({"dataset": dataset, "version": version, "index": verdict.index})
+        fetched = fetch(opened, dataset, version)
+        verified.append({"dataset": dataset, "version": version, "index": fetched.index})
     return verified
 
 
@@ -143,9 +131,47 @@ def extract_and_validate(
         What the next steps need to find the staged records.
     """
     from zhixin_gateway import pipeline
-    from zhixin_gateway.home import Home
 
-    return pipeline.extract(Home.open(home), Path(contract), orchestrator=ORCHESTRATOR, run_id=run)
+    opened = _open(home, addresses or {})
+    earlier = _finish_earlier(opened, Path(contract))
+    with _passing_trouble():
+        staged = pipeline.extract(
+            opened, Path(contract), report=True, orchestrator=ORCHESTRATOR, run_id=run
+        )
+    return {**staged, "earlier": earlier}
+
+
+def _open(home: str, addresses: Mapping[str, str | None]) -> Home:
+    """Open a home whose sources have these addresses, as if the environment said so."""
+    from zhixin_gateway.home import Home
+    from zhixin_gateway.settings import source_variable
+
+    given = {source_variable(name): url for name, url in addresses.items() if url is not None}
+    return Home.open(home, {**os.environ, **given})
+
+
+def _finish_earlier(home: Home, contract: Path) -> Json | None:
+    """Finish what an earlier run signed and could not prove; extraction would refuse to begin."""
+    from zhixin_gateway.pipeline.extraction import read_contract
+    from zhixin_gateway.pipeline.running import finish_earlier
+    from zhixin_gateway.pipeline.staging import Work
+    from zhixin_gateway.progress import LogProgress
+
+    with _passing_trouble():
+        work = Work(home, read_contract(home, contract).dataset)
+        result = finish_earlier(home, work, LogProgress())
+    return None if result is None else _told(result.to_json())
+
+
+@contextmanager
+def _passing_trouble() -> Iterator[None]:
+    """Let a task be tried again where another process is at the same dataset right now."""
+    try:
+        yield
+    except ConfigError as error:
+        if error.code != "busy":
+            raise
+        raise TransientSourceError(error.message, code=error.code, hint=error.hint) from error
 
 
 def second_opinion(home: str, staged: Json) -> Json:
@@ -155,17 +181,18 @@ def second_opinion(home: str, staged: Json) -> Json:
         ValidationRefused: the counts differ, and the home's setting says ``stop``.
     """
     from zhixin_gateway import pipeline
-    from zhixin_gateway.home import Home
 
-    return pipeline.second_opinion(Home.open(home), staged)
+    with _passing_trouble():
+        return pipeline.second_opinion(_open(home, {}), staged)
 
 
 def write(home: str, staged: Json) -> Json:
-    """Write the manifest beside the staged parts, or find that nothing changed."""
+    """Write parts, contract and manifest beside the version's place."""
     from zhixin_gateway import pipeline
-    from zhixin_gateway.home import Home
 
-    return pipeline.write(Home.open(home), staged)
+    with _passing_trouble():
+        written = pipeline.write(_open(home, {}), staged)
+    return {**written, "earlier": staged.get("earlier")}
 
 
 def notarise(home: str, written: Json) -> Json:
@@ -179,12 +206,16 @@ def notarise(home: str, written: Json) -> Json:
         LedgerUnavailable: the ledger or its quorum can't be reached now; proof is pending.
     """
     from zhixin_gateway import pipeline
-    from zhixin_gateway.home import Home
 
-    result = pipeline.notarise(Home.open(home), written).to_json()
+    with _passing_trouble():
+        result = _told(pipeline.notarise(_open(home, {}), written).to_json())
+    if result["version"] is None and written.get("earlier"):
+        # Nothing changed since, but what an earlier run had signed appeared in this one.
+        return dict(written["earlier"])
+    return result
+
+
+def _told(result: Json) -> Json:
     if result["pending"]:
         raise LedgerUnavailable(f"the proof of {result['dataset']}@{result['version']} is pending")
     return {name: result[name] for name in _TOLD}
-
-
-_TOLD = ("dataset", "version", "root", "index", "records", "quarantined", "warned")

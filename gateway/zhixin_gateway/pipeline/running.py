@@ -20,7 +20,7 @@ from zhixin_gateway.pipeline.staging import SIGNED, Staged, Work
 from zhixin_gateway.pipeline.writing import write
 from zhixin_gateway.progress import NullProgress, Progress
 
-__all__ = ["run"]
+__all__ = ["finish_earlier", "run"]
 
 
 def run(
@@ -56,7 +56,7 @@ def run(
     began = time.time()
     contract = read_contract(home, contract_path)
     work = Work(home, contract.dataset)
-    earlier = None if dry_run else _finish_earlier(home, work, progress)
+    earlier = None if dry_run else finish_earlier(home, work, progress)
     if earlier is not None and earlier.pending:
         return earlier
     staged = extract(
@@ -86,7 +86,7 @@ def run(
     return result
 
 
-def _finish_earlier(home: Home, work: Work, progress: Progress) -> RunResult | None:
+def finish_earlier(home: Home, work: Work, progress: Progress) -> RunResult | None:
     """Finish what an earlier run signed; a statement that the ledger refuses is let go."""
     if work.step != SIGNED:
         return None

@@ -1,0 +1,132 @@
+"""``make airflow``: one Airflow over a folder of homes, on this machine, until Ctrl-C.
+
+::
+
+    $ python -m zhixin_gateway.airflow.local zhixin-airflow
+    Airflow is at http://127.0.0.1:8080
+    login: steward, password: kC3…
+    Trigger the DAG zhixin.start there, or here:  … Ctrl-C stops everything.
+
+Without homes in the folder the demo's four are made there first: silos filled, contracts in place,
+nothing published, so that all of it can be watched from nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import sys
+import time
+from collections.abc import Sequence
+from pathlib import Path
+from types import FrameType
+
+from zhixin_errors import ConfigError, ZhixinError
+
+from zhixin_gateway.airflow.services import USERNAME, AirflowServices, free_port, port_is_free
+
+__all__ = ["DAG_FILE", "main"]
+
+DAG_FILE = '''"""What Airflow parses: one DAG per contract of every home in ``ZHIXIN_HOMES``."""
+
+from zhixin_gateway.airflow import dags
+
+globals().update(dags())
+'''
+_DEFAULT_PORT = 8080
+
+
+class _Stopped(BaseException):
+    """A signal asked for the end; no handler for errors of ours may swallow it."""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Bring Airflow up, wait for a signal, and take every process down again.
+
+    Args:
+        arguments: of the command line; the process's own by default.
+
+    Returns:
+        0 after a signal, 1 to 3 as ``zhixin`` ends.
+    """
+    parser = argparse.ArgumentParser(prog="python -m zhixin_gateway.airflow.local")
+    parser.add_argument("folder", nargs="?", default="zhixin-airflow", help="of the homes")
+    parser.add_argument("--port", type=int, default=None, help="of the web interface")
+    options = parser.parse_args(arguments)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _stop)
+    try:
+        _serve(Path(options.folder).absolute(), options.port)
+    except _Stopped:
+        _say("stopped: no process of Airflow's is left")
+        return 0
+    except ZhixinError as error:
+        _say(f"error ({error.code}): {error.message}")
+        if error.hint:
+            _say(f"  {error.hint}")
+        return error.exit_code
+    return 0
+
+
+def _stop(_number: int, _frame: FrameType | None) -> None:
+    raise _Stopped
+
+
+def _serve(folder: Path, port: int | None) -> None:
+    _make_homes(folder)
+    dags = folder / "airflow" / "dags"
+    dags.mkdir(parents=True, exist_ok=True)
+    (dags / "zhixin_dags.py").write_text(DAG_FILE, encoding="utf-8")
+    services = AirflowServices(
+        home=folder / "airflow", dags=dags, env=_settings(folder), port=_port(port)
+    )
+    _say("starting Airflow's four processes; this takes half a minute …")
+    try:
+        services.start()
+        _say(f"Airflow is at {services.url}")
+        _say(f"login: {USERNAME}, password: {services.password}")
+        _say("Trigger the DAG zhixin.start: the datasets of all homes follow, then what is derived")
+        _say("Ctrl-C stops everything.")
+        while services.ended() is None:
+            time.sleep(1)
+        name = services.ended()
+        raise ConfigError(f"Airflow's {name} ended by itself; see {services.log(str(name))}")
+    finally:
+        # A second Ctrl-C must not leave half of them running.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)
+        services.stop()
+
+
+def _settings(folder: Path) -> dict[str, str]:
+    """Try again sooner than in earnest: somebody is watching."""
+    waits = {"ZHIXIN_RETRY_DELAY_S": "5", "ZHIXIN_WATCH_S": "5"}
+    given = {name: os.environ[name] for name in waits if name in os.environ}
+    return {"ZHIXIN_HOMES": str(folder), **waits, **given}
+
+
+def _port(asked: int | None) -> int:
+    if asked is not None:
+        if not port_is_free(asked):
+            raise ConfigError(f"port {asked} is taken", hint="name another one by --port")
+        return asked
+    return _DEFAULT_PORT if port_is_free(_DEFAULT_PORT) else free_port()
+
+
+def _make_homes(folder: Path) -> None:
+    if any(folder.glob("*/zhixin.toml")):
+        return
+    from zhixin_gateway.demo import world
+
+    _say(f"making the demo's homes in {folder} …")
+    world.make(folder)
+
+
+def _say(text: str) -> None:
+    sys.stderr.write(text + "\n")
+    sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
