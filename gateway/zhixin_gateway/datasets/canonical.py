@@ -21,9 +21,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute as pc
 from zhixin_errors import FormatError
 
+from zhixin_gateway.datasets.arrow import Array, is_binary, is_string, pc, to_mask, value_bytes
 from zhixin_gateway.datasets.domain import invalid_rows
 from zhixin_gateway.datasets.values import check_values, number_text, parse_values
 
@@ -126,7 +126,7 @@ def _type_leaves(arrow: pa.DataType) -> int:
 # --- elements: JSON, with quotes, nulls as `null` ---------------------------------------------
 
 
-def _elements(array: pa.Array) -> pa.LargeStringArray:
+def _elements(array: Array) -> pa.LargeStringArray:
     if isinstance(array, pa.ListArray):
         return _list_elements(array)
     if isinstance(array, pa.StructArray):
@@ -140,7 +140,7 @@ def _elements(array: pa.Array) -> pa.LargeStringArray:
     return _quoted(array)
 
 
-def _encoded(array: pa.Array) -> pa.DictionaryArray | None:
+def _encoded(array: Array) -> pa.DictionaryArray[Any, Any] | None:
     """Encode a column by its distinct values, where these are few."""
     keys = array
     if pa.types.is_floating(array.type):
@@ -149,7 +149,7 @@ def _encoded(array: pa.Array) -> pa.DictionaryArray | None:
     sample = keys.slice(0, 1024)
     if len(pc.unique(sample)) * _REPEATS > len(sample) and len(array) <= 1024:
         return None
-    coded = pc.dictionary_encode(keys)
+    coded: pa.DictionaryArray[Any, Any] = pc.dictionary_encode(keys)
     if len(coded.dictionary) * _REPEATS > len(array):
         return None
     if keys is not array:
@@ -157,7 +157,7 @@ def _encoded(array: pa.Array) -> pa.DictionaryArray | None:
     return coded
 
 
-def _taken(array: pa.DictionaryArray) -> pa.LargeStringArray:
+def _taken(array: pa.DictionaryArray[Any, Any]) -> pa.LargeStringArray:
     written = _quoted(array.dictionary)
     indices = array.indices
     if indices.null_count:
@@ -166,21 +166,25 @@ def _taken(array: pa.DictionaryArray) -> pa.LargeStringArray:
     return written.take(indices)
 
 
-def _quoted(array: pa.Array) -> pa.LargeStringArray:
+def _quoted(array: Array) -> pa.LargeStringArray:
     plain = _plain(array)
     if plain.type != pa.large_string():
         plain = plain.cast(pa.large_string())
     quote = pa.scalar('"', pa.large_string())
+    quoted: pa.LargeStringArray
     quoted = pc.binary_join_element_wise(quote, plain, quote, pa.scalar("", pa.large_string()))
-    return pc.fill_null(quoted, "null") if quoted.null_count else quoted
+    if quoted.null_count:
+        quoted = pc.fill_null(quoted, "null")
+    return quoted
 
 
-def _list_elements(array: pa.ListArray) -> pa.LargeStringArray:
+def _list_elements(array: pa.ListArray[Any]) -> pa.LargeStringArray:
     lengths = pc.fill_null(pc.list_value_length(array), 0)
     offsets = np.zeros(len(array) + 1, dtype=np.int64)
     np.cumsum(lengths.to_numpy(zero_copy_only=False), out=offsets[1:])
-    items = pa.LargeListArray.from_arrays(pa.array(offsets), _elements(array.flatten()))
-    joined = pc.binary_join(items, pa.scalar(",", pa.large_string()))
+    edges: Any = pa.array(offsets)
+    items = pa.LargeListArray.from_arrays(edges, _elements(array.flatten()))
+    joined: Any = pc.binary_join(items, pa.scalar(",", pa.large_string()))
     whole = _wrapped("[", [joined], "]", [])
     return _nulled(whole, array)
 
@@ -203,27 +207,30 @@ def _wrapped(
     for separator, column in zip(between, columns[1:], strict=True):
         parts += [pa.scalar(separator, large), column]
     parts += [pa.scalar(after, large), pa.scalar("", large)]
-    return pc.binary_join_element_wise(*parts)
+    joined: pa.LargeStringArray = pc.binary_join_element_wise(*parts)
+    return joined
 
 
-def _nulled(whole: pa.LargeStringArray, array: pa.Array) -> pa.LargeStringArray:
+def _nulled(whole: pa.LargeStringArray, array: Array) -> pa.LargeStringArray:
     if not array.null_count:
         return whole
-    return pc.if_else(array.is_valid(), whole, pa.scalar("null", pa.large_string()))
+    filled: pa.LargeStringArray
+    filled = pc.if_else(array.is_valid(), whole, pa.scalar("null", pa.large_string()))
+    return filled
 
 
 # --- plain: the canonical form of scalars, escaped but without quotes, nulls as nulls ----------
 
 
-def _plain(array: pa.Array) -> pa.Array:
+def _plain(array: Array) -> Array:
     arrow = array.type
-    if pa.types.is_string(arrow) or pa.types.is_large_string(arrow):
+    if is_string(arrow):
         return _escaped(array)
     if pa.types.is_floating(arrow):
         return _float_plain(array)
     if pa.types.is_decimal(arrow):
         return _decimal_plain(array)
-    if pa.types.is_binary(arrow) or pa.types.is_large_binary(arrow):
+    if is_binary(arrow):
         return pa.array([_base64(value) for value in array.to_pylist()], pa.large_string())
     if pa.types.is_timestamp(arrow):
         return _timestamp_plain(array, zoned=arrow.tz is not None)
@@ -234,60 +241,55 @@ def _base64(value: bytes | None) -> str | None:
     return None if value is None else binascii.b2a_base64(value, newline=False).decode("ascii")
 
 
-def _escaped(array: pa.Array) -> pa.Array:
+def _escaped(array: Array) -> Array:
     if not _may_escape(array):
         return array
-    dirty = pc.match_substring_regex(array, _MUST_ESCAPE)
-    dirty = pc.fill_null(dirty, False)
+    dirty = pa.array(to_mask(pc.match_substring_regex(array, _MUST_ESCAPE)))
     clean = [json.dumps(text, ensure_ascii=False)[1:-1] for text in array.filter(dirty).to_pylist()]
     wide = array.cast(pa.large_string())
-    return pc.replace_with_mask(wide, dirty, pa.array(clean, pa.large_string()))
+    escaped: Array = pc.replace_with_mask(wide, dirty, pa.array(clean, pa.large_string()))
+    return escaped
 
 
-def _may_escape(array: pa.Array) -> bool:
+def _may_escape(array: Array) -> bool:
     """Look for a byte that JSON escapes in what the array shows of its buffer."""
-    _, offsets, data = array.buffers()
-    if data is None or not len(array):
-        return False
-    width = np.int64 if pa.types.is_large_string(array.type) else np.int32
-    edges = np.frombuffer(offsets, dtype=width)
-    start, end = int(edges[array.offset]), int(edges[array.offset + len(array)])
-    shown = np.frombuffer(data, dtype=np.uint8)[start:end]
+    shown, _ = value_bytes(array)
     return any(
         bool(_ESCAPED[shown[at : at + _SCAN_BYTES]].any())
         for at in range(0, len(shown), _SCAN_BYTES)
     )
 
 
-def _float_plain(array: pa.Array) -> pa.Array:
+def _float_plain(array: Array) -> Array:
     """Write shortest digits by Arrow where its layout is ECMAScript's, else one by one."""
     values = pc.fill_null(array, 0.0).to_numpy(zero_copy_only=False)
     size = np.abs(values)
     written = array.cast(pa.string())
     written = pc.replace_substring_regex(written, r"\.0$", "")
     odd = (size >= 1e15) | ((size < 1e-4) & (size != 0))
-    odd |= pc.fill_null(pc.match_substring(written, "e"), False).to_numpy(zero_copy_only=False)
+    odd |= to_mask(pc.match_substring(written, "e"))
     return _corrected(written, odd, [number_text(value) for value in values[odd].tolist()])
 
 
-def _decimal_plain(array: pa.Array) -> pa.Array:
+def _decimal_plain(array: Array) -> Array:
     """Write decimals by Arrow where it needs no exponent, else one by one."""
     written = array.cast(pa.string())
-    odd = pc.fill_null(pc.match_substring(written, "E"), False).to_numpy(zero_copy_only=False)
+    odd = to_mask(pc.match_substring(written, "E"))
     values = array.filter(pa.array(odd)).to_pylist() if odd.any() else []
     return _corrected(written, odd, [f"{value:f}" for value in values])
 
 
-def _corrected(written: pa.Array, odd: np.ndarray[Any, Any], right: list[str]) -> pa.Array:
+def _corrected(written: Array, odd: np.ndarray[Any, Any], right: list[str]) -> Array:
     if not right:
         return written
-    valid = pa.array(odd & written.is_valid().to_numpy(zero_copy_only=False))
-    return pc.replace_with_mask(written, valid, pa.array(right, written.type))
+    corrected: Array
+    corrected = pc.replace_with_mask(written, pa.array(odd), pa.array(right, written.type))
+    return corrected
 
 
-def _timestamp_plain(array: pa.Array, *, zoned: bool) -> pa.Array:
-    written = array.view(pa.int64()).view(pa.timestamp("us")).cast(pa.string())
+def _timestamp_plain(array: Array, *, zoned: bool) -> Array:
+    written: Array = array.view(pa.int64()).view(pa.timestamp("us")).cast(pa.string())
     written = pc.binary_replace_slice(written, start=10, stop=11, replacement="T")
-    if not zoned:
-        return written
-    return pc.binary_join_element_wise(written, "Z", "")
+    if zoned:
+        written = pc.binary_join_element_wise(written, "Z", "")
+    return written

@@ -12,7 +12,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
+
+from zhixin_gateway.datasets.arrow import Array, is_string, pc, to_mask
 
 __all__ = ["invalid_rows"]
 
@@ -37,7 +38,7 @@ def invalid_rows(batch: pa.RecordBatch) -> Mask | None:
     return found
 
 
-def _invalid(array: pa.Array) -> Mask | None:
+def _invalid(array: Array) -> Mask | None:
     """The same of one column; a null is valid whatever lies behind it."""
     arrow = array.type
     mask: Mask | None = None
@@ -48,10 +49,10 @@ def _invalid(array: pa.Array) -> Mask | None:
     elif isinstance(array, pa.StructArray):
         mask = _any(_invalid(member) for member in array.flatten())
     elif pa.types.is_floating(arrow):
-        mask = _mask(pc.invert(pc.is_finite(array)))
+        mask = to_mask(pc.invert(pc.is_finite(array)))
     elif pa.types.is_decimal(arrow):
         mask = _invalid_decimal(array)
-    elif pa.types.is_string(arrow) or pa.types.is_large_string(arrow):
+    elif is_string(arrow):
         mask = _invalid_string(array)
     elif pa.types.is_date32(arrow):
         mask = _outside(array.view(pa.int32()), _FIRST_DAY, _LAST_DAY)
@@ -70,27 +71,22 @@ def _any(masks: Any) -> Mask | None:  # noqa: ANN401 - an iterable of masks or N
     return found
 
 
-def _mask(array: pa.Array) -> Mask:
-    filled: Mask = pc.fill_null(array, False).to_numpy(zero_copy_only=False)
-    return filled
-
-
-def _outside(array: pa.Array, first: int, last: int) -> Mask | None:
+def _outside(array: Array, first: int, last: int) -> Mask | None:
     span = pc.min_max(array)
     least, most = span["min"].as_py(), span["max"].as_py()
     if least is None or (least >= first and most <= last):
         return None
-    return _mask(pc.or_(pc.less(array, first), pc.greater(array, last)))
+    return to_mask(pc.or_(pc.less(array, first), pc.greater(array, last)))
 
 
-def _invalid_coded(array: pa.DictionaryArray) -> Mask | None:
+def _invalid_coded(array: pa.DictionaryArray[Any, Any]) -> Mask | None:
     bad = _invalid(array.dictionary)
     if bad is None:
         return None
-    return _mask(pa.array(bad).take(array.indices))
+    return to_mask(pa.array(bad).take(array.indices))
 
 
-def _invalid_list(array: pa.ListArray) -> Mask | None:
+def _invalid_list(array: pa.ListArray[Any]) -> Mask | None:
     bad = _invalid(array.flatten())
     if bad is None:
         return None
@@ -100,12 +96,12 @@ def _invalid_list(array: pa.ListArray) -> Mask | None:
     return mask
 
 
-def _invalid_decimal(array: pa.Array) -> Mask | None:
+def _invalid_decimal(array: Array) -> Mask | None:
     """Compare the 128-bit integers with the largest of so many digits, in two halves."""
     data = array.buffers()[1]
     if data is None or not len(array):
         return None
-    words = np.frombuffer(data, dtype="<u8", count=2 * (array.offset + len(array)))
+    words = np.frombuffer(memoryview(data), dtype="<u8", count=2 * (array.offset + len(array)))
     low, high = words[2 * array.offset :: 2], words[2 * array.offset + 1 :: 2].view("<i8")
     most = 10**array.type.precision - 1
     mask: Mask = _below(_halves(most), (high, low)) | _below((high, low), _halves(-most))
@@ -123,7 +119,7 @@ def _below(left: tuple[Any, Any], right: tuple[Any, Any]) -> Mask:
     return below
 
 
-def _invalid_string(array: pa.Array) -> Mask | None:
+def _invalid_string(array: Array) -> Mask | None:
     try:
         array.validate(full=True)
     except pa.ArrowInvalid:

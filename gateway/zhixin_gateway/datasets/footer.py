@@ -295,7 +295,7 @@ _CONVERTED: dict[int, tuple[Any, ...]] = {
     18: ("INTEGER", 64, True),
 }
 _UNITS = {1: "ms", 2: "us", 3: "ns"}
-_PLAIN_LOGICAL = {1: ("STRING",), 3: ("LIST",), 6: ("DATE",)}
+_PLAIN_LOGICAL: dict[int, tuple[Any, ...]] = {1: ("STRING",), 3: ("LIST",), 6: ("DATE",)}
 
 
 def _element(item: Struct) -> Element:
@@ -324,7 +324,8 @@ def _annotation(item: Struct) -> tuple[Any, ...] | None:
         return None
     if converted == 5:
         return ("DECIMAL", integer(item, 8), optional(item, 7, I32) or 0)
-    return _CONVERTED.get(converted, ("OTHER", converted))
+    known: tuple[Any, ...] = _CONVERTED.get(converted, ("OTHER", converted))
+    return known
 
 
 def _logical(union: Struct) -> tuple[Any, ...]:
@@ -344,7 +345,8 @@ def _logical(union: Struct) -> tuple[Any, ...]:
         return (name, units[0] if len(units) == 1 else "?", boolean(inner, 1))
     if number == 10:
         return ("INTEGER", integer(inner, 1, BYTE), boolean(inner, 2))
-    return _PLAIN_LOGICAL.get(number, ("OTHER", number))
+    plain: tuple[Any, ...] = _PLAIN_LOGICAL.get(number, ("OTHER", number))
+    return plain
 
 
 def _fault(why: str) -> VerificationError:

@@ -77,7 +77,8 @@ def _inflated(data: memoryview, chunk: Chunk, page: Page) -> memoryview:
     if codec is None:
         raise _fault("a page that would have to be measured has an unknown compression")
     try:
-        return memoryview(pa.decompress(pa.py_buffer(raw), size, codec=codec))
+        inflated: Any = pa.decompress(pa.py_buffer(raw), size, codec=codec)  # type: ignore[call-overload]
+        return memoryview(inflated)
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _fault("a page can't be decompressed") from error
 

@@ -14,13 +14,13 @@ from __future__ import annotations
 
 import mmap
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
-import pyarrow.compute
 import pyarrow.parquet as pq
 from zhixin_errors import VerificationError
 
+from zhixin_gateway.datasets.arrow import Array, pc
 from zhixin_gateway.datasets.bounds import plan_reading
 from zhixin_gateway.datasets.canonical import pieces, texts
 from zhixin_gateway.datasets.columns import match_columns
@@ -35,11 +35,8 @@ if TYPE_CHECKING:
     from zhixin_gateway.datasets.footer import Footer
     from zhixin_gateway.datasets.manifest import PartEntry
 
-    Array = pa.Array[Any]
 
 __all__ = ["PartReader", "verify_part"]
-
-pc: Any = pyarrow.compute
 
 _DECODER_ERRORS = (
     pa.ArrowException,

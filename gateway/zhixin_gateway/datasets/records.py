@@ -17,18 +17,19 @@ from __future__ import annotations
 
 import hashlib
 from itertools import pairwise
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-import numpy as np
-import pyarrow as pa
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from zhixin_errors import FormatError, VerificationError
 from zhixin_ledger import merkle
 from zhixin_ledger.encoding import jcs
 
+from zhixin_gateway.datasets.arrow import value_bytes
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
+    import pyarrow as pa
     from zhixin_ledger.encoding import Json
 
 __all__ = [
@@ -207,14 +208,9 @@ def _uint64(number: int, what: str) -> bytes:
 
 def text_run(texts: pa.LargeStringArray) -> tuple[Run, list[int]]:
     """The texts' bytes in one run, and where each begins and ends in it; long runs uncopied."""
-    _, offsets, data = texts.buffers()
-    edges: Any = np.frombuffer(memoryview(offsets), dtype=np.int64)
-    edges = edges[texts.offset : texts.offset + len(texts) + 1]
-    first, last = int(edges[0]), int(edges[-1])
-    if last == first:
-        return b"", (edges - first).tolist()
-    view = memoryview(data)[first:last]
-    return view if last - first > _LONG_BYTES else view.tobytes(), (edges - first).tolist()
+    shown, edges = value_bytes(texts)
+    raw = shown.data if len(shown) > _LONG_BYTES else shown.tobytes()
+    return raw, edges.tolist()
 
 
 def _hashed(raw: Run, edges: list[int], salted: bytes) -> list[bytes]:

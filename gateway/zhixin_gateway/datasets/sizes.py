@@ -13,17 +13,15 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.compute
+
+from zhixin_gateway.datasets.arrow import Array, is_binary, pc, value_bytes
 
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    Array = pa.Array[Any]
     Weights = npt.NDArray[np.int64] | None
 
 __all__ = ["Bounds", "text_bounds"]
-
-pc: Any = pyarrow.compute
 
 _QUOTES = 2
 _NULL = 4
@@ -130,7 +128,7 @@ def _lengths(array: Array) -> npt.NDArray[np.int64]:
     """Characters of each value's element without quotes; a null has none."""
     sizes = pc.fill_null(pc.binary_length(array), 0).to_numpy(zero_copy_only=False)
     lengths: npt.NDArray[np.int64] = sizes.astype(np.int64)
-    if pa.types.is_binary(array.type) or pa.types.is_large_binary(array.type):
+    if is_binary(array.type):
         return (lengths + 2) // 3 * 4
     extra = _escape_bytes(array)
     if extra is None:
@@ -142,19 +140,12 @@ def _lengths(array: Array) -> npt.NDArray[np.int64]:
 
 def _escape_bytes(array: Array) -> Weights:
     """What escapes add to each value, or None where nothing needs one."""
-    _, offsets, data = array.buffers()
-    if data is None or not len(array):
-        return None
-    width: Any = np.int64 if pa.types.is_large_string(array.type) else np.int32
-    edges = np.frombuffer(memoryview(offsets), dtype=width)
-    edges = edges[array.offset : array.offset + len(array) + 1].astype(np.int64)
-    shown = np.frombuffer(memoryview(data), dtype=np.uint8)[edges[0] : edges[-1]]
+    shown, edges = value_bytes(array)
     if not any(
         _EXTRA[shown[at : at + _SCAN_BYTES]].any() for at in range(0, len(shown), _SCAN_BYTES)
     ):
         return None
-    starts = edges[:-1] - edges[0]
     filled = np.flatnonzero(np.diff(edges) > 0)
     extra = np.zeros(len(array), dtype=np.int64)
-    extra[filled] = np.add.reduceat(_EXTRA[shown], starts[filled], dtype=np.int64)
+    extra[filled] = np.add.reduceat(_EXTRA[shown], edges[filled], dtype=np.int64)
     return extra

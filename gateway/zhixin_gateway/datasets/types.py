@@ -14,7 +14,7 @@ nullable. The Arrow type is fixed: two schemas are the same fields exactly when 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from zhixin_errors import FormatError
@@ -113,10 +113,10 @@ def _parse_scalar(name: str, what: str) -> pa.DataType:
     return pa.decimal128(precision, scale)
 
 
-def _parse_members(value: Json, what: str, depth: int) -> list[pa.Field]:
+def _parse_members(value: Json, what: str, depth: int) -> list[pa.Field[Any]]:
     if not isinstance(value, list) or not value:
         raise FormatError(f"{what}: want a list of at least one {{name, type}}")
-    members: dict[str, pa.Field] = {}
+    members: dict[str, pa.Field[Any]] = {}
     for position, item in enumerate(value):
         place = f"{what}[{position}]"
         if not isinstance(item, dict) or item.keys() != {"name", "type"}:
@@ -144,7 +144,7 @@ def _type_json(arrow: pa.DataType, what: str, depth: int) -> Json:
     raise FormatError(f"{what}: the Arrow type {arrow} is none of the manifest's")
 
 
-def _members_json(members: Iterable[pa.Field], what: str, depth: int) -> list[Json]:
+def _members_json(members: Iterable[pa.Field[Any]], what: str, depth: int) -> list[Json]:
     written: dict[str, Json] = {}
     for position, member in enumerate(members):
         place = f"{what}[{position}]"

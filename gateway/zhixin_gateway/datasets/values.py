@@ -194,7 +194,8 @@ def _date(text: str) -> dt.date:
 
 
 def _time(text: str) -> dt.time:
-    return dt.time(*map(int, _matched(_TIME_ALONE, text).groups()))
+    hour, minute, second, micros = map(int, _matched(_TIME_ALONE, text).groups())
+    return dt.time(hour, minute, second, micros)
 
 
 def _timestamp(text: str) -> dt.datetime:

@@ -180,7 +180,8 @@ class _Part:
         self._waiting_rows = self._waiting_bytes = 0
         with _writing(path):
             self._file = _HashingFile(path)
-            self._writer = pq.ParquetWriter(self._file, schema, **_OPTIONS)
+            sink: Any = self._file
+            self._writer = pq.ParquetWriter(sink, schema, **_OPTIONS)
 
     def cut(self, start: int, ends: Any, by_content: Any) -> int | None:  # noqa: ANN401 - numpy
         """Where this part ends among the next records.
