@@ -54,7 +54,7 @@ def prepared(connection: Connection) -> Connection:
         isolation_level="REPEATABLE READ", postgresql_readonly=True
     )
     for name, value in _SETTINGS.items():
-        connection.exec_driver_sql("SELECT set_config(%s, %s, true)", (name, value))
+        connection.exec_driver_sql(f"SELECT set_config('{name}', '{value}', true)")
     return connection
 
 

@@ -252,6 +252,7 @@ class SqlSource:
 
     def _prepared(self, connection: Connection) -> Connection:
         name = connection.dialect.name
+        connection.execution_options(no_parameters=True)  # a % in a name or query is itself
         if name == "sqlite":
             connection.exec_driver_sql("BEGIN")
             return connection
