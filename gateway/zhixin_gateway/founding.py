@@ -25,8 +25,9 @@ from zhixin_gateway.settings import WitnessSetting
 
 if TYPE_CHECKING:
     from zhixin_ledger.state import State
+    from zhixin_ledger.trust import Trust
 
-__all__ = ["default_quorum", "export_trust", "found"]
+__all__ = ["default_quorum", "export_trust", "found", "trust_of"]
 
 
 def default_quorum(members: int) -> int:
@@ -79,7 +80,7 @@ def found(
     return settled
 
 
-def export_trust(home: Home, state: State, directory: Path | None = None) -> Any:  # noqa: ANN401
+def export_trust(home: Home, state: State, directory: Path | None = None) -> Trust:
     """Write a trust from a replayed copy of the ledger.
 
     Args:
@@ -90,17 +91,24 @@ def export_trust(home: Home, state: State, directory: Path | None = None) -> Any
     Returns:
         The trust.
     """
-    from zhixin_ledger.trust import Trust, save_trust
+    from zhixin_ledger.trust import save_trust
 
-    trust = Trust.make(
+    trust = trust_of(state)
+    save_trust(trust, directory or home.trust_dir)
+    return trust
+
+
+def trust_of(state: State) -> Trust:
+    """The trust that follows from a replayed ledger; its size ends with a seal."""
+    from zhixin_ledger.trust import Trust
+
+    return Trust.make(
         state.origin or "",
         state.size,
         state.root,
         state.quorums,
         [member.to_json() for member in state.members.values()],
     )
-    save_trust(trust, directory or home.trust_dir)
-    return trust
 
 
 def _member_object(home: Home, origin: str, operator: Home) -> dict[str, Any]:

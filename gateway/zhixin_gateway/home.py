@@ -182,7 +182,7 @@ class Home:
             return None
         return client
 
-    def trust(self) -> Trust:
+    def pinned_trust(self) -> Trust:
         """Read the trust that this home pinned.
 
         Raises:
@@ -191,6 +191,26 @@ class Home:
         from zhixin_ledger.trust import load_trust
 
         return load_trust(self.trust_dir)
+
+    def trust(self) -> Trust:
+        """The pinned trust, moved forward along this home's own replayed copy of the ledger.
+
+        Keys that came and went since follow from entries that this home put through the rules
+        itself. A copy that is not of the pinned ledger moves nothing: the gate will say `forked`.
+
+        Raises:
+            TrustError: there is no pinned trust, or it contradicts itself.
+        """
+        from zhixin_gateway.founding import trust_of
+
+        pinned = self.pinned_trust()
+        view = self.ledger_view()
+        if view is None or view.origin != pinned.origin:
+            return pinned
+        state = view.state()
+        if state.size <= pinned.size or view.root_at(pinned.size) != pinned.root:
+            return pinned
+        return trust_of(state) if state.sealed else pinned
 
     def source_url(self, name: str) -> str:
         """The address of a source.
