@@ -1,4 +1,4 @@
-"""Where the contracts of the catalogue lie: in the wheel beside this module, in a clone above it."""
+"""Where the contracts of the catalogue lie: in the wheel beside this module, in a clone above."""
 
 from __future__ import annotations
 
