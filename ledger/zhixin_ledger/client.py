@@ -175,7 +175,7 @@ class LedgerClient:
 
     def root_at(self, size: int) -> bytes:
         """Give the root of the own copy's first `size` entries."""
-        return self._mirror.tree(size).root()
+        return self._mirror.tree().root(size)
 
     def dataset(self, name: str) -> DatasetFact | None:
         """Give a dataset's fact from the own copy."""
@@ -245,8 +245,8 @@ class LedgerClient:
                 code="quorum",
                 hint="the entry is safe in the ledger; try again",
             )
-        tree = self._mirror.tree(made.size)
-        path = tree.inclusion_path(index)
+        tree = self._mirror.tree()
+        path = tree.inclusion_path(index, made.size)
         merkle.verify_inclusion(
             index, made.size, merkle.leaf_hash(tree.entry(index)), path, made.root
         )

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from zhixin_errors import LedgerUnavailable
 
-__all__ = ["TIMEOUT_S", "Database", "exclusive"]
+__all__ = ["TIMEOUT_S", "Database", "exclusive", "mapped"]
 
 TIMEOUT_S = 30.0
 _POLL_S = 0.01
@@ -29,12 +29,12 @@ class Database:
     """
 
     def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
-        self.path = path
-        with self._mapped():
+        self._what = f"{path.name} in {path.parent}"
+        with mapped(self._what):
             self.connection = sqlite3.connect(
                 path, timeout=timeout_s, isolation_level=None, check_same_thread=False
             )
-        with self._mapped():
+        with mapped(self._what):
             self.connection.execute("PRAGMA journal_mode = WAL")
             self.connection.execute("PRAGMA synchronous = FULL")
             self.connection.execute("PRAGMA fullfsync = ON")  # macOS: to the disk, not its cache
@@ -42,10 +42,10 @@ class Database:
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
         """Hold the one write lock; commit at the end, roll back if anything was raised."""
-        with self._mapped():
+        with mapped(self._what):
             self.connection.execute("BEGIN IMMEDIATE")
         try:
-            with self._mapped():
+            with mapped(self._what):
                 yield self.connection
                 self.connection.execute("COMMIT")
         except BaseException:
@@ -56,28 +56,36 @@ class Database:
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
         """See one moment of the database, whatever others write meanwhile."""
-        with self._mapped():
+        with mapped(self._what):
             self.connection.execute("BEGIN")
             try:
                 yield self.connection
             finally:
                 self.connection.execute("ROLLBACK")
 
+    def run(self, script: str) -> None:
+        """Run statements one by one, within the transaction that is open, if one is."""
+        with mapped(self._what):
+            for statement in script.split(";"):
+                self.connection.execute(statement)
+
     def close(self) -> None:
         """Close the connection."""
         self.connection.close()
 
-    @contextmanager
-    def _mapped(self) -> Iterator[None]:
-        try:
-            yield
-        except sqlite3.Error as fault:
-            busy = "locked" in str(fault)
-            raise LedgerUnavailable(
-                f"{self.path.name} in {self.path.parent} can't be used: {fault}",
-                code="ledger-busy" if busy else "ledger-damaged",
-                hint="another process is writing: try again" if busy else None,
-            ) from fault
+
+@contextmanager
+def mapped(what: str) -> Iterator[None]:
+    """Turn the database's errors into `LedgerUnavailable`; `what` names it for people."""
+    try:
+        yield
+    except sqlite3.Error as fault:
+        busy = "locked" in str(fault)
+        raise LedgerUnavailable(
+            f"{what} can't be used: {fault}",
+            code="ledger-busy" if busy else "ledger-damaged",
+            hint="another process is writing: try again" if busy else "run `zhixin ledger fsck`",
+        ) from fault
 
 
 @contextmanager

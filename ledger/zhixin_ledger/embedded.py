@@ -27,7 +27,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
-from zhixin_errors import ConfigError, LedgerError, LedgerRefused, LedgerUnavailable
+from zhixin_errors import ConfigError, FormatError, LedgerError, LedgerRefused, LedgerUnavailable
 
 from zhixin_ledger import admission, checkpoint, gathering, seal, tiles
 from zhixin_ledger.checkpoint import Checkpoint
@@ -197,7 +197,17 @@ class Engine:
     def published(self) -> Note | None:
         """Give the newest published checkpoint."""
         data = self.source.read(tiles.CHECKPOINT)
-        return None if data is None else Note.parse(data, "the published checkpoint")
+        try:
+            note = None if data is None else Note.parse(data, "the published checkpoint")
+            if note is not None:
+                checkpoint.parse(note.text)
+        except FormatError as fault:
+            raise LedgerUnavailable(
+                f"what the ledger in {self.directory} published is damaged: {fault.message}",
+                code="ledger-damaged",
+                hint="run `zhixin ledger fsck`",
+            ) from fault
+        return note
 
     def pending(self) -> bool:
         """Say whether there are entries that no published checkpoint covers yet."""
@@ -228,6 +238,7 @@ class Engine:
         Raises:
             LedgerUnavailable: `quorum`: too few cosigned, and nothing was published;
                 `ledger-rolled-back`: the database is older than what was published.
+            ConfigError: `log-key`: the log's key is not in force.
         """
         wait_s = self._timeout_s if timeout_s is None else timeout_s
         with exclusive(self.directory / "publish.lock", wait_s):
@@ -260,8 +271,9 @@ class Engine:
             self._hook,
         )
         self._hook("before-sign")
+        if self._signer.public_key not in {key.public_key for key in state.log_keys()}:
+            raise ConfigError("the log's key is not in force in its own ledger", code="log-key")
         note = checkpoint.sign(Checkpoint(state.origin or "", state.size, state.root), self._signer)
-        checkpoint.verify_log(note, state.origin or "", state.log_keys())
         self._hook("before-cosign")
         note = gathering.gather(note, state, witnesses, self.source, self._witness_sizes)
         self._hook("before-publish")
@@ -314,8 +326,7 @@ def found_ledger(
         with database.writing() as connection:
             if _tables(connection):
                 raise ConfigError(f"there is a ledger in {directory} already")
-            for statement in (_SCHEMA + SqliteStore.SCHEMA).split(";"):
-                connection.execute(statement)
+            database.run(_SCHEMA + SqliteStore.SCHEMA)
             kept = State(SqliteStore(connection))
             admitted = admission.admit(kept, genesis)
             _keep_entry(connection, admission.take_in(kept, admitted), admitted.entry)

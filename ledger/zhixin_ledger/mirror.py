@@ -67,8 +67,7 @@ class Mirror:
         self._origin = origin
         self._hook = hook
         self._database = Database(directory / DATABASE, timeout_s)
-        for statement in (_SCHEMA + SqliteStore.SCHEMA).split(";"):
-            self._database.connection.execute(statement)
+        self._database.run(_SCHEMA + SqliteStore.SCHEMA)
         self._state: State | None = None
         self._head: bytes | None = None
 
@@ -99,9 +98,9 @@ class Mirror:
         note = self.note()
         return None if note is None else checkpoint.parse(note.text)
 
-    def tree(self, size: int | None = None) -> Tiles:
-        """Give the copy's tree and entries at a size; without it, at all it has."""
-        return Tiles(self.source, self.state().size if size is None else size)
+    def tree(self) -> Tiles:
+        """Give the copy's tree and entries, all that it has; roots and proofs of any size."""
+        return Tiles(self.source, self.state().size)
 
     def follow(self, note: Note, source: TileSource) -> State:
         """Bring the copy up to a checkpoint, having replayed every entry.
@@ -128,15 +127,15 @@ class Mirror:
 
     def _follow(self, note: Note, made: Checkpoint, source: TileSource) -> State:
         with self._changing() as state:
-            known = state.origin or self._origin
-            if known is not None and made.origin != known:
-                raise LedgerRefused(
-                    f"the checkpoint is of {made.origin}, the copy of {known}", code="other-origin"
-                )
+            for known in (self._origin, state.origin):
+                if known is not None and made.origin != known:
+                    raise LedgerRefused(
+                        f"the checkpoint is of {made.origin}, not of {known}", code="other-origin"
+                    )
             before = state.size
             if made.size > before:
                 self._replay(state, made, source)
-            elif self.tree(made.size).root() != made.root:
+            elif self.tree().root(made.size) != made.root:
                 raise _forked(made)
             try:
                 checkpoint.verify_log(note, state.origin or "", state.log_keys(made.size))
@@ -157,7 +156,7 @@ class Mirror:
         """
         made = checkpoint.parse(note.text)
         state = self.state()
-        if made.size > state.size or self.tree(made.size).root() != made.root:
+        if made.size > state.size or self.tree().root(made.size) != made.root:
             raise _forked(made)
         try:
             times = cosignature.counted(note, state.cosigner_keys(made.size))
@@ -171,6 +170,7 @@ class Mirror:
         with self._database.writing():
             kept = self.checkpoint()
             if kept is None or kept.size <= made.size:
+                tiles.keep_size(self.tree(), self.directory, made.size)
                 self._hook("mirror-checkpoint")
                 tiles.write_file(self.directory / tiles.CHECKPOINT, note.format())
 

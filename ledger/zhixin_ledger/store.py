@@ -15,6 +15,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
+from zhixin_ledger.database import mapped
+
 __all__ = ["MemoryStore", "Node", "SqliteStore", "Stated", "Store"]
 
 Node = tuple[int, int, bytes]  # level, index, hash
@@ -156,25 +158,25 @@ class SqliteStore:
 
     def head(self) -> bytes | None:
         """See Store."""
-        row = self._db.execute("SELECT data FROM head").fetchone()
+        row = self._run("SELECT data FROM head").fetchone()
         return None if row is None else bytes(row[0])
 
     def put_head(self, data: bytes) -> None:
         """See Store."""
-        self._db.execute("INSERT OR REPLACE INTO head VALUES (1, ?)", (data,))
+        self._run("INSERT OR REPLACE INTO head VALUES (1, ?)", (data,))
 
     def fact(self, key: str) -> tuple[int, bytes] | None:
         """See Store."""
-        row = self._db.execute("SELECT slot, data FROM facts WHERE key = ?", (key,)).fetchone()
+        row = self._run("SELECT slot, data FROM facts WHERE key = ?", (key,)).fetchone()
         return None if row is None else (int(row[0]), bytes(row[1]))
 
     def put_fact(self, slot: int, key: str, data: bytes) -> None:
         """See Store."""
-        self._db.execute("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (slot, key, data))
+        self._run("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (slot, key, data))
 
     def facts(self, prefix: str = "") -> Iterator[tuple[int, bytes]]:
         """See Store."""
-        found = self._db.execute(
+        found = self._run(
             "SELECT slot, data FROM facts WHERE substr(key, 1, ?) = ? ORDER BY slot",
             (len(prefix), prefix),
         )
@@ -183,29 +185,30 @@ class SqliteStore:
 
     def node(self, level: int, index: int) -> bytes:
         """See Store."""
-        row = self._db.execute(
+        row = self._run(
             "SELECT hash FROM nodes WHERE level = ? AND idx = ?", (level, index)
         ).fetchone()
         return bytes(row[0])
 
     def put_nodes(self, nodes: list[Node]) -> None:
         """See Store."""
-        self._db.executemany("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", nodes)
+        with mapped("the ledger's record"):
+            self._db.executemany("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", nodes)
 
     def payload(self, digest: bytes) -> int | None:
         """See Store."""
-        row = self._db.execute("SELECT idx FROM payloads WHERE digest = ?", (digest,)).fetchone()
+        row = self._run("SELECT idx FROM payloads WHERE digest = ?", (digest,)).fetchone()
         return None if row is None else int(row[0])
 
     def put_payload(self, digest: bytes, index: int) -> None:
         """See Store."""
-        self._db.execute("INSERT INTO payloads VALUES (?, ?)", (digest, index))
+        self._run("INSERT INTO payloads VALUES (?, ?)", (digest, index))
 
     def stated(self, dataset: str, version: int) -> Stated | None:
         """See Store."""
         if version >= 1 << 63:
             return None  # beyond what SQLite and the formats hold
-        row = self._db.execute(
+        row = self._run(
             "SELECT idx, statement, manifest FROM stated WHERE dataset = ? AND version = ?",
             (dataset, version),
         ).fetchone()
@@ -213,7 +216,11 @@ class SqliteStore:
 
     def put_stated(self, dataset: str, version: int, stated: Stated) -> None:
         """See Store."""
-        self._db.execute(
+        self._run(
             "INSERT INTO stated VALUES (?, ?, ?, ?, ?)",
             (dataset, version, stated.index, stated.statement, stated.manifest),
         )
+
+    def _run(self, statement: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
+        with mapped("the ledger's record"):
+            return self._db.execute(statement, values)

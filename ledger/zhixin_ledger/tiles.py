@@ -35,6 +35,7 @@ __all__ = [
     "TileSource",
     "Tiles",
     "entries_path",
+    "keep_size",
     "pack_entries",
     "sync_folder",
     "tile_path",
@@ -155,9 +156,9 @@ class Tiles:
         """Give the root of the first `size` entries (default: of all)."""
         return merkle.root_from(self.node, self.size if size is None else size)
 
-    def inclusion_path(self, index: int) -> list[bytes]:
-        """Give the inclusion proof of an entry."""
-        return merkle.inclusion_path_from(self.node, index, self.size)
+    def inclusion_path(self, index: int, size: int | None = None) -> list[bytes]:
+        """Give the inclusion proof of an entry in the first `size` entries (default: all)."""
+        return merkle.inclusion_path_from(self.node, index, self.size if size is None else size)
 
     def consistency_path(self, old_size: int) -> list[bytes]:
         """Give the proof that this tree begins with that of `old_size` entries."""
@@ -268,6 +269,29 @@ def write_tiles(
         sync_folder(folder)
     hook("drop-partial")
     _drop_partial(root, old_size, size)
+
+
+def keep_size(tree: Tiles, root: Path, size: int) -> None:
+    """Have the partial files of a smaller size in a folder too, so that it can be read at that.
+
+    Args:
+        tree: the folder's tree, at a size that is not smaller.
+        root: the folder.
+        size: the smaller size.
+    """
+    folders: set[Path] = set()
+    level = 0
+    while size >> (8 * level):
+        index, width = divmod(size >> (8 * level), WIDTH)
+        if width and not (root / tile_path(level, index)).exists():
+            hashes = tree.tile(level, index)[: width * HASH_BYTES]
+            write_file(root / tile_path(level, index, width), hashes, folders)
+            if level == 0:
+                bundle = pack_entries(tree.bundle(index)[:width])
+                write_file(root / entries_path(index, width), bundle, folders)
+        level += 1
+    for folder in sorted(folders, reverse=True):
+        sync_folder(folder)
 
 
 def _write_level(root: Path, level: int, old_size: int, size: int, folders: set[Path]) -> None:

@@ -1,0 +1,353 @@
+"""Witnesses and mirrors against logs that lie: what breaks a rule or forks gets no cosignature."""
+
+from __future__ import annotations
+
+import hashlib
+import shutil
+from pathlib import Path
+
+import pytest
+from zhixin_errors import LedgerRefused, LedgerUnavailable
+from zhixin_ledger import admission, checkpoint, dsse, seal, tiles
+from zhixin_ledger.checkpoint import Checkpoint
+from zhixin_ledger.keys import MemorySigner, generate_signer, load_signer
+from zhixin_ledger.mirror import Mirror
+from zhixin_ledger.note import Note, parse_signature_lines
+from zhixin_ledger.state import Change, SealMark, State
+from zhixin_ledger.tiles import DirectorySource
+from zhixin_ledger.witness import Witness
+
+PLANES = "faa.gov.example/planes"
+WITNESS = "noaa.gov.example"
+
+
+class LyingLog:
+    """A log in a folder that takes in whatever it is given, seals it and signs it well."""
+
+    def __init__(self, world, folder: Path) -> None:
+        self.world = world
+        self.folder = folder
+        self.source = DirectorySource(folder)
+        self.state = State()
+        self.entries: list[bytes] = []
+
+    def follow(self, entries: list[bytes]) -> LyingLog:
+        for entry in entries:
+            admission.apply(self.state, entry)
+            self.entries.append(entry)
+        return self
+
+    def force(self, entry: bytes, change: Change | None = None) -> LyingLog:
+        """Take in an entry past every rule."""
+        self.state.advance(entry, hashlib.sha256(entry).digest(), change or Change(()))
+        self.entries.append(entry)
+        return self
+
+    def sealed(self, entry: bytes | None = None) -> LyingLog:
+        made = entry or seal.make_seal(self.state, self.world.clock())
+        said = seal.parse_seal(made)
+        mark = SealMark(said.height, said.time, hashlib.sha256(made).hexdigest(), said.state_hex)
+        self.state.advance_seal(made, mark)
+        self.entries.append(made)
+        return self
+
+    def note(self, root: bytes | None = None) -> Note:
+        size = len(self.entries)
+        tiles.write_tiles(self.folder, 0, size, lambda start: iter(self.entries[start:]))
+        return checkpoint.sign(
+            Checkpoint(self.world.origin, size, root or self.state.root), self.world.log_signer
+        )
+
+
+@pytest.fixture
+def genesis_block(world) -> list[bytes]:
+    import sqlite3
+
+    database = sqlite3.connect(world.log_dir / "log.sqlite")
+    rows = database.execute("SELECT data FROM entries ORDER BY idx").fetchall()
+    database.close()
+    return [row[0] for row in rows]
+
+
+@pytest.fixture
+def liar(world, tmp_path, genesis_block) -> LyingLog:
+    folder = tmp_path / "liar"
+    folder.mkdir()
+    return LyingLog(world, folder).follow(genesis_block)
+
+
+def witness_of(world, source, name: str = WITNESS, **options) -> Witness:
+    home = world.home(name)
+    mirror = Mirror(home / "ledger", **options)
+    world.clients.append(mirror)
+    return Witness(name, mirror, load_signer(home / "keys/cosigner.pem"), source, world.clock)
+
+
+def cosigned(witness: Witness, liar: LyingLog, note: Note | None = None) -> bytes:
+    return witness.add_checkpoint(0, [], (note or liar.note()).format())
+
+
+def refusal(witness: Witness, liar: LyingLog, note: Note | None = None) -> LedgerRefused:
+    with pytest.raises(LedgerRefused) as refused:
+        cosigned(witness, liar, note)
+    return refused.value
+
+
+def test_a_good_ledger_is_cosigned_once_it_was_replayed(world, liar):
+    liar.follow([world.contract(PLANES)]).sealed()
+    witness = witness_of(world, liar.source)
+    (line,) = parse_signature_lines(cosigned(witness, liar))
+    assert line.name == f"{WITNESS}/witness"
+    mirror = Mirror(world.home(WITNESS) / "ledger")
+    assert mirror.state().size == 4
+    assert mirror.cosigned()[:2] == (4, liar.state.root)
+    assert mirror.note() is None  # its quorum is not there yet
+    mirror.close()
+
+
+@pytest.mark.parametrize(
+    ("bad", "code"),
+    [
+        (lambda world: world.version(PLANES), "duplicate"),
+        (lambda world: world.version(PLANES, 3), "version-order"),
+        (lambda world: world.version(PLANES, 2, signer="bts.gov.example"), "owner"),
+        (lambda world: world.contract(PLANES)[:-1], "malformed"),
+        (lambda world: b"nonsense", "malformed"),
+        (lambda world: b"", "malformed"),
+        (lambda world: b"[" * 60_000, "malformed"),
+        (lambda world: world.signed(b"{}", "faa.gov.example"), "malformed"),
+        (
+            lambda world: world.contract(PLANES).replace(b'"sig":"', b'"sig":"AAAA', 1)[:-4],
+            "malformed",
+        ),
+        (lambda world: b'{"seal":{}}', "seal"),
+    ],
+)
+def test_a_log_with_one_entry_that_breaks_a_rule_gets_no_cosignature(world, liar, bad, code):
+    liar.follow([world.contract(PLANES)]).sealed()
+    liar.follow([world.version(PLANES)])
+    liar.force(bad(world)).sealed()
+    mirror = Mirror(world.home(WITNESS) / "ledger")
+    fault = refusal(witness_of(world, liar.source), liar)
+    assert fault.code == code
+    assert fault.details["index"] == 5
+    assert mirror.cosigned() is None
+    assert mirror.state().size == 0
+    mirror.close()
+
+
+def test_a_state_root_that_is_not_ones_own_gets_no_cosignature(world, liar):
+    liar.force(world.contract(PLANES), Change(())).sealed()
+    fault = refusal(witness_of(world, liar.source), liar)
+    assert (fault.code, fault.details["index"]) == ("state", 3)
+
+
+def test_an_open_block_gets_no_cosignature(world, liar):
+    liar.follow([world.contract(PLANES)])
+    assert refusal(witness_of(world, liar.source), liar).code == "seal"
+
+
+def test_a_root_that_is_not_the_entries_gets_no_cosignature(world, liar):
+    liar.follow([world.contract(PLANES)]).sealed()
+    note = liar.note(root=b"\7" * 32)
+    assert refusal(witness_of(world, liar.source), liar, note).code == "forked"
+
+
+def test_a_checkpoint_that_the_log_did_not_sign_gets_no_cosignature(world, liar):
+    good = liar.note()
+    text = good.text
+    stranger = checkpoint.sign(checkpoint.parse(text), MemorySigner(b"\1" * 32))
+    assert refusal(witness_of(world, liar.source), liar, stranger).code == "log-signature"
+    line = good.signatures[0]
+    nameless = Note(text, (type(line)("x", line.key_id, line.signature),))
+    assert refusal(witness_of(world, liar.source), liar, nameless).code == "log-signature"
+
+
+def test_a_note_that_is_none_gets_no_cosignature(world, liar):
+    witness = witness_of(world, liar.source)
+    with pytest.raises(LedgerRefused) as refused:
+        witness.add_checkpoint(0, [], b"nonsense\n")
+    assert refused.value.code == "malformed"
+
+
+def test_another_ledger_gets_no_cosignature(world, liar):
+    cosigned(witness_of(world, liar.source), liar)
+    liar.world = type("Other", (), {"origin": "other.example/1", "log_signer": world.log_signer})
+    assert refusal(witness_of(world, liar.source), liar).code == "other-origin"
+
+
+def test_a_witness_that_is_pinned_to_a_ledger_takes_no_other(world, liar):
+    witness = witness_of(world, liar.source, origin="other.example/1")
+    assert refusal(witness, liar).code == "other-origin"
+
+
+def test_a_witness_cosigns_on_and_again_but_never_back(world, liar):
+    witness = witness_of(world, liar.source)
+    first = liar.note()
+    cosigned(witness, liar, first)
+    liar.follow([world.contract(PLANES)]).sealed()
+    second = liar.note()
+    tree = tiles.Tiles(liar.source, 4)
+    with pytest.raises(LedgerRefused) as refused:
+        witness.add_checkpoint(0, [], second.format())
+    assert refused.value.code == "witness-conflict"
+    assert refused.value.details == {"size": 2}
+    witness.add_checkpoint(2, tree.consistency_path(2), second.format())
+    world.clock.move(3600)
+    again = witness.add_checkpoint(4, [], second.format())
+    (line,) = parse_signature_lines(again)
+    assert int.from_bytes(line.signature[:8]) == int(world.clock().timestamp())
+    world.clock.move(-7200)
+    (line,) = parse_signature_lines(witness.add_checkpoint(4, [], second.format()))
+    assert int.from_bytes(line.signature[:8]) == int(world.clock().timestamp()) + 7200
+    with pytest.raises(LedgerRefused) as refused:
+        witness.add_checkpoint(2, [], first.format())
+    assert refused.value.code == "witness-conflict"
+    with pytest.raises(LedgerRefused) as refused:
+        witness.add_checkpoint(4, [], first.format())
+    assert refused.value.code == "malformed"
+
+
+def test_a_proof_from_nothing_or_a_wrong_one_gets_no_cosignature(world, liar):
+    witness = witness_of(world, liar.source)
+    with pytest.raises(LedgerRefused) as refused:
+        witness.add_checkpoint(0, [b"\0" * 32], liar.note().format())
+    assert refused.value.code == "forked"
+    cosigned(witness, liar)
+    liar.follow([world.contract(PLANES)]).sealed()
+    with pytest.raises(LedgerRefused) as refused:
+        witness.add_checkpoint(2, [b"\0" * 32], liar.note().format())
+    assert refused.value.code == "forked"
+
+
+def test_a_witness_that_saw_a_size_never_cosigns_a_fork(world, liar, tmp_path, genesis_block):
+    witness = witness_of(world, liar.source)
+    liar.follow([world.contract(PLANES)]).sealed()
+    cosigned(witness, liar)
+    folder = tmp_path / "fork"
+    folder.mkdir()
+    fork = LyingLog(world, folder).follow(genesis_block)
+    fork.follow([world.contract("faa.gov.example/other")]).sealed()
+    witness._source = fork.source
+    for more in ("m1", "m2"):
+        note = fork.note()
+        size = checkpoint.parse(note.text).size
+        proof = tiles.Tiles(fork.source, size).consistency_path(4) if size > 4 else []
+        with pytest.raises(LedgerRefused) as refused:
+            witness.add_checkpoint(4, proof, note.format())
+        assert refused.value.code == "forked"
+        fork.follow([world.contract(f"faa.gov.example/{more}")]).sealed()
+    # Told that it had cosigned nothing, it does not forget either.
+    with pytest.raises(LedgerRefused) as refused:
+        witness.add_checkpoint(0, [], fork.note().format())
+    assert refused.value.code == "witness-conflict"
+
+
+def test_two_heads_of_one_ledger_never_both_reach_the_quorum(world, tmp_path):
+    other_log = tmp_path / "other-log"
+    shutil.copytree(world.log_dir, other_log)
+    client = world.client()
+    client.submit(world.contract(PLANES))
+    client.receipt(2)
+    client.close()
+    shutil.rmtree(world.log_dir)
+    other_log.rename(world.log_dir)
+    client = world.client("ntsb.gov.example")
+    index = client.submit(world.contract("faa.gov.example/other"))
+    assert index == 2
+    with pytest.raises(LedgerUnavailable) as missing:
+        client.receipt(index)
+    assert missing.value.code == "quorum"
+    assert missing.value.details["cosigned"] == 0
+    assert not (world.log_dir / "checkpoint").exists()
+
+
+def test_a_cosigner_key_that_is_not_in_force_is_not_used(world, liar):
+    home = world.home(WITNESS)
+    (home / "keys/cosigner.pem").unlink()
+    generate_signer(home / "keys/cosigner.pem")
+    assert refusal(witness_of(world, liar.source), liar).code == "witness-key"
+
+
+def test_only_one_of_two_that_cosign_at_once_may(world, liar):
+    witness = witness_of(world, liar.source)
+    mirror = Mirror(world.home(WITNESS) / "ledger")
+    made = checkpoint.parse(liar.note().text)
+    mirror.record_cosigned(0, made, 1)
+    with pytest.raises(LedgerRefused) as refused:
+        mirror.record_cosigned(0, made, 1)
+    assert refused.value.code == "witness-conflict"
+    with pytest.raises(LedgerRefused):
+        cosigned(witness, liar)
+    mirror.close()
+
+
+def test_a_tile_that_changes_between_two_readings_is_noticed(world, liar):
+    """The copy is written from a second reading of what was replayed."""
+    liar.follow([world.contract(PLANES)]).sealed()
+    note = liar.note()
+
+    class Changing:
+        reads = 0
+
+        def read(self, path: str) -> bytes | None:
+            data = liar.source.read(path)
+            if path.startswith("tile/entries"):
+                self.reads += 1
+                if self.reads > 1:
+                    return data[:-3] + b"\0" + data[-2:]
+            return data
+
+    mirror = Mirror(world.home(WITNESS) / "ledger")
+    with pytest.raises(LedgerRefused) as refused:
+        mirror.follow(note, Changing())
+    assert refused.value.code == "forked"
+    assert mirror.state().size == 0
+    mirror.follow(note, liar.source)
+    assert mirror.tree().root() == liar.state.root
+    mirror.close()
+
+
+def test_a_log_that_serves_half_a_bundle_leaves_the_copy_as_it_was(world, liar):
+    note = liar.note()
+    path = next((liar.folder / "tile/entries").rglob("2"))
+    data = path.read_bytes()
+    mirror = Mirror(world.home(WITNESS) / "ledger")
+    path.write_bytes(data[:-1])
+    with pytest.raises(LedgerRefused) as refused:
+        mirror.follow(note, liar.source)
+    assert refused.value.code == "malformed"
+    path.unlink()
+    with pytest.raises(LedgerUnavailable):
+        mirror.follow(note, liar.source)
+    path.write_bytes(data)
+    assert mirror.follow(note, liar.source).size == 2
+    mirror.close()
+
+
+def test_a_checkpoint_without_its_quorum_is_not_kept(world, liar):
+    note = liar.note()
+    mirror = Mirror(world.home(WITNESS) / "ledger")
+    mirror.follow(note, liar.source)
+    with pytest.raises(LedgerRefused) as refused:
+        mirror.keep(note)
+    assert refused.value.code == "quorum"
+    bad = parse_signature_lines(cosigned(witness_of(world, liar.source, "bts.gov.example"), liar))
+    line = bad[0]
+    broken = type(line)(line.name, line.key_id, line.signature[:-1] + b"\0")
+    with pytest.raises(LedgerRefused) as refused:
+        mirror.keep(note.with_signatures([broken]))
+    assert refused.value.code == "quorum"
+    with pytest.raises(LedgerRefused) as refused:
+        mirror.keep(liar.note(root=b"\1" * 32))
+    assert refused.value.code == "forked"
+    assert mirror.note() is None
+    mirror.close()
+
+
+def test_a_statement_of_another_ledger_is_no_entry_here(world, liar):
+    foreign = world.contract(PLANES)
+    envelope = dsse.parse_envelope(foreign)
+    payload = envelope.payload.replace(b"ledger.gov.example/2026", b"ledger.gov.example/2027")
+    liar.force(world.signed(payload, "faa.gov.example")).sealed()
+    assert refusal(witness_of(world, liar.source), liar).code == "other-origin"
