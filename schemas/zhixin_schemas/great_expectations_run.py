@@ -1,4 +1,4 @@
-"""Runs a suite with Great Expectations: ``python -m zhixin_schemas.great_expectations_run REQUEST``.
+"""Runs a suite: ``python -m zhixin_schemas.great_expectations_run REQUEST``.
 
 Started by :mod:`zhixin_schemas.second_opinion` and by nobody else: it imports pandas and GX. The
 request is a JSON file that names contract, staged input, report directory and answer.
@@ -71,11 +71,9 @@ def _series(column: pa.ChunkedArray[Any]) -> Any:  # noqa: ANN401 - pandas' seri
     import pandas as pd
 
     kind = column.type
-    exact = {
-        pa.string(): pd.StringDtype("python", na_value=float("nan")),
-    }
-    if kind in exact:
-        return pd.Series(column.to_pylist(), dtype=exact[kind])
+    if pa.types.is_string(kind):
+        texts: Any = pd.StringDtype("python", na_value=float("nan"))
+        return pd.Series(column.to_pylist(), dtype=texts)
     if pa.types.is_float64(kind) or pa.types.is_timestamp(kind):
         return column.to_pandas()
     if pa.types.is_integer(kind) and _numpy_holds(column):
@@ -115,8 +113,9 @@ def _validate(
 ) -> tuple[list[tuple[Expectation, Any]], Path]:
     """Run the suite as one checkpoint: row rules over read records, the others over all."""
     import great_expectations as gx
+    from great_expectations.checkpoint.actions import UpdateDataDocsAction
 
-    context = gx.get_context(mode="ephemeral")
+    context: Any = gx.get_context(mode="ephemeral")
     context.variables.progress_bars = {"globally": False, "metric_calculations": False}
     _report_to(context, report)
     source = context.data_sources.add_pandas(name="staged input")
@@ -136,13 +135,14 @@ def _validate(
                 name=definition.name,
                 validation_definitions=[definition],
                 result_format="SUMMARY",
-                actions=[gx.checkpoint.UpdateDataDocsAction(name="report", site_names=["report"])],
+                actions=[UpdateDataDocsAction(name="report", site_names=["report"])],
             )
         )
         frame = _frame(records, _names(expectations, table))
         done = checkpoint.run(batch_parameters={"dataframe": frame})
         (result,) = done.run_results.values()
-        by_id = {item.expectation_config.meta["zhixin"]: item for item in result.results}
+        told: list[Any] = result.results
+        by_id = {item.expectation_config.meta["zhixin"]: item for item in told}
         found += [(e, by_id[str(at)]) for at, e in enumerate(expectations)]
     return found, report / "index.html"
 

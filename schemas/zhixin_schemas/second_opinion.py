@@ -20,6 +20,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from zhixin_errors import ConfigError, ValidationRefused
+
 from zhixin_schemas.model import Contract
 
 __all__ = ["Count", "SecondOpinion", "second_opinion"]

@@ -1,9 +1,9 @@
-"""Compiles a contract's rules into expectations of Great Expectations (GX): the second opinion.
+r"""Compiles a contract's rules into expectations of Great Expectations (GX): the second opinion.
 
     carrier.required   → expect_column_values_to_not_be_null(column="carrier")
     month.range        → expect_column_values_to_be_between(column="month", min_value=1, …)
-    carrier.pattern    → expect_column_values_to_match_regex(column="carrier", regex=r"\\A(?:…)\\Z")
-    primary-key        → expect_compound_columns_to_be_unique(…, ignore_row_if="any_value_is_missing")
+    carrier.pattern    → expect_column_values_to_match_regex(column="carrier", regex=r"\A(?:…)\Z")
+    primary-key        → expect_compound_columns_to_be_unique(column_list=[…], ignore_row_if=…)
 
 A rule that no built-in expectation says exactly is named in ``not_checked``, and nothing pretends
 that it was checked twice: expressions across fields, relationships, freshness, lists; sets and
@@ -96,7 +96,9 @@ def _expectations(rule: r.Rule, schema: pa.Schema) -> list[Expectation]:
             return _row(rule.name, check, schema)
 
 
-def _row(name: str, check: r.RowCheck, schema: pa.Schema) -> list[Expectation]:
+def _row(  # noqa: PLR0911 - one return a kind of check
+    name: str, check: r.RowCheck, schema: pa.Schema
+) -> list[Expectation]:
     match check:
         case r.Required(field):
             return [Expectation(name, "expect_column_values_to_not_be_null", {"column": field})]

@@ -14,10 +14,10 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 from zhixin_connectors.protocol import Extracted, Misfit
 from zhixin_schemas.compile import RowVerdict, RuleSet
 from zhixin_schemas.quality import Tally
+from zhixin_schemas.staged import StagedInput
 
 from zhixin_gateway.datasets.canonical import too_long_mask
 from zhixin_gateway.pipeline import sorting
@@ -91,7 +91,7 @@ class Intake:
         self._rejected: list[np.ndarray] = []
         self._unfit: dict[str, int] = {}
         self._warned = 0
-        self._input = pq.ParquetWriter(work.input, self.schema) if keep_input else None
+        self._input = StagedInput(work.input, rules) if keep_input else None
 
     def take(self, extracted: Extracted) -> None:
         """Judge a batch and put every record on its pile."""
@@ -115,7 +115,7 @@ class Intake:
         for pile in self._keys.values():
             pile.add(batch, extracted.first_row)
         if self._input is not None:
-            self._input.write_batch(batch)
+            self._input.add(batch, verdict, unread)
 
     def finish(
         self, raw_texts: Callable[[np.ndarray], Iterable[tuple[np.ndarray, pa.RecordBatch]]]
