@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
 from zhixin_errors import ConfigError, VerificationError
@@ -98,7 +98,7 @@ def _find(dataset: VerifiedDataset, where: str) -> int:
     numbered = _Numbered(dataset, position)
     name = dataset.dataset
     sql = f'SELECT "{position}" FROM "{name}" WHERE (\n{where}\n) LIMIT 2'
-    found = query(sql, {name: numbered}).read_all().column(0).to_pylist()
+    found: list[Any] = query(sql, {name: numbered}).read_all().column(0).to_pylist()
     if len(found) != 1:
         many = "more than one record" if found else "no record"
         raise ConfigError(

@@ -24,8 +24,9 @@ from zhixin_ledger import encoding, merkle
 from zhixin_ledger.encoding import Json
 from zhixin_ledger.tlogproof import Receipt, parse_receipt
 
-from zhixin_gateway.datasets import canonical, records
+from zhixin_gateway.datasets import records
 from zhixin_gateway.datasets.types import fields_schema
+from zhixin_gateway.datasets.values import check_values
 from zhixin_gateway.gate import checks
 from zhixin_gateway.gate.checks import Stated
 from zhixin_gateway.gate.verdict import Verdict
@@ -145,7 +146,7 @@ def parse_record_proof(data: bytes) -> RecordProof:
         raise FormatError(f"{what}: type is not {TYPE}")
     schema = fields_schema(given["fields"], f"{what}: fields")
     values = encoding.as_array(given["values"], f"{what}: values")
-    canonical.check_values(values, schema)
+    check_values(values, schema, f"{what}: values")
     receipt = encoding.as_text(given["receipt"], f"{what}: receipt")
     return RecordProof(
         stated=parse_stated_of(given["statement"], what),

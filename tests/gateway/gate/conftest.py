@@ -5,12 +5,23 @@ import json
 import os
 import shutil
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
+from functools import cached_property
 from pathlib import Path
 
 import pytest
-from zhixin_gateway.gate import verify, verify_record
-from zhixin_ledger.trust import load_trust
+from zhixin_gateway.datasets.manifest import ContractRef, Input, Manifest, Source
+from zhixin_gateway.datasets.records import version_root
+from zhixin_gateway.datasets.types import schema_fields
+from zhixin_gateway.datasets.writer import VersionWriter
+from zhixin_gateway.gate import open_version, verify, verify_record
+from zhixin_ledger import admission, checkpoint, cosignature, dsse, encoding, merkle, tlogproof
+from zhixin_ledger.facts import DatasetFact, leaf_data
+from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, MemorySigner, VerifierKey
+from zhixin_ledger.seal import Seal, format_seal
+from zhixin_ledger.state import State
+from zhixin_ledger.statements import dataset_statement
+from zhixin_ledger.trust import Trust, load_trust
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 RESULTS = json.loads((VECTORS / "results.json").read_text())
@@ -64,9 +75,12 @@ class Case:
             "require_standing": given.get("require_standing", False),
         }
 
+    @cached_property
+    def trust(self):
+        return load_trust(self.trust_folder)
+
     def verify(self, **changes):
-        options = {**self.options(), **changes}
-        trust = load_trust(self.trust_folder)
+        options, trust = {**self.options(), **changes}, self.trust
         if "record_proof" in self.given:
             del options["deep"]
             return verify_record(contents(self.given["record_proof"]), trust, **options)
@@ -78,6 +92,13 @@ class Case:
             finally:
                 os.chdir(before)
         return verify(self.folder, trust, **options)
+
+    def open(self, **changes):
+        options = self.options()
+        del options["deep"], options["require_standing"]
+        base = self.given["base"].rsplit("/", 1)
+        options |= {"expect": options["expect"] or "@".join(base), **changes}
+        return open_version(self.folder, self.trust, **options)
 
 
 @pytest.fixture
@@ -114,3 +135,178 @@ def vectors():
 def results():
     """What results.json says."""
     return RESULTS
+
+
+class World:
+    """A made-up ledger of one member, in memory: enough to publish versions that verify."""
+
+    origin = "ledger.example/test"
+    member = "bts.gov.example"
+    now = datetime(2026, 3, 1, 9, 0, tzinfo=UTC)
+
+    def __init__(self, folder):
+        self.folder = folder
+        self.signer, self.cosigner, self.log = (MemorySigner(bytes([n]) * 32) for n in (1, 2, 3))
+        self.entries = [b"genesis", b"seal"]
+        self.facts = {}
+        self.receipts = {}
+
+    def trust(self):
+        held = {"from": "0", "until": None}
+        cosigner = VerifierKey.make(
+            f"{self.member}/witness", COSIGNATURE_V1, self.cosigner.public_key
+        )
+        log = VerifierKey.make(self.origin, ED25519, self.log.public_key)
+        member = {
+            "name": self.member,
+            "titles": {"en": "", "zh": ""},
+            "standing": "active",
+            "statement_keys": [{"key": encoding.b64(self.signer.public_key), **held}],
+            "cosigners": [{"vkey": cosigner.text, **held}],
+            "logs": [{"vkey": log.text, **held}],
+            "validators": [],
+        }
+        root = merkle.root([merkle.leaf_hash(entry) for entry in self.entries[:2]])
+        return Trust.make(self.origin, 2, root, [(0, 1)], [member])
+
+    def receipt(self, index, time=None):
+        leaves = [merkle.leaf_hash(entry) for entry in self.entries]
+        signed = checkpoint.sign(
+            checkpoint.Checkpoint(self.origin, len(leaves), merkle.root(leaves)), self.log
+        )
+        line = cosignature.cosign(
+            signed.text,
+            f"{self.member}/witness",
+            self.cosigner,
+            int((time or self.now).timestamp()),
+        )
+        path = merkle.inclusion_path(leaves, index, len(leaves))
+        return tlogproof.format_receipt(index, path, signed.with_signatures([line]).format())
+
+    def publish(self, name, batches, *, key=(), withdrawn=(), inputs=()):
+        """Publish the next version of a dataset; gives its directory."""
+        dataset = f"{self.member}/{name}"
+        before = self.facts.get(dataset)
+        version = 1 if before is None else before.version + 1
+        folder = self.folder / dataset / str(version)
+        folder.mkdir(parents=True)
+        schema = batches[0].schema
+        with VersionWriter(folder, schema, key) as writer:
+            for batch in batches:
+                writer.write(batch)
+            parts = writer.finish()
+        contract = b"id: made-up\n"
+        fields = schema_fields(schema)
+        manifest = Manifest(
+            dataset=dataset,
+            version=version,
+            contract=ContractRef("1.0.0", encoding.sha256(contract)),
+            schema=schema,
+            records=sum(part.records for part in parts),
+            root=version_root(fields, [(part.records, part.root) for part in parts]),
+            parts=parts,
+            quality=(),
+            quarantined=0,
+            source=Source("made", "up", self.now),
+            inputs=tuple(Input(*item) for item in inputs),
+        )
+        manifest_bytes = manifest.to_bytes()
+        payload = dataset_statement(
+            self.origin,
+            dataset,
+            version,
+            root_hex=manifest.root.hex(),
+            contract=("1.0.0", manifest.contract.sha256.hex()),
+            previous_hex=before.statement_hex if before else None,
+            inputs=[(d, v, s.hex()) for d, v, s in inputs],
+            manifest_sha256_hex=encoding.sha256_hex(manifest_bytes),
+        )
+        entry = dsse.sign_envelope(payload, [self.signer])
+        index = len(self.entries)
+        self.facts[dataset] = DatasetFact(
+            dataset, version, encoding.sha256_hex(entry), index, tuple(withdrawn)
+        )
+        self.entries += [entry, b""]
+        self.entries[-1] = self.seal(dataset, index)
+        (folder / "contract.yaml").write_bytes(contract)
+        (folder / "manifest.json").write_bytes(manifest_bytes)
+        (folder / "statement.json").write_bytes(entry)
+        (folder / "receipt.tlog-proof").write_bytes(self.receipt(index))
+        return folder
+
+    def seal(self, dataset, first):
+        state = merkle.leaf_hash(leaf_data(self.facts[dataset]))
+        return format_seal(
+            Seal(1, first, 1, "00" * 32, state.hex(), encoding.format_time(self.now))
+        )
+
+    def standing(self, dataset):
+        """The standing file of the dataset that was published last, as of the last seal."""
+        receipt = self.receipt(len(self.entries) - 1)
+        return encoding.jcs(
+            {
+                "type": "zhixin/standing/v1",
+                "fact": self.facts[dataset].to_json(),
+                "slot": "0",
+                "path": [],
+                "seal": encoding.b64(self.entries[-1]),
+                "receipt": receipt.decode(),
+            }
+        )
+
+    def open(self, folder, **options):
+        dataset, number = f"{folder.parts[-3]}/{folder.parts[-2]}", folder.parts[-1]
+        defaults = {"expect": f"{dataset}@{number}", "now": self.now, "unsafe_no_standing": True}
+        return open_version(folder, self.trust(), **{**defaults, **options})
+
+
+@pytest.fixture
+def world(tmp_path):
+    """A made-up ledger that publishes versions into a scratch store."""
+    return World(tmp_path / "world")
+
+
+class Copy:
+    """A home's copy of the vectors' ledger: the first entries replayed, and a checkpoint."""
+
+    def __init__(self, entries, note):
+        self.entries = entries
+        self.note = note
+        self._state = State()
+        for entry in entries:
+            admission.apply(self._state, entry)
+        self._leaves = [merkle.leaf_hash(entry) for entry in entries]
+
+    def state(self):
+        return self._state
+
+    def checkpoint(self):
+        return self.note
+
+    def root_at(self, size):
+        return merkle.root(self._leaves[:size])
+
+    def dataset(self, name):
+        return self._state.dataset(name)
+
+    def stated(self, dataset, version):
+        return self._state.stated(dataset, version)
+
+
+@pytest.fixture(scope="session")
+def ledger_entries():
+    """Every entry of the vectors' ledger."""
+    lines = (VECTORS / "ledger" / "entries.jsonl").read_text().splitlines()
+    return [base64.b64decode(json.loads(line)["entry"]) for line in lines]
+
+
+@pytest.fixture(scope="session")
+def make_copy(ledger_entries):
+    """A function that gives a copy of so many entries, with the note of a receipt of that size."""
+
+    def make(size=None, note=None):
+        if note is None:
+            note = (VECTORS / "ledger" / "checkpoint").read_bytes()
+        return Copy(ledger_entries[:size], note)
+
+    return make
