@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from zhixin_gateway.gate.standing import LedgerView
     from zhixin_gateway.home import Home
 
-__all__ = ["command", "find_trust", "tell"]
+__all__ = ["command", "find_trust", "ledger_copy", "no_verdict", "tell"]
 
 
 @click.command("verify")
@@ -69,7 +69,7 @@ def command(
         trust = find_trust(home, trust_dir)
     except TrustError as error:
         if as_json:
-            answer(_no_verdict(error))
+            answer(no_verdict(error))
             say(f"error ({error.code}): {error.message}")
             return error.exit_code
         raise
@@ -148,7 +148,8 @@ def _time(time: dt.datetime | None) -> str:
     return "?" if time is None else time.isoformat(timespec="seconds")
 
 
-def _no_verdict(error: TrustError) -> dict[str, object]:
+def no_verdict(error: TrustError) -> dict[str, object]:
+    """The JSON answer where the trust can't be used: a fault of the set-up, no verdict."""
     names = ("dataset", "version", "index", "size", "time", "records")
     return {
         "ok": False,

@@ -1,0 +1,122 @@
+"""``zhixin cat``: verified records to standard output, and nothing else."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from zhixin_gateway.cli.options import Context, home_option, say
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+__all__ = ["command"]
+
+
+@click.command("cat")
+@click.argument("name", metavar="MEMBER/DATASET[@N]")
+@click.option("--sql", help='One SELECT over it; the table is "MEMBER/DATASET", or DATASET alone.')
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["csv", "json", "arrow"]),
+    default="csv",
+    show_default=True,
+    help="json: one object a line; arrow: an Arrow stream.",
+)
+@click.option(
+    "--trust",
+    "trust_dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The pinned trust; the home's by default.",
+)
+@click.option(
+    "--unsafe-no-standing",
+    is_flag=True,
+    help="Read though nothing tells whether the version was withdrawn since.",
+)
+@home_option
+@click.pass_obj
+def command(
+    context: Context,
+    name: str,
+    sql: str | None,
+    form: str,
+    trust_dir: Path | None,
+    *,
+    unsafe_no_standing: bool,
+) -> None:
+    """Print the records of a version, which may also be a directory's path. Verified, or none.
+
+    In CSV every value is written in its canonical form, and null is an empty field.
+    """
+    from zhixin_gateway.opening import open as open_dataset
+
+    opened = open_dataset(
+        name, home=context.home, trust=trust_dir, unsafe_no_standing=unsafe_no_standing
+    )
+    for warning in opened.warnings:
+        say(f"warning: {warning}")
+    if sql is None:
+        schema, batches = opened.schema, opened.batches()
+    else:
+        table = opened.sql(sql)
+        schema, batches = table.schema, iter(table.to_batches())
+    _WRITERS[form](schema, batches)
+    sys.stdout.flush()
+
+
+def _csv(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+    header = io.StringIO()
+    csv.writer(header, lineterminator="\n").writerow(schema.names)
+    sys.stdout.write(header.getvalue())
+    for row in _values(batches):
+        line = io.StringIO()
+        csv.writer(line, lineterminator="\n").writerow([_cell(value) for value in row])
+        sys.stdout.write(line.getvalue())
+
+
+def _json(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+    from zhixin_gateway.cli.plain import json_value
+
+    for row in _values(batches):
+        record = {
+            field.name: json_value(element, field.type)
+            for field, element in zip(schema, row, strict=True)
+        }
+        sys.stdout.write(json.dumps(record, ensure_ascii=False) + "\n")
+
+
+def _arrow(schema: pa.Schema, batches: Iterator[pa.RecordBatch]) -> None:
+    import pyarrow as pa
+
+    stdout: Any = sys.stdout.buffer
+    sink = pa.PythonFile(stdout, mode="w")
+    with pa.ipc.new_stream(sink, schema) as writer:
+        for batch in batches:
+            writer.write_batch(batch)
+
+
+def _values(batches: Iterator[pa.RecordBatch]) -> Iterator[list[Any]]:
+    """The canonical elements of each record."""
+    from zhixin_gateway.cli.plain import elements
+
+    for batch in batches:
+        yield from elements(batch)
+
+
+def _cell(value: Any) -> str:  # noqa: ANN401 - a JSON value
+    if value is None:
+        return ""
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
+
+
+_WRITERS = {"csv": _csv, "json": _json, "arrow": _arrow}

@@ -1,0 +1,130 @@
+"""``zhixin contract``: lint, publish and compare contracts."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import Any
+
+import click
+from zhixin_errors import ConfigError, ContractError
+
+from zhixin_gateway.cli.options import Context, answer, home_option, json_option, say, table
+
+__all__ = ["command"]
+
+
+@click.group("contract")
+def command() -> None:
+    """Lint, publish and compare contracts."""
+
+
+@command.command("lint")
+@click.argument("file", type=click.Path(path_type=Path))
+@click.option("--against", metavar="URL", help="Show what each rule would reject there.")
+@json_option
+@click.pass_obj
+def lint(context: Context, file: Path, against: str | None, *, as_json: bool) -> int:
+    """Check that a contract can be used: every problem with its line, and what to think of."""
+    from zhixin_schemas.lint import advice
+    from zhixin_schemas.lint import lint as find_problems
+
+    data = _read(file)
+    problems = find_problems(data)
+    advices = [] if problems else advice(data)
+    tried = None if problems or against is None else _try(context, data, file, against)
+    if as_json:
+        answer(
+            {
+                "ok": not problems,
+                "problems": [problem.to_json() for problem in problems],
+                "advice": [problem.to_json() for problem in advices],
+                "against": tried,
+            }
+        )
+        return 1 if problems else 0
+    for problem in problems:
+        sys.stdout.write(f"{file}: {problem}\n")
+    for problem in advices:
+        say(f"{file}: advice: {problem}")
+    if tried is not None:
+        _tell_trial(tried)
+    say(f"{len(problems)} problems" if problems else f"{file} can be used")
+    return 1 if problems else 0
+
+
+@command.command("publish")
+@click.argument("file", type=click.Path(path_type=Path))
+@json_option
+@home_option
+@click.pass_obj
+def publish(context: Context, file: Path, *, as_json: bool) -> None:
+    """State a contract in the ledger, if it is new there; `zhixin run` does it too."""
+    from zhixin_gateway.pipeline.extraction import read_contract
+    from zhixin_gateway.pipeline.notarising import publish_contract
+
+    home = context.open_home()
+    contract = read_contract(home, file)
+    client = home.ledger_client()
+    named = (contract.dataset, contract.version, contract.sha256)
+    index = publish_contract(home, client, named, client.sync())
+    if as_json:
+        answer({"dataset": named[0], "version": named[1], "sha256": named[2], "index": index})
+    told = "is in the ledger already" if index is None else f"is entry {index}"
+    say(f"contract {contract.dataset}@{contract.version} {told}")
+
+
+@command.command("diff")
+@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("new", type=click.Path(path_type=Path))
+@json_option
+def diff(old: Path, new: Path, *, as_json: bool) -> None:
+    """Compare two versions of a contract, and say which version number the change asks for."""
+    from zhixin_schemas.loader import load_contract_file
+
+    from zhixin_gateway.contract_diff import contract_changes, next_version
+
+    before = load_contract_file(old)
+    changes = contract_changes(before, load_contract_file(new))
+    wanted = next_version(before, changes) if changes else before.version
+    if as_json:
+        answer({"changes": [change.to_json() for change in changes], "version": wanted})
+        return
+    for change in changes:
+        mark = "breaking" if change.breaking else "compatible"
+        sys.stdout.write(f"{mark:10}  {change.message}\n")
+    say(f"version {before.version} → {wanted}" if changes else "the same contract")
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise ConfigError(f"{file} can't be read: {error.strerror}") from error
+
+
+def _try(context: Context, data: bytes, file: Path, url: str) -> dict[str, Any]:
+    from zhixin_schemas.loader import load_contract
+
+    from zhixin_gateway.trial import try_contract
+
+    progress = context.open_progress()
+    try:
+        return vars(try_contract(load_contract(data, str(file)), url, progress))
+    except ContractError as error:
+        raise ConfigError(error.message) from error
+    finally:
+        progress.close()
+
+
+def _tell_trial(tried: dict[str, Any]) -> None:
+    table(
+        ["rule", "severity", "checked", "would fail"],
+        [
+            [rule["rule"], rule["severity"], f"{rule['checked']:,}", f"{rule['failed']:,}"]
+            for rule in tried["rules"]
+        ],
+    )
+    for name in tried["left_out"]:
+        say(f"not tried: {name} needs another member's verified version")
+    say(f"{tried['records']:,} records, of which {tried['rejected']:,} would be quarantined")

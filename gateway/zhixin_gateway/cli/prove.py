@@ -1,0 +1,51 @@
+"""``zhixin prove``: what a record's holder shows to somebody who has no access to the dataset."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from zhixin_gateway.cli.options import Context, home_option, say
+
+__all__ = ["command"]
+
+
+@click.command("prove")
+@click.argument("path", type=click.Path(path_type=Path))
+@click.option("--where", required=True, metavar="SQL", help="A condition that picks one record.")
+@click.option("--expect", metavar="NAME[@N]", help="The version that it must be.")
+@click.option(
+    "--trust",
+    "trust_dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The pinned trust; the home's by default.",
+)
+@click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="Write it there.")
+@home_option
+@click.pass_obj
+def command(
+    context: Context,
+    path: Path,
+    *,
+    where: str,
+    expect: str | None,
+    trust_dir: Path | None,
+    out: Path | None,
+) -> None:
+    """Prove the one record of the version in PATH that SQL picks; nothing of the others shows."""
+    from zhixin_gateway.cli.verify import find_trust, ledger_copy
+    from zhixin_gateway.gate.prove import prove_record
+
+    home = context.find_home()
+    trust = find_trust(home, trust_dir)
+    proof = prove_record(
+        path, trust, where=where, expect=expect, ledger_copy=ledger_copy(home, trust)
+    )
+    if out is None:
+        sys.stdout.write(proof.decode() + "\n" if sys.stdout.isatty() else proof.decode())
+    else:
+        out.write_bytes(proof)
+        say(f"wrote {out}: check it with `zhixin verify-record {out} --trust DIR`")

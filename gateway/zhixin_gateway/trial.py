@@ -1,0 +1,82 @@
+"""Trying a contract against a source: what each rule would reject, before it rejects anything.
+
+Nothing is published and nothing is left: records go through the rules and into a temporary folder.
+Relationships need other members' verified versions, and so a home; here they are left out, by name.
+"""
+
+from __future__ import annotations
+
+import tempfile
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zhixin_errors import ConfigError
+
+if TYPE_CHECKING:
+    from zhixin_schemas.model import Contract
+
+    from zhixin_gateway.progress import Progress
+
+__all__ = ["Trial", "try_contract"]
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What a contract would do to a source's records.
+
+    Args:
+        records: how many there are.
+        rejected: how many would go to quarantine.
+        rules: {rule, severity, checked, failed} each.
+        left_out: rules that need more than the source.
+    """
+
+    records: int
+    rejected: int
+    rules: list[dict[str, Any]]
+    left_out: list[str]
+
+
+def try_contract(contract: Contract, url: str, progress: Progress) -> Trial:
+    """Hold a source's records to a contract.
+
+    Args:
+        contract: the contract.
+        url: the source's address.
+        progress: told how many records have passed.
+
+    Raises:
+        ConfigError: the contract is of a derived dataset.
+        SourceError: the source can't be read.
+    """
+    from zhixin_connectors.protocol import ReadRequest
+    from zhixin_connectors.registry import open_source
+    from zhixin_schemas.compile import RuleSet
+
+    from zhixin_gateway.home import Home
+    from zhixin_gateway.pipeline.intake import Intake
+    from zhixin_gateway.pipeline.schema import contract_schema
+    from zhixin_gateway.pipeline.staging import Work
+    from zhixin_gateway.settings import Settings
+
+    if contract.derived:
+        raise ConfigError(f"{contract.dataset} is derived: it has no source of its own")
+    judged = [rule for rule in contract.rules if rule.kind != "relationship"]
+    connector = open_source(url, name=contract.server)
+    request = ReadRequest(
+        object=contract.object, schema=contract_schema(contract), options=contract.options
+    )
+    progress.step("try", contract.dataset)
+    with tempfile.TemporaryDirectory(prefix="zhixin-trial-") as folder:
+        home = Home(Path(folder), Settings(member=contract.member), {})
+        work = Work(home, contract.dataset)
+        work.begin()
+        intake = Intake(work, RuleSet(contract, judged), {})
+        for extracted in connector.read(request):
+            intake.take(extracted)
+            progress.advance(extracted.batch.num_rows)
+        outcome = intake.finish(lambda _: ())
+    progress.done(f"{outcome.extracted:,} records")
+    left_out = [rule.name for rule in contract.rules if rule.kind == "relationship"]
+    return Trial(outcome.extracted, outcome.quarantined, outcome.rules, left_out)
