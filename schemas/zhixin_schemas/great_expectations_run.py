@@ -85,8 +85,7 @@ def _numpy_holds(column: pa.ChunkedArray[Any]) -> bool:
     """Whether no integer changes: none is null, or all fit the float that stands for null."""
     if not column.null_count:
         return True
-    ends = pc.min_max(column).as_py()
-    low, high = ends["min"], ends["max"]
+    low, high = pc.min(column).as_py(), pc.max(column).as_py()
     return low is None or max(abs(low), abs(high)) <= _EXACT_IN_FLOAT
 
 

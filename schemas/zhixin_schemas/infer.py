@@ -1,0 +1,269 @@
+"""Writes a first contract for a table: sound, short, and honest about what it guessed.
+
+It proposes types, the primary key and ``required`` as the source declares them, and says in
+comments what a person should decide. No value of the table stands in it: contracts travel.
+
+    # Proposed by `zhixin source infer` from 3 rows (all there are). Read it, then make it yours.
+    apiVersion: v3.2.0
+    …
+          - name: id
+            logicalType: integer
+            primaryKey: true
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import pyarrow as pa
+from zhixin_errors import ContractError
+
+from zhixin_schemas.header import SOURCE_OPTIONS, is_dataset_name
+from zhixin_schemas.loader import read_contract
+
+__all__ = ["ColumnSeen", "TableSeen", "infer_contract"]
+
+
+class ColumnSeen(Protocol):
+    """What a connector saw of a column (``ColumnDescription`` is one)."""
+
+    @property
+    def name(self) -> str:
+        """Column's name."""
+        ...
+
+    @property
+    def type(self) -> pa.DataType:
+        """Proposed type."""
+        ...
+
+    @property
+    def nullable(self) -> bool | None:
+        """What the source declares; None where it declares nothing."""
+        ...
+
+    @property
+    def nulls(self) -> int:
+        """Nulls seen."""
+        ...
+
+    @property
+    def misfits(self) -> int:
+        """Values seen that the proposed type can't say."""
+        ...
+
+    @property
+    def unique(self) -> bool | None:
+        """Whether all values seen differ; None where that is not known."""
+        ...
+
+    @property
+    def remark(self) -> str:
+        """What a person should look at."""
+        ...
+
+
+class TableSeen(Protocol):
+    """What a connector saw of a table (``TableDescription`` is one)."""
+
+    @property
+    def object(self) -> str:
+        """Table, query file or path."""
+        ...
+
+    @property
+    def columns(self) -> Sequence[ColumnSeen]:
+        """In the source's order."""
+        ...
+
+    @property
+    def primary_key(self) -> Sequence[str]:
+        """As declared; empty where there is none."""
+        ...
+
+    @property
+    def rows(self) -> int:
+        """Rows looked at."""
+        ...
+
+    @property
+    def complete(self) -> bool:
+        """Whether these are all rows."""
+        ...
+
+    @property
+    def options(self) -> Mapping[str, Any]:
+        """What the connector needs to read it the same way again."""
+        ...
+
+
+def infer_contract(dataset: str, table: TableSeen, *, server: str) -> str:
+    """Write a contract for a table.
+
+    Args:
+        dataset: ``member/name``.
+        table: what the connector saw.
+        server: name of the source in the home's ``zhixin.toml``.
+
+    Returns:
+        YAML text that lints clean.
+
+    Raises:
+        ContractError: no sound contract can be written for it (an odd name, an unknown type).
+    """
+    if not is_dataset_name(dataset):
+        raise ContractError(
+            f'"{dataset}" is no dataset name; it is member/dataset in lowercase, such as '
+            "bts.gov.example/flights"
+        )
+    text = "\n".join(_lines(dataset, table, server)) + "\n"
+    problems = read_contract(text.encode("utf-8")).problems
+    if problems:
+        raise ContractError(
+            f"no contract can be proposed for {table.object}: {problems[0].message}",
+            details={"problems": [problem.to_json() for problem in problems]},
+        )
+    return text
+
+
+def _lines(dataset: str, table: TableSeen, server: str) -> Iterator[str]:
+    name = dataset.partition("/")[2]
+    seen = "all there are" if table.complete else "there are more"
+    yield f"# Proposed by `zhixin source infer` from {table.rows:,} rows ({seen})."
+    yield "# Read it, add rules and titles, make it yours; docs/contracts.md says what it may say."
+    yield "apiVersion: v3.2.0"
+    yield "kind: DataContract"
+    yield f"id: {dataset}"
+    yield "version: 1.0.0"
+    yield "status: draft"
+    yield f"name: {_scalar(name)}"
+    yield "# description: {purpose: …, usage: …, limitations: …}"
+    yield "# team: {name: who answers for it}"
+    yield "servers:"
+    yield f"  - server: {_scalar(server)}"
+    yield "    type: custom"
+    options = [(key, table.options[key]) for key in sorted(table.options)]
+    known = [
+        (key, value) for key, value in options if key.removeprefix("zhixin.") in SOURCE_OPTIONS
+    ]
+    if known:
+        yield "    customProperties:"
+    for key, value in known:
+        named = f"zhixin.{key.removeprefix('zhixin.')}"
+        yield f"      - {{property: {named}, value: {_flow(value)}}}"
+    yield "schema:"
+    yield f"  - name: {_scalar(name)}"
+    yield f"    physicalName: {_scalar(table.object)}"
+    yield "    logicalType: object"
+    yield "    properties:"
+    key_fields, guessed = _key(table)
+    if not key_fields:
+        yield "      # No primary key: records keep the source's order. Better name one."
+    for column in table.columns:
+        position = key_fields.index(column.name) + 1 if column.name in key_fields else 0
+        yield from _column(column, table, position, guessed=guessed)
+
+
+def _key(table: TableSeen) -> tuple[list[str], bool]:
+    """Give the key's fields, and whether they are a guess: a column that tells all rows apart."""
+    if table.primary_key:
+        return list(table.primary_key), False
+    for column in table.columns:
+        plain = not (pa.types.is_floating(column.type) or pa.types.is_nested(column.type))
+        whole = table.complete and table.rows > 1 and not column.nulls and not column.misfits
+        if column.unique and plain and whole:
+            return [column.name], True
+    return [], False
+
+
+def _column(column: ColumnSeen, table: TableSeen, position: int, *, guessed: bool) -> Iterator[str]:
+    if column.remark:
+        remark = "".join(ch if ch.isprintable() else " " for ch in column.remark)
+        yield f"      # {' '.join(remark.split())}"
+    if column.misfits:
+        yield f"      # {column.misfits:,} of {table.rows:,} values do not fit this type: rejects"
+    yield f"      - name: {_scalar(column.name)}"
+    yield from _type(column.type, " " * 8)
+    if position:
+        note = "  # a guess: every value seen differs" if guessed else ""
+        yield f"        primaryKey: true{note}"
+        yield f"        primaryKeyPosition: {position}"
+    if position or column.nullable is False:
+        yield "        required: true"
+    elif not column.nulls and column.nullable is None and table.rows:
+        yield "        # required: true    no null was seen"
+
+
+def _type(kind: pa.DataType, indent: str) -> Iterator[str]:
+    if pa.types.is_list(kind) or pa.types.is_large_list(kind):
+        yield f"{indent}logicalType: array"
+        yield f"{indent}items:"
+        yield from _type(kind.value_type, indent + "  ")
+    elif isinstance(kind, pa.StructType):
+        yield f"{indent}logicalType: object"
+        yield f"{indent}properties:"
+        for at in range(kind.num_fields):
+            yield f"{indent}  - name: {_scalar(kind.field(at).name)}"
+            yield from _type(kind.field(at).type, indent + "    ")
+    else:
+        yield from _plain_type(kind, indent)
+
+
+def _plain_type(kind: pa.DataType, indent: str) -> Iterator[str]:
+    logical, physical, options = _odcs(kind)
+    yield f"{indent}logicalType: {logical}"
+    if physical:
+        yield f"{indent}physicalType: {physical}"
+    if options:
+        yield f"{indent}logicalTypeOptions: {{{options}}}"
+
+
+_KINDS: tuple[tuple[Any, tuple[str, str, str]], ...] = (
+    (pa.types.is_boolean, ("boolean", "", "")),
+    (pa.types.is_uint64, ("integer", "", "format: u64")),
+    (pa.types.is_integer, ("integer", "", "")),
+    (pa.types.is_floating, ("number", "double", "")),
+    (pa.types.is_binary, ("string", "", "format: binary")),
+    (pa.types.is_large_binary, ("string", "", "format: binary")),
+    (pa.types.is_date, ("date", "", "")),
+    (pa.types.is_time, ("time", "", "")),
+)
+
+
+def _odcs(kind: pa.DataType) -> tuple[str, str, str]:
+    """Give (logicalType, physicalType, options)."""
+    if pa.types.is_decimal(kind):
+        return "number", f"decimal({kind.precision},{kind.scale})", ""
+    if isinstance(kind, pa.TimestampType):
+        return "timestamp", "", "timezone: true" if kind.tz else ""
+    return next((told for is_kind, told in _KINDS if is_kind(kind)), ("string", "", ""))
+
+
+# ---- YAML
+
+_PLAIN = re.compile(r"[A-Za-z_\u4e00-\u9fff][A-Za-z0-9_\u4e00-\u9fff./-]*")
+_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
+
+
+def _scalar(text: str) -> str:
+    """Write a text so that every YAML reader takes it for one."""
+    if _PLAIN.fullmatch(text) and text.casefold() not in _WORDS:
+        return text
+    quoted = json.dumps(text, ensure_ascii=False)
+    return "".join(ch if ch.isprintable() else _escape(ch) for ch in quoted)
+
+
+def _escape(character: str) -> str:
+    code = ord(character)
+    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
+
+
+def _flow(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | tuple):
+        return f"[{', '.join(_flow(item) for item in value)}]"
+    return json.dumps(value, ensure_ascii=True)
