@@ -21,12 +21,13 @@ import csv
 import io
 import secrets
 import sys
+import threading
 from collections import Counter, deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal, cast
+from typing import Any, Literal, Self, cast
 
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
@@ -39,7 +40,9 @@ from zhixin_connectors.textstream import UNREADABLE, Utf8Stream, open_bytes
 
 __all__ = ["CsvRows", "Ragged", "read_header", "read_rows", "split"]
 
-_BLOCKS = (1 << 22, 1 << 26, 1 << 28)  # bytes; a record's text is at most 64 MiB
+_BLOCKS = (1 << 20, 1 << 26, 1 << 28)  # bytes; a record's text is at most 64 MiB
+_AHEAD_BYTES = 1 << 24  # may be read before they are asked for, or two blocks
+_MOMENT_S = 0.05
 _HEADER_BYTES = 1 << 20
 
 
@@ -158,8 +161,9 @@ class _Reading:
         with ExitStack() as stack:
             source = open_bytes(self.path, stack)
             stream = Utf8Stream(source, self.options.encoding, f"{tail}\n".encode())
-            with self._open(stream) as reader:
-                for batch in reader:
+            paced = stack.enter_context(_Paced(stream, max(2, _AHEAD_BYTES // self.block)))
+            with self._open(paced) as reader:
+                for batch in paced.follow(reader):
                     yield from self._after(skip, self._merge(batch, stream.invalid, tail))
                 yield from self._after(skip, self._merge(batch.slice(0, 0), stream.invalid, tail))
             if [text for _, text in self._bad] != [tail]:
@@ -173,7 +177,7 @@ class _Reading:
         if known < rows.length:
             yield _slice(rows, known, rows.length)
 
-    def _open(self, stream: Utf8Stream) -> arrow_csv.CSVStreamingReader:
+    def _open(self, stream: _Paced) -> arrow_csv.CSVStreamingReader:
         names = [str(place) for place in range(len(self.header))]
         chosen = [str(self.header.index(name)) for name in self.wanted]
         self._position = -1
@@ -242,6 +246,72 @@ class _Reading:
         places = [self.header.index(name) for name in self.wanted]
         shown = [unescape(fields[place]) if place < len(fields) else None for place in places]
         return Ragged(unescape(text), shown, len(fields))
+
+
+class _Paced:
+    """Keeps pyarrow, which reads ahead in a thread of its own, within a few blocks of its user.
+
+    Without it 32 blocks wait in memory. A block may yield no batch, so a reader that is waited for
+    goes on after a moment.
+    """
+
+    def __init__(self, stream: Utf8Stream, most: int) -> None:
+        self._stream = stream
+        self._most = most
+        self._change = threading.Condition()
+        self._ahead = 0
+        self._asked = True
+        self._free = False
+        self.closed = False
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        with self._change:
+            self._free = True
+            self._change.notify_all()
+
+    def follow(self, reader: arrow_csv.CSVStreamingReader) -> Iterator[pa.RecordBatch]:
+        """The reader's batches."""
+        while True:
+            self._asked = True
+            try:
+                batch = reader.read_next_batch()
+            except StopIteration:
+                return
+            with self._change:
+                self._asked = False
+                self._ahead = max(0, self._ahead - 1)
+                self._change.notify_all()
+            yield batch
+
+    def read(self, size: int = -1) -> bytes:
+        """As the stream, when it is time."""
+        with self._change:
+            while self._ahead >= self._most and not self._free:
+                if not self._change.wait(_MOMENT_S) and self._asked:
+                    break
+            if self._free:
+                return b""
+            self._ahead += 1
+        return self._stream.read(size)
+
+    def close(self) -> None:
+        """The file itself is closed by whoever opened it."""
+        self.closed = True
+
+    def readable(self) -> bool:
+        """Always."""
+        return True
+
+    def writable(self) -> bool:
+        """Never."""
+        return False
+
+    def seekable(self) -> bool:
+        """Never."""
+        return False
 
 
 def _lines(text: io.StringIO, options: SourceOptions) -> Iterator[list[str]]:

@@ -52,7 +52,7 @@ def open_bytes(path: Path, stack: ExitStack) -> IO[bytes]:
 
 
 class Utf8Stream:
-    """What pyarrow reads from: decodes, escapes and encodes again, chunk by chunk.
+    """Reads like a file: decodes, escapes and encodes again, chunk by chunk.
 
     Args:
         source: the file's bytes.
@@ -70,7 +70,6 @@ class Utf8Stream:
         self._ended = False
         self._last = "\n"
         self.invalid = False
-        self.closed = False
 
     def read(self, size: int = -1) -> bytes:
         """The next ``size`` bytes, fewer only at the end; all that are left if it is negative."""
@@ -100,22 +99,6 @@ class Utf8Stream:
             if self._tail:
                 text += ("" if self._last in "\r\n" else "\n") + self._tail.decode()
         return text
-
-    def close(self) -> None:
-        """Pyarrow closes what it reads; the file itself is closed by whoever opened it."""
-        self.closed = True
-
-    def readable(self) -> bool:
-        """Always."""
-        return True
-
-    def writable(self) -> bool:
-        """Never."""
-        return False
-
-    def seekable(self) -> bool:
-        """Never."""
-        return False
 
 
 def _escape(error: UnicodeError) -> tuple[str, int]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pyarrow as pa
 import pytest
-import sqlalchemy as sa
 from zhixin_connectors.protocol import ReadRequest
 from zhixin_connectors.registry import open_source
 
@@ -35,6 +34,8 @@ def take():
 @pytest.fixture
 def postgresql(postgresql_url):
     """A fresh database: (url, run), where run executes SQL in it."""
+    import sqlalchemy as sa
+
     engine = sa.create_engine(
         postgresql_url.replace("postgresql:", "postgresql+psycopg:"), isolation_level="AUTOCOMMIT"
     )
