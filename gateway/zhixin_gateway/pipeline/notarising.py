@@ -26,8 +26,9 @@ from zhixin_ledger.encoding import format_time, sha256_hex
 from zhixin_ledger.names import parse_contract_version
 
 from zhixin_gateway.datasets import directory
-from zhixin_gateway.datasets.manifest import Manifest, parse_manifest
+from zhixin_gateway.datasets.manifest import Manifest, QualityItem, parse_manifest
 from zhixin_gateway.home import Home, sync_folder, write_whole
+from zhixin_gateway.pipeline.opinion import heard_opinion
 from zhixin_gateway.pipeline.previous import previous_version
 from zhixin_gateway.pipeline.results import RunResult, remember_run
 from zhixin_gateway.pipeline.staging import SIGNED, Staged, Work, unfinished
@@ -119,10 +120,11 @@ def notarise(
         if state["step"] != SIGNED:
             client = home.ledger_client()
             known = known_state(client, progress)
+            opinion = heard_opinion(work, state)
             same = None if force else _unchanged(home, work, known, state)
             if same is not None:
                 return _nothing_new(work, state, same)
-            _sign(home, work, client, known, state)
+            _sign(work, client, known, state, _external(opinion))
         return finish(work, progress)
 
 
@@ -177,13 +179,36 @@ def resume(home: Home, progress: Progress | None = None) -> list[RunResult]:
     return results
 
 
+def _external(opinion: dict[str, Any] | None) -> list[dict[str, Any]]:
+    """What only the second engine found, as it joins the rules."""
+    return [
+        {"rule": count["rule"], "severity": "warning", **_counts(count)}
+        for count in (opinion or {}).get("rules", ())
+        if count["external"]
+    ]
+
+
+def _counts(count: dict[str, Any]) -> dict[str, int]:
+    return {"checked": int(count["checked"]), "failed": int(count["failed"])}
+
+
 def _sign(
-    home: Home, work: Work, client: LedgerClient, known: State, state: dict[str, Any]
+    work: Work,
+    client: LedgerClient,
+    known: State,
+    state: dict[str, Any],
+    external: list[dict[str, Any]],
 ) -> None:
     """Fix number and predecessor, sign, and tell so durably."""
+    home = work.home
     before = known.dataset(work.dataset)
     manifest = parse_manifest((work.version / "manifest.json").read_bytes())
-    manifest = replace(manifest, version=1 if before is None else before.version + 1)
+    manifest = replace(
+        manifest,
+        version=1 if before is None else before.version + 1,
+        quality=(*manifest.quality, *(QualityItem(**rule) for rule in external)),
+    )
+    state["rules"] = [*state["rules"], *external]
     data = manifest.to_bytes()
     write_whole(work.version / "manifest.json", data)
     payload = ledger.dataset_statement(

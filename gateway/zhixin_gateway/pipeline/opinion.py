@@ -1,64 +1,114 @@
-"""The second opinion: Great Expectations counts the contract's rules over the staged input.
+"""The second opinion: another engine counts the same rules over the same records.
 
-Its report lies in the home, ``reports/<member>/<dataset>/<time of the extraction>/``: it shows
-failing values and is the steward's alone. Where the engines differ, the version stops, unless the
-home's setting ``second_opinion`` says ``warn``.
+It may run beside ``write``, in a process of its own, and again. What it says stands in
+``opinion.json`` of the staging folder; where one was asked for, ``notarise`` publishes nothing
+without it. Its report holds records: it stays in the home, for the steward alone.
 """
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
-from zhixin_errors import ConfigError
-from zhixin_schemas.loader import load_contract_file
+from zhixin_errors import ConfigError, ValidationRefused
+from zhixin_schemas.loader import load_contract
+from zhixin_schemas.second_opinion import SecondOpinion
 from zhixin_schemas.second_opinion import second_opinion as ask
 
-from zhixin_gateway.home import Home
+from zhixin_gateway.home import Home, write_whole
 from zhixin_gateway.pipeline.staging import Staged, Work
 from zhixin_gateway.progress import NullProgress, Progress
 
-__all__ = ["second_opinion"]
+__all__ = ["heard_opinion", "second_opinion"]
+
+_FILE = "opinion.json"
 
 
 def second_opinion(
     home: Home, staged: Staged, *, progress: Progress | None = None
 ) -> dict[str, Any]:
-    """Let the second engine count the same rules over the same records.
+    """Let Great Expectations count what the rules found, and compare.
 
     Args:
-        home: the owner's home.
-        staged: what ``extract`` answered, with ``report=True``.
-        progress: told what goes on.
+        home: the owner's.
+        staged: what ``extract(report=True)`` answered.
+        progress: told what happens.
 
     Returns:
-        ``{rows, total, agrees, rules, not_checked, report}``: counts by rule, no record's contents.
+        ``{rows, total, agrees, rules, not_checked, report}``: no record's contents.
 
     Raises:
-        ValidationRefused: the engines differ, and the setting says ``stop``; or GX failed.
-        ConfigError: the input was not kept, or Great Expectations is not installed.
+        ValidationRefused: the counts differ and the home's setting is ``stop``; or a rule that
+            only Great Expectations knows is broken.
+        ConfigError: Great Expectations is not installed, or no input was kept for it.
     """
     progress = progress or NullProgress()
     work = Work(home, str(staged["dataset"]))
     state = work.expect(staged)
     if not work.input.is_file():
         raise ConfigError(
-            f"the records of {work.dataset} were not kept for a second opinion",
-            hint="extract with report=True (`zhixin run --report`)",
+            f"no records of {work.dataset} were kept for a second opinion",
+            hint="extract with report=True, `zhixin run --report`",
         )
     progress.step("second opinion", work.dataset)
-    contract = load_contract_file(work.folder / "contract.yaml")
-    folder = home.reports / work.dataset / str(state["extracted_at"]).replace(":", "")
-    opinion = ask(
-        contract,
-        work.input,
-        folder,
-        unique_failed={str(rule["rule"]): int(rule["failed"]) for rule in state["rules"]},
+    contract = load_contract((work.folder / "contract.yaml").read_bytes())
+    report = _report_folder(home, work.dataset, str(state["extracted_at"]))
+    failed = {str(rule["rule"]): int(rule["failed"]) for rule in state["rules"]}
+    opinion = ask(contract, work.input, report, unique_failed=failed)
+    answer = opinion.to_json()
+    _judge(home, opinion, progress)
+    _refuse_external(work, contract.rules, opinion)
+    write_whole(work.folder / _FILE, json.dumps({"token": state["token"], **answer}).encode())
+    progress.done(
+        f"{len(opinion.counts)} rules agree, {len(opinion.not_checked)} not second-checked; "
+        f"report: {opinion.report}"
     )
-    of = f" of {opinion.total:,}" if opinion.sample else ""
-    progress.done(f"{opinion.rows:,}{of} records, {len(opinion.counts)} rules; {opinion.report}")
-    if home.settings.second_opinion == "warn":
-        for differing in opinion.disagreements():
-            progress.warn(f"the second opinion differs: {differing}")
-    else:
+    return answer
+
+
+def heard_opinion(work: Work, state: Staged) -> dict[str, Any] | None:
+    """What the second opinion said of this run; None where none was asked for.
+
+    Raises:
+        ConfigError: one was asked for, and was not given or did not agree.
+    """
+    if not state.get("report"):
+        return None
+    try:
+        heard = json.loads((work.folder / _FILE).read_bytes())
+    except (OSError, ValueError):
+        heard = None
+    if not isinstance(heard, dict) or heard.get("token") != state["token"]:
+        raise ConfigError(
+            f"the second opinion on {work.dataset} was asked for and has not been heard",
+            code="second-opinion",
+            hint="run that step first; nothing was published",
+        )
+    return heard
+
+
+def _judge(home: Home, opinion: SecondOpinion, progress: Progress) -> None:
+    if home.settings.second_opinion == "stop":
         opinion.require_agreement()
-    return opinion.to_json()
+    for count in opinion.disagreements():
+        progress.warn(f"the second opinion differs: {count}")
+
+
+def _refuse_external(work: Work, rules: Any, opinion: SecondOpinion) -> None:  # noqa: ANN401
+    """A rule that only the second engine knows can't quarantine a record: it stops the version."""
+    severities = {rule.name: rule.severity for rule in rules}
+    for count in opinion.counts:
+        if count.external and count.failed and severities.get(count.rule) != "warning":
+            raise ValidationRefused(
+                f"{work.dataset} is not published: {count.rule} is broken by {count.failed} of "
+                f"{count.checked} records, says Great Expectations",
+                code="critical-rule",
+                hint=f"see {opinion.report}",
+            )
+
+
+def _report_folder(home: Home, dataset: str, extracted_at: str) -> Path:
+    folder = home.reports / dataset / extracted_at.replace(":", "").replace("-", "")[:15]
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    return folder
