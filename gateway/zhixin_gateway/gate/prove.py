@@ -98,7 +98,8 @@ def _find(dataset: VerifiedDataset, where: str) -> int:
     numbered = _Numbered(dataset, position)
     name = dataset.dataset
     sql = f'SELECT "{position}" FROM "{name}" WHERE (\n{where}\n) LIMIT 2'
-    found: list[Any] = query(sql, {name: numbered}).read_all().column(0).to_pylist()
+    tables = {name: numbered, name.partition("/")[2]: numbered}
+    found: list[Any] = query(sql, tables).read_all().column(0).to_pylist()
     if len(found) != 1:
         many = "more than one record" if found else "no record"
         raise ConfigError(
