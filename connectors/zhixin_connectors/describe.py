@@ -1,21 +1,252 @@
-"""What a table holds, for `source infer`."""
+"""What a table holds, for `source infer`: types that its values fit, and what a person should know.
+
+Two looks at the same first rows: as texts, for columns whose source declares no type (or one that
+its values contradict), then as the proposed types, to count. A guess is cautious: a text with a
+leading zero is a code and no number, 0 and 1 are integers, NA is a word until somebody says that it
+means null. Where not all rows were read, the description says so.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import re
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.types as pt
 
-from zhixin_connectors.protocol import Connector, Extracted, TableDescription
+from zhixin_connectors._arrow import Array, no_misfit, pc
+from zhixin_connectors.cast import cast_texts
+from zhixin_connectors.grammar import Reading
+from zhixin_connectors.protocol import (
+    ColumnDescription,
+    Connector,
+    ReadRequest,
+    TableDescription,
+)
+from zhixin_connectors.typed import raw_texts
 
-__all__ = ["guess", "profile"]
+__all__ = ["Declared", "describe"]
+
+_MOST_BYTES = 1 << 27
+_MOST_DISTINCT = 20
+_WORDS = ["NA", "N/A", "n/a", "NULL", "null", "None", "nan", "NaN", "-", ".", "?"]
+_UTC = pa.timestamp("us", tz="UTC")
+_CODE = r"^[+-]?0[0-9]"
+_INTEGER = r"^-?(?:0|[1-9][0-9]*)$"
+_FLOAT = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
+_WORD_BOOLEANS = pa.array(["true", "false", "True", "False", "TRUE", "FALSE"])
 
 
-def guess(batches: Iterator[Extracted], texts: pa.Schema, *, rows: int) -> pa.Schema:
-    """Types that all texts fit."""
-    raise NotImplementedError
+class Declared(NamedTuple):
+    """What a source declares of a column; ``type`` is None where it declares none that holds."""
+
+    type: pa.DataType | None = None
+    source_type: str = ""
+    nullable: bool | None = None
+    text: bool = False  # declared as text: a number in it is a text
 
 
-def profile(source: Connector, table: str, schema: pa.Schema, *, rows: int) -> TableDescription:
-    """Read and count."""
-    raise NotImplementedError
+@dataclass
+class _Rows:
+    table: pa.Table
+    misfits: dict[str, int]
+    complete: bool
+    remarks: dict[str, str] = field(default_factory=dict)
+
+
+def describe(
+    source: Connector,
+    table: str,
+    declared: Mapping[str, Declared],
+    *,
+    rows: int,
+    primary_key: tuple[str, ...] = (),
+    options: Mapping[str, Any] | None = None,
+) -> TableDescription:
+    """Look at the first rows of a table.
+
+    Args:
+        source: where to read it.
+        table: its name there.
+        declared: its columns, in order.
+        rows: read at most these.
+        primary_key: what the source declares.
+        options: that the contract must repeat for the same reading.
+    """
+    texts = _read(source, table, pa.schema([pa.field(n, pa.string()) for n in declared]), rows)
+    types: dict[str, pa.DataType] = {}
+    remarks: dict[str, str] = {}
+    for name, own in declared.items():
+        types[name], remarks[name] = _propose(own, texts.table.column(name), texts.misfits[name])
+    schema = pa.schema([pa.field(name, types[name]) for name in declared])
+    seen = _read(source, table, schema, rows)
+    columns = [_column(name, own, seen, remarks[name]) for name, own in declared.items()]
+    return TableDescription(
+        table, columns, primary_key, seen.table.num_rows, seen.complete, dict(options or {})
+    )
+
+
+def _read(source: Connector, table: str, schema: pa.Schema, rows: int) -> _Rows:
+    batches: list[pa.RecordBatch] = []
+    misfits = dict.fromkeys(schema.names, 0)
+    left, size, complete = rows, 0, True
+    stream = source.read(ReadRequest(table, schema))
+    for extracted in stream:
+        if left <= 0 or size > _MOST_BYTES:
+            complete = False
+            break
+        batch = extracted.batch.slice(0, left)
+        complete = batch.num_rows == extracted.batch.num_rows
+        for misfit in extracted.misfits:
+            if misfit.row < batch.num_rows and misfit.field:
+                misfits[misfit.field] += 1
+        batches.append(batch)
+        left -= batch.num_rows
+        size += batch.nbytes
+        if not complete:
+            break
+    if isinstance(stream, Generator):
+        stream.close()
+    return _Rows(pa.Table.from_batches(batches, schema), misfits, complete)
+
+
+def _propose(own: Declared, texts: Any, binary: int) -> tuple[pa.DataType, str]:  # noqa: ANN401
+    column = texts.combine_chunks()
+    values = len(column) - column.null_count
+    if own.type is not None and not own.text:
+        return _declared(own, column, values)
+    if binary and not values:
+        return pa.binary(), ""
+    if not values:
+        return pa.string(), "no value was seen: check the type"
+    if own.text:
+        return _times(column) or pa.string(), _would_be(column)
+    return _guess(column)
+
+
+def _declared(own: Declared, column: Array, values: int) -> tuple[pa.DataType, str]:
+    wanted = own.type or pa.string()
+    scalar = not (pt.is_nested(wanted) or pt.is_binary(wanted) or pt.is_string(wanted))
+    bad = len(cast_texts(column, wanted, Reading(binary="")).misfits) if scalar else 0
+    if not bad:
+        return wanted, ""
+    remark = f"declared {own.source_type}, and {bad} of {values} values are not of that type"
+    if bad * 10 <= values:
+        return wanted, remark
+    guessed, _ = _guess(column)
+    return guessed, remark
+
+
+def _guess(column: Array) -> tuple[pa.DataType, str]:
+    """The narrowest type that all texts fit."""
+    if no_misfit(pc.is_in(column.drop_null(), value_set=_WORD_BOOLEANS)):
+        return pa.bool_(), ""
+    if pc.any(pc.match_substring_regex(column, _CODE), min_count=0).as_py():
+        times = _times(column)
+        return (times, "") if times else (pa.string(), _codes(column))
+    found = _numbers(column) or _times(column)
+    return (found, "") if found else (pa.string(), _would_be(column))
+
+
+def _codes(column: Array) -> str:
+    numbers = no_misfit(pc.match_substring_regex(column, r"^[+-]?[0-9.]+$"))
+    return "kept as text: some values have leading zeros" if numbers else ""
+
+
+def _numbers(column: Array) -> pa.DataType | None:
+    if no_misfit(pc.match_substring_regex(column, _INTEGER)):
+        for wanted in (pa.int64(), pa.uint64(), pa.decimal128(38, 0)):
+            if _fits(column, wanted):
+                return wanted
+        return None
+    if not no_misfit(pc.match_substring_regex(column, _FLOAT)):
+        return None
+    plain = no_misfit(pc.match_substring_regex(column, r"^-?[0-9.]+$"))
+    digits = pc.max(pc.utf8_length(pc.replace_substring_regex(column, r"[-.]|[eE].*", ""))).as_py()
+    if digits > 17 and plain:
+        scale = _scale(column)
+        wide = pa.decimal128(38, scale) if scale <= 38 else None
+        return wide if wide and _fits(column, wide) else None
+    return pa.float64() if _fits(column, pa.float64()) else None
+
+
+def _fits(column: Array, wanted: pa.DataType) -> bool:
+    return not any(
+        cast_texts(part, wanted, Reading()).misfits for part in (column.slice(0, 100), column)
+    )
+
+
+def _scale(column: Array) -> int:
+    fraction = pc.replace_substring_regex(column, r"^[^.]*\.?", "")
+    return int(pc.max(pc.utf8_length(fraction)).as_py())
+
+
+def _times(column: Array) -> pa.DataType | None:
+    for wanted in (pa.date32(), pa.timestamp("us"), _UTC, pa.time64("us")):
+        if _fits(column, wanted):
+            return wanted
+    return None
+
+
+def _would_be(column: Array) -> str:
+    """Whether a text column would be of another type but for its form or a word for null."""
+    word = pc.is_in(column, value_set=pa.array(_WORDS))
+    words = sorted(pc.unique(column.filter(word)).drop_null().to_pylist())
+    rest = column.filter(pc.invert(word)).drop_null()
+    other = (_numbers(rest) or _times(rest)) if len(rest) else None
+    if other is None or re.match(_CODE, str(rest[0])):
+        return ""
+    if words:
+        return f"{_word(other)}, if {', '.join(words)} means null: add it to zhixin.null"
+    return f"kept as text as declared; all values seen would do as {_word(other)}"
+
+
+def _word(wanted: pa.DataType) -> str:
+    words = {
+        "int64": "integer",
+        "uint64": "unsigned",
+        "double": "float",
+        "date32[day]": "date",
+        "timestamp[us]": "timestamp",
+        "timestamp[us, tz=UTC]": "timestamptz",
+        "time64[us]": "time",
+    }
+    return words.get(str(wanted), "decimal")
+
+
+def _column(name: str, own: Declared, seen: _Rows, remark: str) -> ColumnDescription:
+    column: Array = seen.table.column(name).combine_chunks()
+    kind = column.type
+    misfits = seen.misfits[name]
+    low = high = distinct = unique = None
+    values = column.drop_null()
+    if not pt.is_nested(kind):
+        different = pc.unique(values)
+        unique = len(different) == len(column) > 0
+        if 0 < len(different) <= _MOST_DISTINCT and not pt.is_binary(kind):
+            distinct = _texts(different.sort() if not pt.is_boolean(kind) else different)
+    if len(values) and not (pt.is_nested(kind) or pt.is_binary(kind) or pt.is_boolean(kind)):
+        bounds = pc.min_max(values)
+        low, high = _texts(pa.array([bounds["min"].as_py(), bounds["max"].as_py()], kind))
+    return ColumnDescription(
+        name,
+        kind,
+        nullable=own.nullable,
+        nulls=column.null_count - misfits,
+        misfits=misfits,
+        minimum=low,
+        maximum=high,
+        distinct=distinct,
+        unique=unique,
+        source_type=own.source_type,
+        remark=remark,
+    )
+
+
+def _texts(values: Array) -> list[str]:
+    shown = [text or "" for text in raw_texts(values, range(len(values)))]
+    if pt.is_timestamp(values.type):
+        return [text.replace(" ", "T") for text in shown]
+    return shown

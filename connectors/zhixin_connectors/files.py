@@ -12,18 +12,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import unquote, urlsplit
 
 import pyarrow as pa
+import pyarrow.types as pt
 from zhixin_errors import ConfigError, PermanentSourceError
 
-from zhixin_connectors import csvfile, describe, parquetfile
+from zhixin_connectors import csvfile, parquetfile
 from zhixin_connectors.checks import check_columns
 from zhixin_connectors.columns import ArrowColumn, extracted, null_words
+from zhixin_connectors.describe import Declared, describe
 from zhixin_connectors.grammar import Reading
 from zhixin_connectors.options import SourceOptions, parse_options
 from zhixin_connectors.protocol import Extracted, Misfit, ReadRequest, TableDescription, TableInfo
@@ -84,16 +86,20 @@ class FileSource:
 
     def describe(self, table: str, *, rows: int = 100_000) -> TableDescription:
         """Look at a file for `source infer`."""
+        self.check()
         path = self._resolve(table)
         if self._is_parquet(path):
-            schema = parquetfile.schema_of(path, f"{self.name}, {table}")
-            return describe.profile(self, table, schema, rows=rows)
-        options = self._csv_options(path, {})
-        header = csvfile.read_header(path, options)
-        names = [name for name in header if name]
-        texts = pa.schema([pa.field(name, pa.string()) for name in names])
-        guessed = describe.guess(self.read(ReadRequest(table, texts)), texts, rows=rows)
-        return describe.profile(self, table, guessed, rows=rows)
+            own = parquetfile.schema_of(path, f"{self.name}, {table}")
+            columns = {each.name: Declared(_as_wanted(each.type), str(each.type)) for each in own}
+            return describe(self, table, columns, rows=rows)
+        header = csvfile.read_header(path, self._csv_options(path, {}))
+        if len(header) == 1 and (other := re.search("[;\t|]", header[0])):
+            raise PermanentSourceError(
+                f"source {self.name}, {table}: the header has one column",
+                hint=f"set zhixin.delimiter, if {other.group()!r} stands between the columns",
+            )
+        named = {name: Declared() for name in header if name}
+        return describe(self, table, named, rows=rows, options=self._options)
 
     def read(self, request: ReadRequest) -> Iterator[Extracted]:
         """Yield a file's records in its order."""
@@ -186,3 +192,49 @@ def _with_ragged(batch: Extracted, rows: csvfile.CsvRows, width: int) -> Extract
 def _info(path: Path, name: str) -> TableInfo:
     rows, columns = parquetfile.shape(path) if _PARQUET.search(name) else (None, [])
     return TableInfo(name, "file", columns, rows, path.stat().st_size)
+
+
+def _as_wanted(source: pa.DataType) -> pa.DataType | None:
+    """The manifest's type for a Parquet column's own; None where the values must decide."""
+    if pt.is_dictionary(source):
+        return _as_wanted(source.value_type)
+    if pt.is_nested(source):
+        return _nested_as_wanted(source)
+    if pt.is_timestamp(source):
+        return pa.timestamp("us", tz="UTC" if source.tz else None)
+    if pt.is_decimal(source) and 0 <= source.scale <= source.precision <= 38:
+        return pa.decimal128(source.precision, source.scale)
+    return next((wanted for accepts, wanted in _WANTED if accepts(source)), None)
+
+
+def _nested_as_wanted(source: Any) -> pa.DataType | None:  # noqa: ANN401 (a nested pa.DataType)
+    if pt.is_struct(source):
+        members = [source.field(place) for place in range(source.num_fields)]
+        wanted = [(member.name, _as_wanted(member.type)) for member in members]
+        known = [(name, inner) for name, inner in wanted if inner is not None]
+        return pa.struct(known) if len(known) == len(wanted) else None
+    if pt.is_list(source) or pt.is_large_list(source) or pt.is_fixed_size_list(source):
+        inner = _as_wanted(source.value_type)
+        return None if inner is None else pa.list_(inner)
+    return None
+
+
+_WANTED:
+        if accepts(source):
+            return wanted
+    return None
+
+
+_WANTED: list[tuple[Callable[[pa.DataType], bool], pa.DataType]] = [
+    (pt.is_boolean, pa.bool_()),
+    (pt.is_uint64, pa.uint64()),
+    (pt.is_integer, pa.int64()),
+    (pt.is_floating, pa.float64()),
+    (pt.is_date, pa.date32()),
+    (pt.is_time, pa.time64("us")),
+    (pt.is_string, pa.string()),
+    (pt.is_large_string, pa.string()),
+    (pt.is_binary, pa.binary()),
+    (pt.is_large_binary, pa.binary()),
+    (pt.is_fixed_size_binary, pa.binary()),
+]

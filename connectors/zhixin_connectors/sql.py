@@ -26,10 +26,12 @@ from zhixin_errors import ConfigError, PermanentSourceError
 from zhixin_connectors import postgresql
 from zhixin_connectors.checks import check_columns
 from zhixin_connectors.columns import extracted, from_values
+from zhixin_connectors.describe import describe
 from zhixin_connectors.grammar import Reading
 from zhixin_connectors.options import parse_options
 from zhixin_connectors.protocol import Extracted, ReadRequest, TableDescription, TableInfo
 from zhixin_connectors.sqlerrors import translated
+from zhixin_connectors.sqltypes import declared
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
@@ -119,7 +121,20 @@ class SqlSource:
 
     def describe(self, table: str, *, rows: int = 100_000) -> TableDescription:
         """Look at a table for `source infer`."""
-        raise NotImplementedError
+        import sqlalchemy as sa
+
+        with self._connect(table) as connection:
+            schema, name = self._found(connection, table)
+            inspector = sa.inspect(connection)
+            dynamic = connection.dialect.name == "sqlite"
+            columns = {
+                column["name"]: declared(column, dynamic=dynamic)
+                for column in inspector.get_columns(name, schema)
+            }
+            key = inspector.get_pk_constraint(name, schema).get("constrained_columns") or []
+        return describe(
+            self, table, columns, rows=rows, primary_key=tuple(key), options=self._options
+        )
 
     def read(self, request: ReadRequest) -> Iterator[Extracted]:
         """Yield a table's records from one snapshot."""
@@ -169,19 +184,24 @@ class SqlSource:
 
     def _relation(self, connection: Connection, named: str) -> str:
         """What stands after FROM: a quoted name, or a query in parentheses."""
-        import sqlalchemy as sa
-
         if _QUERY.match(named):
             return f"({named.strip().rstrip(';')}) AS q"
         if named.lower().endswith(".sql"):
             return self._relation(connection, self._query_file(named))
-        inspector = sa.inspect(connection)
+        schema, table = self._found(connection, named)
         quoted = connection.dialect.identifier_preparer.quote_identifier
+        return f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
+
+    def _found(self, connection: Connection, named: str) -> tuple[str | None, str]:
+        """Schema and name of a table or view that is there."""
+        import sqlalchemy as sa
+
+        inspector = sa.inspect(connection)
         if inspector.has_table(named):
-            return quoted(named)
+            return None, named
         schema, dot, table = named.partition(".")
         if dot and inspector.has_table(table, schema):
-            return f"{quoted(schema)}.{quoted(table)}"
+            return schema, table
         there = inspector.get_table_names() + inspector.get_view_names()
         close = difflib.get_close_matches(named, there, 3)
         hint = f"did you mean {' or '.join(close)}?" if close else "see `zhixin source tables`"
