@@ -219,12 +219,6 @@ def _nested_as_wanted(source: Any) -> pa.DataType | None:  # noqa: ANN401 (a nes
     return None
 
 
-_WANTED:
-        if accepts(source):
-            return wanted
-    return None
-
-
 _WANTED: list[tuple[Callable[[pa.DataType], bool], pa.DataType]] = [
     (pt.is_boolean, pa.bool_()),
     (pt.is_uint64, pa.uint64()),
