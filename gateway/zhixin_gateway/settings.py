@@ -39,7 +39,15 @@ from urllib.parse import urlsplit
 
 from zhixin_errors import ConfigError
 
-__all__ = ["Settings", "WitnessSetting", "format_settings", "parse_settings", "with_environment"]
+__all__ = [
+    "Settings",
+    "WitnessSetting",
+    "check_source_url",
+    "format_settings",
+    "parse_settings",
+    "source_from_environment",
+    "with_environment",
+]
 
 _OPINIONS = ("stop", "warn")
 _TOP = {
@@ -270,13 +278,28 @@ def _source_url(name: str, entry: object, what: str) -> str:
     texts = _texts(entry, f"{what}: sources.{name}")
     if "url" not in texts:
         raise ConfigError(f"{what}: sources.{name} has no url")
+    return check_source_url(name, texts["url"], f"{what}: sources.{name}.url")
+
+
+def check_source_url(name: str, url: str, what: str) -> str:
+    """Hold an address to what may stand in a file: no password.
+
+    Args:
+        name: the source's name.
+        url: its address.
+        what: how a message names it; the address itself is never repeated.
+
+    Raises:
+        ConfigError: it holds a password, or is no address.
+    """
     try:
-        password = urlsplit(texts["url"]).password
+        password = urlsplit(url).password
     except ValueError as error:
-        raise ConfigError(f"{what}: sources.{name}.url is no address") from error
+        raise ConfigError(f"{what} is no address") from error
     if password:
+        tag = re.sub(r"[^A-Z0-9]", "_", name.upper())
         raise ConfigError(
-            f"{what}: sources.{name}.url holds a password, which has no place in this file",
-            hint=f"set the whole address in {source_variable(name)}, or in an Airflow connection",
+            f"{what} holds a password, which has no place in zhixin.toml",
+            hint=f"set the whole address in ZHIXIN_SOURCES_{tag}_URL, or in an Airflow connection",
         )
-    return texts["url"]
+    return url

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from zhixin_errors import ConfigError
 
 if TYPE_CHECKING:
+    from zhixin_connectors.protocol import Connector
     from zhixin_schemas.model import Contract
 
     from zhixin_gateway.progress import Progress
@@ -38,12 +39,12 @@ class Trial:
     left_out: list[str]
 
 
-def try_contract(contract: Contract, url: str, progress: Progress) -> Trial:
+def try_contract(contract: Contract, source: Connector, progress: Progress) -> Trial:
     """Hold a source's records to a contract.
 
     Args:
         contract: the contract.
-        url: the source's address.
+        source: where its records come from.
         progress: told how many records have passed.
 
     Raises:
@@ -51,7 +52,6 @@ def try_contract(contract: Contract, url: str, progress: Progress) -> Trial:
         SourceError: the source can't be read.
     """
     from zhixin_connectors.protocol import ReadRequest
-    from zhixin_connectors.registry import open_source
     from zhixin_schemas.compile import RuleSet
 
     from zhixin_gateway.home import Home
@@ -63,7 +63,6 @@ def try_contract(contract: Contract, url: str, progress: Progress) -> Trial:
     if contract.derived:
         raise ConfigError(f"{contract.dataset} is derived: it has no source of its own")
     judged = [rule for rule in contract.rules if rule.kind != "relationship"]
-    connector = open_source(url, name=contract.server)
     request = ReadRequest(
         object=contract.object, schema=contract_schema(contract), options=contract.options
     )
@@ -73,7 +72,7 @@ def try_contract(contract: Contract, url: str, progress: Progress) -> Trial:
         work = Work(home, contract.dataset)
         work.begin()
         intake = Intake(work, RuleSet(contract, judged), {})
-        for extracted in connector.read(request):
+        for extracted in source.read(request):
             intake.take(extracted)
             progress.advance(extracted.batch.num_rows)
         outcome = intake.finish(lambda _: ())

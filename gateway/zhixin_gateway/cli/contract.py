@@ -21,8 +21,9 @@ def command() -> None:
 
 @command.command("lint")
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option("--against", metavar="URL", help="Show what each rule would reject there.")
+@click.option("--against", metavar="URL", help="Show what each rule would reject in that source.")
 @json_option
+@home_option
 @click.pass_obj
 def lint(context: Context, file: Path, against: str | None, *, as_json: bool) -> int:
     """Check that a contract can be used: every problem with its line, and what to think of."""
@@ -106,11 +107,14 @@ def _read(file: Path) -> bytes:
 def _try(context: Context, data: bytes, file: Path, url: str) -> dict[str, Any]:
     from zhixin_schemas.loader import load_contract
 
+    from zhixin_gateway.cli.source import open_named
     from zhixin_gateway.trial import try_contract
 
     progress = context.open_progress()
     try:
-        return vars(try_contract(load_contract(data, str(file)), url, progress))
+        return vars(
+            try_contract(load_contract(data, str(file)), open_named(context, url), progress)
+        )
     except ContractError as error:
         raise ConfigError(error.message) from error
     finally:

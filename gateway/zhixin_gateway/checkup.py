@@ -1,0 +1,154 @@
+"""A home's check-up, for ``zhixin doctor``: what is missing or wrong, and the way out.
+
+Each check answers ``ok``, ``warn`` or ``fail`` with one sentence. Nothing is changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from zhixin_errors import ZhixinError
+
+from zhixin_gateway.home import COSIGNER_KEY, LOG_KEY, STATEMENT_KEY
+
+if TYPE_CHECKING:
+    from zhixin_gateway.home import Home
+
+__all__ = ["Finding", "check_up"]
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One check and what it found.
+
+    Args:
+        check: what was looked at.
+        state: ``ok``, ``warn`` or ``fail``.
+        message: one sentence.
+    """
+
+    check: str
+    state: str
+    message: str
+
+
+def check_up(home: Home) -> list[Finding]:
+    """Look at everything that a member needs.
+
+    Args:
+        home: the member's.
+    """
+    found = []
+    for name, look in _CHECKS:
+        try:
+            found += [Finding(name, state, message) for state, message in look(home)]
+        except ZhixinError as error:
+            hint = f" ({error.hint})" if error.hint else ""
+            found.append(Finding(name, "fail", error.message + hint))
+    return found
+
+
+def _keys(home: Home) -> Iterator[tuple[str, str]]:
+    for name in (STATEMENT_KEY, COSIGNER_KEY):
+        home.signer(name)
+    keys = "statement and cosigner key"
+    if (home.keys_dir / LOG_KEY).exists():
+        home.signer(LOG_KEY)
+        keys += ", and the log's"
+    yield "ok", f"{keys} can be used, and by nobody else"
+
+
+def _ledger(home: Home) -> Iterator[tuple[str, str]]:
+    client = home.ledger_client()
+    state = client.sync()
+    yield "ok", f"{client.origin}: {state.size:,} entries, replayed here"
+    member = state.members.get(home.member)
+    if member is None:
+        yield "fail", f"{home.member} is no member of {client.origin}"
+    elif not member.active:
+        yield "fail", f"{home.member} left {client.origin}"
+
+
+def _trust(home: Home) -> Iterator[tuple[str, str]]:
+    pinned = home.pinned_trust()
+    yield "ok", f"{pinned.origin} up to {pinned.size:,} entries, {pinned.fingerprint}"
+    view = home.ledger_view()
+    if view is None:
+        return
+    if view.origin != pinned.origin:
+        yield "fail", f"this home's copy is of {view.origin}, another ledger than the trust's"
+    elif view.state().size >= pinned.size and view.root_at(pinned.size) != pinned.root:
+        yield "fail", "this home's copy of the ledger contradicts the trust: there are two ledgers"
+
+
+def _stores(home: Home) -> Iterator[tuple[str, str]]:
+    from pathlib import Path
+
+    for member in home.settings.stores:
+        place = home.store_of(member)
+        if "://" in place:
+            yield "ok", f"{member}: {place.partition('://')[0]} store, not tried"
+        elif Path(place).is_dir():
+            yield "ok", f"{member}: its store can be read"
+        else:
+            yield "warn", f"{member}: there is no store at the place that [stores] names"
+
+
+def _sources(home: Home) -> Iterator[tuple[str, str]]:
+    from zhixin_connectors.registry import open_source
+
+    for name in home.settings.sources:
+        try:
+            options = home.settings.source_options.get(name)
+            open_source(home.source_url(name), options, name=name).check()
+            yield "ok", f"{name}: reached"
+        except ZhixinError as error:
+            yield "fail", f"{name}: {error.message}"
+
+
+def _pending(home: Home) -> Iterator[tuple[str, str]]:
+    from zhixin_gateway.pipeline.staging import unfinished
+
+    waiting = [work.dataset for work in unfinished(home)]
+    if waiting:
+        yield "warn", f"{', '.join(waiting)}: proof pending; `zhixin status --resume` finishes it"
+    else:
+        yield "ok", "nothing waits for its proof"
+
+
+def _contracts(home: Home) -> Iterator[tuple[str, str]]:
+    from zhixin_schemas.loader import read_contract
+
+    for path in sorted((home.path / "contracts").glob("*.odcs.yaml")):
+        problems = read_contract(path.read_bytes()).problems
+        if problems:
+            yield "fail", f"{path.name}: {problems[0]}"
+        else:
+            yield "ok", f"{path.name} can be used"
+
+
+def _extras(_home: Home) -> Iterator[tuple[str, str]]:
+    for module, extra, use in (
+        ("great_expectations", "quality", "the second opinion"),
+        ("airflow", "airflow", "runs on a schedule"),
+        ("psycopg", "postgresql", "PostgreSQL sources"),
+    ):
+        if find_spec(module) is None:
+            yield "warn", f"{use} would need `pip install 'zhixin-gateway[{extra}]'`"
+        else:
+            yield "ok", f"{use}: installed"
+
+
+_CHECKS: tuple[tuple[str, Callable[[Home], Iterator[tuple[str, str]]]], ...] = (
+    ("keys", _keys),
+    ("ledger", _ledger),
+    ("trust", _trust),
+    ("stores", _stores),
+    ("sources", _sources),
+    ("contracts", _contracts),
+    ("pending", _pending),
+    ("installed", _extras),
+)

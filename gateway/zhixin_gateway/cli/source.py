@@ -1,0 +1,170 @@
+"""``zhixin source``: what a connector can see, and a first contract from it."""
+
+from __future__ import annotations
+
+import re
+import sys
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+from zhixin_errors import ConfigError
+
+from zhixin_gateway.cli.options import Context, answer, home_option, json_option, say, table
+
+if TYPE_CHECKING:
+    from zhixin_connectors.protocol import Connector
+
+    from zhixin_gateway.home import Home
+
+__all__ = ["command", "open_named"]
+
+
+@click.group("source")
+def command() -> None:
+    """What a connector can see; a first contract from it."""
+
+
+@command.command("check")
+@click.argument("url")
+@json_option
+@home_option
+@click.pass_obj
+def check(context: Context, url: str, *, as_json: bool) -> None:
+    """Reach a source and read nothing. URL may be a source's name in the home's settings."""
+    connector = open_named(context, url)
+    connector.check()
+    if as_json:
+        answer({"name": connector.name, "reached": True})
+    say(f"reached {connector.name}")
+
+
+@command.command("tables")
+@click.argument("url")
+@json_option
+@home_option
+@click.pass_obj
+def tables(context: Context, url: str, *, as_json: bool) -> None:
+    """List what can be read in a source."""
+    found = open_named(context, url).tables()
+    if as_json:
+        rows = [
+            {"name": each.name, "kind": each.kind, "columns": list(each.columns), "rows": each.rows}
+            for each in found
+        ]
+        answer({"tables": rows})
+        return
+    table(
+        ["name", "kind", "rows", "columns"],
+        [
+            [
+                each.name,
+                each.kind,
+                "-" if each.rows is None else f"{each.rows:,}",
+                ", ".join(each.columns),
+            ]
+            for each in found
+        ],
+    )
+
+
+@command.command("infer")
+@click.argument("url")
+@click.argument("name", metavar="TABLE")
+@click.option("--dataset", metavar="MEMBER/NAME", help="The dataset; the home's member and TABLE.")
+@click.option("--source", metavar="NAME", help="What the source is called; made from its address.")
+@json_option
+@home_option
+@click.pass_obj
+def infer(
+    context: Context,
+    url: str,
+    name: str,
+    *,
+    dataset: str | None,
+    source: str | None,
+    as_json: bool,
+) -> None:
+    """Write a contract for TABLE to standard output, and the source's address to zhixin.toml.
+
+    It proposes what the source declares; what it guessed stands in comments. No value of the table
+    stands in it.
+    """
+    from zhixin_schemas.infer import infer_contract
+
+    home = context.find_home()
+    connector = open_named(context, url)
+    if dataset is None:
+        if home is None:
+            raise ConfigError("say which dataset it is to be: --dataset MEMBER/NAME")
+        dataset = f"{home.member}/{_slug(Path(name.rpartition('.')[0] or name).name, 'dataset')}"
+    known = home is not None and url in home.settings.sources
+    server = source or (url if known else _slug(_last(url), "source"))
+    text = infer_contract(dataset, connector.describe(name), server=server)
+    if home is not None and not known:
+        _remember(home, server, url)
+    if as_json:
+        answer({"dataset": dataset, "source": server, "contract": text})
+    else:
+        sys.stdout.write(text)
+    say("read it, change what is guessed, and try it: zhixin contract lint FILE --against URL")
+
+
+def open_named(context: Context, url: str) -> Connector:
+    """Open a source by its address, or by its name in the home's settings."""
+    from zhixin_connectors.registry import open_source
+
+    if re.fullmatch(r"[A-Za-z0-9_-]+", url) and not Path(url).exists():
+        home = context.open_home()
+        return open_source(home.source_url(url), home.settings.source_options.get(url), name=url)
+    return open_source(url)
+
+
+def _remember(home: Home, name: str, url: str) -> None:
+    """Write the address into the settings, unless it holds a secret or is there already."""
+    from zhixin_gateway.settings import check_source_url
+
+    url = _absolute(url)
+    settings = home.filed_settings()
+    known = settings.sources.get(name)
+    if known == url:
+        return
+    if known is not None:
+        raise ConfigError(
+            f"zhixin.toml has a source {name} with another address",
+            hint="give this one another name by --source NAME",
+        )
+    try:
+        check_source_url(name, url, "the address")
+    except ConfigError as error:
+        say(f"not written to zhixin.toml: {error.message}")
+        say(f"  {error.hint}")
+        return
+    home.save(replace(settings, sources={**settings.sources, name: url}))
+    say(f"wrote [sources.{name}] to {home.path / 'zhixin.toml'}")
+
+
+_RELATIVE = re.compile(
+    r"sqlite:///(?![/:])|(?:csv|parquet|file):(?!/)|(?![A-Za-z][A-Za-z0-9+.-]*:)"
+)
+
+
+def _absolute(url: str) -> str:
+    """A relative path was meant from the working folder: settings name it from the root."""
+    found = re.match(
+        r"(?:sqlite:///(?![/:])|(?:csv|parquet|file):(?!/)|(?![A-Za-z][\w+.-]*:))", url
+    )
+    if found is None or not url[found.end() :]:
+        return url
+    return found[0] + str(Path(url[found.end() :]).absolute())
+
+
+def _last(url: str) -> str:
+    path = url.partition("?")[0].rstrip("/")
+    return Path(path.rpartition("/")[2].rpartition(":")[2]).stem
+
+
+def _slug(text: str, default: str) -> str:
+    slug = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")[:63]
+    return slug if slug and slug[0].isalpha() else default
