@@ -98,7 +98,13 @@ def exclusive(path: Path, timeout_s: float) -> Iterator[None]:
     import fcntl
 
     deadline = time.monotonic() + timeout_s
-    with path.open("ab") as file:
+    try:
+        file = path.open("ab")
+    except OSError as fault:
+        raise LedgerUnavailable(
+            f"{path} can't be opened: {fault.strerror}", code="ledger-unwritable"
+        ) from fault
+    with file:
         while True:
             try:
                 fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -320,7 +320,8 @@ def found_ledger(
         raise ConfigError(f"genesis founds {state.origin}, not {origin}")
     if log_signer.public_key not in {key.public_key for key in state.log_keys()}:
         raise ConfigError("genesis does not name this log's key")
-    directory.mkdir(parents=True, exist_ok=True)
+    with tiles.writable(directory):
+        directory.mkdir(parents=True, exist_ok=True)
     database = Database(directory / DATABASE)
     try:
         with database.writing() as connection:

@@ -61,7 +61,8 @@ class Mirror:
         hook: Hook = no_hook,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        directory.mkdir(parents=True, exist_ok=True)
+        with tiles.writable(directory):
+            directory.mkdir(parents=True, exist_ok=True)
         self.directory = directory
         self.source = DirectorySource(directory)
         self._origin = origin

@@ -19,7 +19,7 @@ import os
 import re
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -40,6 +40,7 @@ __all__ = [
     "sync_folder",
     "tile_path",
     "unpack_entries",
+    "writable",
     "write_file",
     "write_tiles",
 ]
@@ -328,11 +329,10 @@ def _drop_partial(root: Path, old_size: int, size: int) -> None:
             names = [tile_path(level, index)] + ([entries_path(index)] if level == 0 else [])
             for name in names:
                 folder = root / f"{name}.p"
-                if folder.is_dir():
+                with suppress(OSError):  # a reader's loss of speed at most
                     for file in folder.iterdir():
                         file.unlink(missing_ok=True)
-                    with suppress(OSError):
-                        folder.rmdir()
+                    folder.rmdir()
         level += 1
 
 
@@ -343,19 +343,34 @@ def write_file(path: Path, data: bytes, folders: set[Path] | None = None) -> Non
         path: where; missing folders are made.
         data: its bytes.
         folders: collects the folders to sync; None: they are synced here.
+
+    Raises:
+        LedgerUnavailable: `ledger-unwritable`.
     """
     made = folders if folders is not None else set()
-    _make_folder(path.parent, made)
-    staged = path.parent / f".{path.name}.{os.getpid()}.new"
-    with staged.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    staged.replace(path)
-    made.add(path.parent)
-    if folders is None:
-        for folder in made:
-            sync_folder(folder)
+    with writable(path):
+        _make_folder(path.parent, made)
+        staged = path.parent / f".{path.name}.{os.getpid()}.new"
+        with staged.open("wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        staged.replace(path)
+        made.add(path.parent)
+        if folders is None:
+            for folder in made:
+                sync_folder(folder)
+
+
+@contextmanager
+def writable(path: Path) -> Iterator[None]:
+    """Turn the system's errors into `LedgerUnavailable`: nothing is lost, try later."""
+    try:
+        yield
+    except OSError as fault:
+        raise LedgerUnavailable(
+            f"{path} can't be written: {fault.strerror}", code="ledger-unwritable"
+        ) from fault
 
 
 def _make_folder(folder: Path, made: set[Path]) -> None:
@@ -369,8 +384,9 @@ def sync_folder(folder: Path) -> None:
     """Make renames in a folder last, where the system can."""
     if os.name != "posix":
         return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    with writable(folder):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(handle)
+        finally:
+            os.close(handle)

@@ -1,0 +1,109 @@
+"""Gathering cosignatures: only what verifies counts, and the quorum is never pretended."""
+
+from __future__ import annotations
+
+import pytest
+from zhixin_errors import LedgerRefused, LedgerUnavailable
+from zhixin_ledger import checkpoint, cosignature, gathering
+from zhixin_ledger.keys import MemorySigner, load_signer
+from zhixin_ledger.note import parse_signature_lines
+from zhixin_ledger.tiles import DirectorySource
+
+
+class Fake:
+    """A witness that answers as it is told; an exception is raised."""
+
+    def __init__(self, name: str, *answers: bytes | Exception) -> None:
+        self.name = name
+        self.answers = list(answers)
+        self.asked: list[int] = []
+
+    def add_checkpoint(self, old_size, proof, note) -> bytes:
+        self.asked.append(old_size)
+        answer = self.answers.pop(0)
+        if isinstance(answer, Exception):
+            raise answer
+        return answer
+
+
+@pytest.fixture
+def published(world):
+    client = world.client()
+    client.submit(world.contract("bts.gov.example/flights"))
+    client.receipt(2)
+    state = client.state()
+    note = checkpoint.sign(
+        checkpoint.Checkpoint(world.origin, state.size, state.root), world.log_signer
+    )
+    lines = {}
+    for name in world.names:
+        signer = load_signer(world.home(name) / "keys/cosigner.pem")
+        lines[name] = cosignature.cosign(note.text, f"{name}/witness", signer, 7).line.encode()
+    return state, note, lines, DirectorySource(world.log_dir)
+
+
+def test_the_quorum_of_good_lines_is_enough(published):
+    state, note, lines, source = published
+    witnesses = [Fake(name, line) for name, line in lines.items()]
+    sizes: dict[str, int] = {}
+    full = gathering.gather(note, state, witnesses, source, sizes)
+    assert len(full.signatures) == 5
+    assert set(sizes.values()) == {4}
+
+
+def test_surplus_lines_are_left_out_and_failing_ones_do_not_count(published):
+    state, note, lines, source = published
+    (first, second, third, fourth) = lines.values()
+    stranger = cosignature.cosign(note.text, "x/witness", MemorySigner(b"\1" * 32), 7)
+    (line,) = parse_signature_lines(third)
+    broken = type(line)(line.name, line.key_id, line.signature[:-1] + b"\0").line.encode()
+    witnesses = [
+        Fake("a", first + stranger.line.encode()),
+        Fake("b", second),
+        Fake("c", broken),
+        Fake("d", stranger.line.encode()),
+    ]
+    with pytest.raises(LedgerUnavailable) as missing:
+        gathering.gather(note, state, witnesses, source, {})
+    assert missing.value.details == {"cosigned": 2, "quorum": 3}
+    assert "c: a cosignature by noaa.gov.example/witness" in missing.value.message
+    assert "d: none of its keys is in force" in missing.value.message
+    full = gathering.gather(
+        note, state, [Fake("a", first), Fake("b", second), Fake("d", fourth + first)], source, {}
+    )
+    assert len(full.signatures) == 4
+
+
+@pytest.mark.parametrize(
+    "fault",
+    [
+        LedgerUnavailable("not reached"),
+        LedgerRefused("no", code="forked"),
+        LedgerRefused("another", code="witness-conflict", details={"size": 99}),
+        LedgerRefused("another", code="witness-conflict", details={"size": "x"}),
+    ],
+)
+def test_a_witness_that_fails_does_not_stop_the_others(published, fault):
+    state, note, lines, source = published
+    good = [Fake(name, line) for name, line in list(lines.items())[:3]]
+    gathering.gather(note, state, [Fake("bad", fault), *good], source, {})
+    with pytest.raises(LedgerUnavailable, match="bad: "):
+        gathering.gather(note, state, [Fake("bad", fault)], source, {})
+
+
+def test_a_witness_that_cosigned_another_size_is_asked_once_more(published):
+    state, note, lines, source = published
+    conflict = LedgerRefused("2", code="witness-conflict", details={"size": 2})
+    witnesses = [Fake(name, conflict, line) for name, line in lines.items()]
+    gathering.gather(note, state, witnesses, source, {})
+    assert [witness.asked for witness in witnesses] == [[0, 2]] * 4
+    stubborn = Fake("s", conflict, conflict)
+    with pytest.raises(LedgerUnavailable):
+        gathering.gather(note, state, [stubborn], source, {})
+    assert stubborn.asked == [0, 2]
+
+
+def test_an_answer_that_is_no_signature_line_does_not_count(published):
+    state, note, _, source = published
+    with pytest.raises(LedgerUnavailable, match="nonsense: "):
+        gathering.gather(note, state, [Fake("nonsense", b"hello")], source, {})
