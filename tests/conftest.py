@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("zhixin", deadline=None)  # a busy machine is no failure
+settings.load_profile("zhixin")
 
 _PLACES = ("/usr/lib/postgresql", "/usr/local/pgsql", "/opt/homebrew/opt")
 
@@ -79,3 +85,19 @@ def _wait_for(ready, port, server):
             return
         time.sleep(0.1)
     raise AssertionError("PostgreSQL did not answer within 30 s")
+
+
+@pytest.fixture(scope="session")
+def demo(tmp_path_factory):
+    """The demo, run once by its command: its folder and what it answered with ``--json``.
+
+    It takes half a minute: tests that use it bear ``xdist_group("demo")``, so that one worker
+    makes it for all.
+    """
+    folder = tmp_path_factory.mktemp("demo") / "zhixin-demo"
+    done = subprocess.run(
+        [sys.executable, "-m", "zhixin_gateway.cli", "demo", str(folder), "--json"],
+        capture_output=True, text=True, timeout=600, check=False,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr[-4000:]
+    return folder, json.loads(done.stdout)

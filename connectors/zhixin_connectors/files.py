@@ -2,7 +2,8 @@
 
 ::
 
-    /data/silo/     objects: weather.csv, sub/planes.parquet, parts/ (a folder of Parquet files)
+    /data/silo/     objects: weather.csv, weather (where no other file has that name),
+                    sub/planes.parquet, parts/ (a folder of Parquet files)
     /data/a.csv     objects: a.csv, a
 
 .csv, .tsv, .txt (also .gz, .zip) and .parquet. A path in an object stays inside of the folder.
@@ -155,10 +156,18 @@ class FileSource:
             )
         path = self._root / inside
         if not path.exists():
-            raise self._missing(table, [each.name for each in self.tables()])
+            path = self._root / self._whole_name(inside)
         if not os.access(path, os.R_OK):
             raise PermanentSourceError(f"source {self.name}: no permission to read {table}")
         return path
+
+    def _whole_name(self, table: str) -> str:
+        """Find the one file that a name without its ending means; tables have no endings."""
+        there = [each.name for each in self.tables()]
+        meant = [name for name in there if name.startswith(f"{table}.")]
+        if len(meant) != 1:
+            raise self._missing(table, there)
+        return meant[0]
 
     def _missing(self, table: str, there: Sequence[str]) -> PermanentSourceError:
         listed = ", ".join(there[:_MAX_NAMED]) or "nothing that can be read"

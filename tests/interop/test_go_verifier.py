@@ -10,9 +10,16 @@ import base64
 import json
 import shutil
 import subprocess
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
+from zhixin_errors import VerificationError
+from zhixin_ledger import merkle
+from zhixin_ledger.checkpoint import verify_log
+from zhixin_ledger.cosignature import counted
+from zhixin_ledger.keys import VerifierKey
+from zhixin_ledger.tlogproof import parse_receipt
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 RESULTS = json.loads((VECTORS / "results.json").read_text())
@@ -96,3 +103,33 @@ def test_go_accepts_every_version_of_the_vectors(verifier: Path) -> None:
     answers = judge(verifier, VECTORS / "trust", *versions, now=RESULTS["now"])
     assert [a for a in answers if not a["ok"]] == []
     assert len(answers) == len(versions)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("demo")
+def test_go_accepts_every_receipt_of_the_demo(
+    verifier: Path, demo: tuple[Path, dict[str, list[dict[str, str]]]]
+) -> None:
+    folder, answer = demo
+    versions = [Path(version["path"]) for version in answer["versions"]]
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    answers = judge(verifier, folder / "ntsb.gov.example" / "trust", *versions, now=now)
+    assert [a for a in answers if not a["ok"]] == []
+    assert len(answers) == len(versions) == 7
+
+
+def test_python_verifies_what_go_signs(verifier: Path) -> None:
+    done = subprocess.run([verifier, "sign"], capture_output=True, check=True, timeout=60)
+    sample = json.loads(done.stdout)
+    receipt = parse_receipt(sample["receipt"].encode())
+    log = VerifierKey.parse(sample["log"])
+    cosigners = [VerifierKey.parse(vkey) for vkey in sample["cosigners"]]
+    checkpoint = verify_log(receipt.signed, sample["origin"], [log])
+    assert set(counted(receipt.signed, cosigners)) == set(cosigners)
+    leaf = merkle.leaf_hash(sample["leaf"].encode())
+    merkle.verify_inclusion(receipt.index, checkpoint.size, leaf, receipt.path, checkpoint.root)
+    other = merkle.leaf_hash(b"another leaf")
+    with pytest.raises(VerificationError):
+        merkle.verify_inclusion(
+            receipt.index, checkpoint.size, other, receipt.path, checkpoint.root
+        )

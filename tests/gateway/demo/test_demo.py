@@ -1,0 +1,221 @@
+"""The main job as a user meets it: one command, real records, exact counts, refusals."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from zhixin_gateway.datasets.manifest import parse_manifest
+from zhixin_gateway.demo.world import BTS, FAA, open_world
+from zhixin_gateway.pipeline import run
+from zhixin_gateway.progress import NullProgress
+
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
+
+# From the issue of the records themselves, not from a run: dataset, version, records accepted,
+# quarantined, warned.
+DUE = [
+    ("faa.gov.example/airports", 1, 1_455, 3, 2),
+    ("faa.gov.example/planes", 1, 3_322, 0, 0),
+    ("noaa.gov.example/weather", 1, 26_114, 1, 0),
+    ("bts.gov.example/airlines", 1, 16, 0, 0),
+    ("bts.gov.example/flights", 1, 336_776, 0, 56_295),
+    ("ntsb.gov.example/delays-by-weather", 1, 336_776, 0, 0),
+    ("ntsb.gov.example/delays-by-weather", 2, 336_776, 0, 0),
+]
+WITHDRAWN = ("ntsb.gov.example/delays-by-weather", 1)
+
+
+def zhixin(*arguments: object) -> subprocess.CompletedProcess[str]:
+    done = subprocess.run(
+        [sys.executable, "-m", "zhixin_gateway.cli", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        timeout=600,
+        check=False,
+    )
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def home_of(folder: Path, dataset: str) -> Path:
+    return folder / dataset.partition("/")[0]
+
+
+def verdict(folder: Path, version: dict, *options: str, path: Path | None = None) -> dict:
+    home = home_of(folder, version["dataset"])
+    done = zhixin("--home", home, "verify", path or version["path"], "--json", *options)
+    answer = json.loads(done.stdout)
+    assert done.returncode == (0 if answer["ok"] else 1)
+    return answer
+
+
+def rules(version: dict) -> dict[str, tuple[int, int]]:
+    manifest = parse_manifest((Path(version["path"]) / "manifest.json").read_bytes())
+    return {item.rule: (item.checked, item.failed) for item in manifest.quality}
+
+
+def find(answer: dict, dataset: str, version: int = 1) -> dict:
+    [found] = [
+        item
+        for item in answer["versions"]
+        if (item["dataset"], item["version"]) == (dataset, version)
+    ]
+    return found
+
+
+def test_publishes_exactly_what_is_due(demo) -> None:
+    _, answer = demo
+    names = ("dataset", "version", "records", "quarantined", "warned")
+    assert [tuple(item[name] for name in names) for item in answer["versions"]] == DUE
+    assert all(item["cosigners"] >= 3 for item in answer["versions"])
+
+
+def test_shows_each_thing_as_it_must(demo) -> None:
+    _, answer = demo
+    assert [item["code"] for item in answer["shown"]] == [None] * 6 + [
+        "part-digest",
+        "manifest",
+        "withdrawn",
+        None,
+    ]
+
+
+def test_quarantines_exactly_the_records_in_error(demo) -> None:
+    folder, _ = demo
+    for dataset, column, due in [
+        ("faa.gov.example/airports", "faa", {"DVT", "MYF", "EEN"}),
+        ("noaa.gov.example/weather", "wind_speed", {"1048.36058"}),
+    ]:
+        done = zhixin(
+            "--home", home_of(folder, dataset), "quarantine", "show", f"{dataset}@1", "--json"
+        )
+        rows = [json.loads(line) for line in done.stdout.splitlines()]
+        rows = rows[0] if rows and isinstance(rows[0], list) else rows
+        assert {row[column] for row in rows} == due
+        assert all(row["_reasons"] for row in rows)
+
+
+def test_warns_of_exactly_the_flights_that_faa_does_not_list(demo) -> None:
+    _, answer = demo
+    counts = {failed for _, failed in rules(find(answer, "bts.gov.example/flights")).values()}
+    assert {7_602, 50_094} <= counts
+
+
+def test_a_second_demo_publishes_nothing(demo) -> None:
+    folder, before = demo
+    done = zhixin("demo", folder, "--json")
+    after = json.loads(done.stdout)
+    assert done.returncode == 0
+    assert after["published"] == 0
+    assert "nothing changed" in done.stderr
+    roots = [[item["root"] for item in answer["versions"]] for answer in (before, after)]
+    assert roots[0] == roots[1]
+
+
+def test_verifies_every_standing_version_deep_and_refuses_the_withdrawn(demo) -> None:
+    folder, answer = demo
+    for version in answer["versions"]:
+        said = verdict(folder, version, "--deep")
+        expected = "withdrawn" if (version["dataset"], version["version"]) == WITHDRAWN else None
+        assert said["code"] == expected
+        assert said["ok"] == (expected is None)
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "code"),
+    [
+        ("part-00000.parquet", "flip", "part-digest"),
+        ("part-00000.parquet", "remove", "part-missing"),
+        ("manifest.json", "flip", "manifest"),
+        ("contract.yaml", "flip", "contract"),
+        ("statement.json", "truncate", "malformed"),
+        ("receipt.tlog-proof", "truncate", "malformed"),
+        ("surplus.txt", "add", "unlisted-file"),
+    ],
+)
+def test_refuses_every_tampered_copy(demo, tmp_path, name, change, code) -> None:
+    folder, answer = demo
+    for version in answer["versions"]:
+        if (version["dataset"], version["version"]) == WITHDRAWN:
+            continue
+        copy = tmp_path / version["dataset"] / str(version["version"])
+        shutil.copytree(version["path"], copy)
+        tamper(copy / name, change)
+        assert verdict(folder, version, path=copy)["code"] == code
+
+
+def tamper(file: Path, change: str) -> None:
+    if change == "add":
+        file.write_text("a note")
+        return
+    data = bytearray(file.read_bytes())
+    file.unlink()
+    if change == "flip":
+        # A digit of a digest, or a byte amid a part or contract: the form stays what it was.
+        at = data.find(b'"root":"') + 8 if file.name == "manifest.json" else len(data) // 2
+        data[at] = ord("0") if data[at] == ord("1") else ord("1")
+        file.write_bytes(data)
+    elif change == "truncate":
+        file.write_bytes(data[:-1])
+
+
+def test_one_record_is_proved_without_the_dataset(demo, tmp_path) -> None:
+    folder, _ = demo
+    [proof] = (folder / "shown").glob("*.json")
+    trust = tmp_path / "trust"
+    shutil.copytree(folder / "ntsb.gov.example" / "trust", trust)
+    good = zhixin("verify-record", proof, "--trust", trust, "--expect", "faa.gov.example/planes")
+    assert good.returncode == 0
+    changed = tmp_path / "changed.json"
+    changed.write_bytes(proof.read_bytes().replace(b"N14228", b"N14229"))
+    refused = zhixin("verify-record", changed, "--trust", trust, "--json")
+    assert refused.returncode == 1
+    assert json.loads(refused.stdout)["code"] == "record"
+
+
+def test_the_ledger_of_every_member_is_clean(demo) -> None:
+    folder, _ = demo
+    for home in sorted(folder.glob("*.gov.example")):
+        assert zhixin("--home", home, "ledger", "fsck").returncode == 0
+
+
+def test_the_second_opinion_left_its_report_with_the_owner(demo) -> None:
+    folder, _ = demo
+    assert list((folder / FAA / "reports").rglob("index.html"))
+
+
+def test_lineage_names_the_three_inputs(demo) -> None:
+    folder, _ = demo
+    name = "ntsb.gov.example/delays-by-weather@2"
+    done = zhixin("--home", home_of(folder, name), "lineage", name, "--json")
+    assert done.returncode == 0
+    for dataset in (
+        "bts.gov.example/flights",
+        "faa.gov.example/planes",
+        "noaa.gov.example/weather",
+    ):
+        assert dataset in done.stdout
+
+
+def test_postgresql_gives_the_same_contents_as_sqlite(demo, tmp_path, postgresql_url) -> None:
+    """The `content` digest of every part, for all five published datasets."""
+    _, answer = demo
+    urls = dict.fromkeys((BTS, FAA, "noaa.gov.example"), postgresql_url)
+    world = open_world(tmp_path / "world", urls, NullProgress())
+    for dataset, *_ in DUE[:5]:
+        home = world.home(dataset.partition("/")[0])
+        path = run(home, world.contract(dataset)).path
+        assert path is not None
+        contents = [
+            [
+                part.content
+                for part in parse_manifest((Path(each) / "manifest.json").read_bytes()).parts
+            ]
+            for each in (path, find(answer, dataset)["path"])
+        ]
+        assert contents[0] == contents[1], dataset
