@@ -164,7 +164,8 @@ def _numbers(column: Array) -> pa.DataType | None:
     if not no_misfit(pc.match_substring_regex(column, _FLOAT)):
         return None
     plain = no_misfit(pc.match_substring_regex(column, r"^-?[0-9.]+$"))
-    digits = pc.max(pc.utf8_length(pc.replace_substring_regex(column, r"[-.]|[eE].*", ""))).as_py()
+    significant = pc.replace_substring_regex(column, r"^-?[0.]*|\.|[eE].*", "")
+    digits = pc.max(pc.utf8_length(significant)).as_py()
     if digits > 17 and plain:
         scale = _scale(column)
         wide = pa.decimal128(38, scale) if scale <= 38 else None

@@ -49,6 +49,7 @@ _FIRST_FETCH = 1_024
 _MOST_FETCH = 32_768
 _FETCH_BYTES = 1 << 25
 _LOCK_WAIT_S = 30.0
+_CONNECT_WAIT_S = 20
 
 
 def open_sql(url: str, options: Mapping[str, Any], name: str) -> SqlSource:
@@ -249,7 +250,10 @@ class SqlSource:
         from sqlalchemy.pool import NullPool
 
         if self._url.get_backend_name() != "sqlite":
-            return sa.create_engine(self._url, poolclass=NullPool)
+            waits = {"postgresql": "connect_timeout", "mysql": "connect_timeout"}
+            limit = waits.get(self._url.get_backend_name(), "")
+            wait = {limit: _CONNECT_WAIT_S} if limit and limit not in self._url.query else {}
+            return sa.create_engine(self._url, poolclass=NullPool, connect_args=wait)
         return sa.create_engine("sqlite://", poolclass=NullPool, creator=self._open_sqlite)
 
     def _open_sqlite(self) -> sqlite3.Connection:

@@ -1,0 +1,216 @@
+"""CSV files as agencies have them."""
+
+import gzip
+import zipfile
+
+import pyarrow as pa
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from zhixin_connectors import csvfile
+from zhixin_connectors.protocol import ReadRequest
+from zhixin_connectors.registry import open_source
+from zhixin_errors import ConfigError, PermanentSourceError
+
+FIELDS = {"id": pa.int64(), "name": pa.string()}
+WHOLE = ""
+
+
+@pytest.fixture
+def read(tmp_path, take):
+    def go(data, fields=FIELDS, name="t.csv", **options):
+        (tmp_path / name).write_bytes(data if isinstance(data, bytes) else data.encode())
+        return take(tmp_path, name, fields, options=options)
+
+    return go
+
+
+def test_a_quoted_empty_field_is_text_and_an_unquoted_one_is_null(read):
+    table, misfits, _ = read('id,name\n1,""\n2,\n,x\n')
+    assert table.to_pydict() == {"id": [1, 2, None], "name": ["", None, "x"]}
+    assert misfits == []
+
+
+def test_a_quoted_empty_field_is_no_number(read):
+    _, misfits, _ = read('id,name\n"",x\n')
+    assert misfits == [(0, "id", "not an integer", "")]
+
+
+def test_null_words_count_unquoted_and_quoted_where_declared(read):
+    data = 'id,name\n1,NA\n2,"NA"\n'
+    assert read(data)[0]["name"].to_pylist() == ["NA", "NA"]
+    assert read(data, null=["NA"])[0]["name"].to_pylist() == [None, "NA"]
+    assert read(data, null=["NA"], nullQuoted=True)[0]["name"].to_pylist() == [None, None]
+
+
+def test_rows_with_too_many_or_too_few_fields_are_misfits_in_their_place(read):
+    table, misfits, raw = read('id,name\n1,a\n2,"b, c",d\n3\n\n4,e\nx,f,g\n')
+    assert table.to_pydict() == {
+        "id": [1, None, None, 4, None],
+        "name": ["a", None, None, "e", None],
+    }
+    assert misfits == [
+        (1, WHOLE, "fields in the row: 3, in the header: 2", '2,"b, c",d'),
+        (2, WHOLE, "fields in the row: 1, in the header: 2", "3"),
+        (4, WHOLE, "fields in the row: 3, in the header: 2", "x,f,g"),
+    ]
+    assert raw.to_pydict() == {
+        "id": ["1", "2", "3", "4", "x"],
+        "name": ["a", "b, c", None, "e", "f"],
+    }
+
+
+def test_ragged_rows_keep_their_place_across_blocks_and_batches(tmp_path, monkeypatch):
+    monkeypatch.setattr(csvfile, "_BLOCKS", (1 << 12, 1 << 20))
+    lines = [f"{n},{'x' * (n % 90)}" if n % 13 else f"{n}" for n in range(5_000)]
+    lines[4_000] = '4000,"' + "long\n" * 5_000 + '"'  # longer than the first block
+    (tmp_path / "t.csv").write_text("id,name\n" + "\n".join(lines))
+    source = open_source(str(tmp_path / "t.csv"))
+    position = 0
+    for each in source.read(ReadRequest("t", pa.schema(list(FIELDS.items())), batch_rows=700)):
+        rows = range(position, position + each.batch.num_rows)
+        assert each.first_row == position
+        assert each.batch["id"].to_pylist() == [n if n % 13 else None for n in rows]
+        assert [m.row + position for m in each.misfits] == [n for n in rows if n % 13 == 0]
+        assert each.raw_texts(range(len(rows)))["id"].to_pylist() == [str(n) for n in rows]
+        position += each.batch.num_rows
+    assert position == 5_000
+
+
+def test_line_ends_and_delimiters_within_quotes_are_text(read):
+    table, _, _ = read('id;name\r\n1;"a\r\n;""b"""\r\n', delimiter=";")
+    assert table["name"].to_pylist() == ['a\r\n;"b"']
+
+
+def test_a_quote_within_a_field_is_a_character(read):
+    assert read('id,name\n1,="5"\n2,7" pipe\n')[0]["name"].to_pylist() == ['="5"', '7" pipe']
+    assert read('id,name\n1,"a\n', quote="")[0]["name"].to_pylist() == ['"a']
+
+
+@pytest.mark.parametrize("end", ["", "\n", "\r\n"])
+def test_refuses_a_file_that_ends_within_quotes(read, end):
+    with pytest.raises(PermanentSourceError, match="ends inside a quoted field"):
+        read(f'id,name\n1,a\n2,"b\n3,c{end}')
+
+
+def test_an_empty_line_is_a_null_where_there_is_one_column_only(read):
+    table, _, _ = read("id\n1\n\n3\n", {"id": pa.int64()})
+    assert table["id"].to_pylist() == [1, None, 3]
+
+
+def test_a_header_alone_gives_no_record(read):
+    assert read("id,name\n")[0].num_rows == 0
+    assert read("id,name")[0].num_rows == 0
+
+
+@pytest.mark.parametrize(
+    ("data", "words"),
+    [
+        ("", "no header line"),
+        ("\n\n", "no header line"),
+        ("id,,name,\n1,2,3,4\n", "no name for column 2, 4"),
+        ("id,name,id\n1,x,2\n", "the name id more than once"),
+        ("id;name\n1;x\n", "no column id, name"),
+        ("\ufeffID,name\n1,x\n", r"no column id \(and has ID"),
+        (b"id,\xc3\x28\n1,x\n", "not valid utf-8"),
+        ("id,name\n1,x\n".encode("utf-16"), "byte order mark of UTF-16"),
+    ],
+)
+def test_refuses_a_header_that_does_not_name_the_columns(read, data, words):
+    with pytest.raises(PermanentSourceError, match=words):
+        read(data)
+
+
+def test_a_first_column_without_a_name_may_number_the_rows(read):
+    assert read(",id,name\n0,1,a\n")[0].to_pydict() == {"id": [1], "name": ["a"]}
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16", "utf-16-le"])
+def test_reads_the_declared_encoding_with_or_without_a_mark(read, encoding):
+    table, misfits, _ = read("id,name\n1,甲𠀀\n".encode(encoding), encoding=encoding)
+    assert table["name"].to_pylist() == ["甲𠀀"]
+    assert misfits == []
+
+
+@pytest.mark.parametrize(("encoding", "bad"), [("utf-8", b"\xffz"), ("gb18030", b"\xffz")])
+def test_bytes_that_are_no_text_reject_their_own_record(read, encoding, bad):
+    data = "id,name\n1,甲\n".encode(encoding) + b"2," + bad + b"\n" + bad + b"\n3,x\n"
+    table, misfits, raw = read(data, encoding=encoding)
+    assert table["name"].to_pylist() == ["甲", None, None, "x"]
+    assert [(row, field, text) for row, field, _, text in misfits] == [
+        (1, "name", r"\xffz"),
+        (2, WHOLE, r"\xffz"),
+    ]
+    assert raw["name"].to_pylist() == ["甲", r"\xffz", None, "x"]
+
+
+def test_a_character_at_the_very_end_of_unicode_is_a_text_like_others(read):
+    assert read("id,name\n1,\U0010ffff\n")[0]["name"].to_pylist() == ["\U0010ffff"]
+
+
+def test_unpacks_gz_and_zip(read, tmp_path):
+    data = b"id,name\n1,a\n"
+    assert read(gzip.compress(data), name="t.csv.gz")[0].num_rows == 1
+    with zipfile.ZipFile(tmp_path / "one.zip", "w") as archive:
+        archive.writestr("inner.csv", data)
+    assert read((tmp_path / "one.zip").read_bytes(), name="t.csv.zip")[0].num_rows == 1
+    with zipfile.ZipFile(tmp_path / "one.zip", "a") as archive:
+        archive.writestr("other.csv", data)
+    with pytest.raises(PermanentSourceError, match="holds 2 files"):
+        read((tmp_path / "one.zip").read_bytes(), name="t.csv.zip")
+
+
+@pytest.mark.parametrize("name", ["t.csv.gz", "t.csv.zip"])
+def test_refuses_a_damaged_archive(read, name):
+    data = gzip.compress(b"id,name\n" + b"1,a\n" * 100_000)
+    with pytest.raises(PermanentSourceError, match="damaged"):
+        read(data[:-20], name=name)
+
+
+def test_refuses_a_wrong_option_by_its_name(read):
+    with pytest.raises(ConfigError, match=r"zhixin\.nul"):
+        read("id,name\n", nul=["NA"])
+
+
+def test_tabs_are_known_by_the_name_of_the_file(read):
+    assert read("id\tname\n1\ta\n", name="t.tsv")[0]["name"].to_pylist() == ["a"]
+
+
+def test_a_path_stays_inside_of_the_folder(tmp_path, take):
+    (tmp_path / "inside").mkdir()
+    (tmp_path / "secret.csv").write_text("id,name\n1,a\n")
+    for name in ("../secret.csv", str(tmp_path / "secret.csv")):
+        with pytest.raises(PermanentSourceError, match="outside"):
+            take(tmp_path / "inside", name, FIELDS)
+
+
+fields = st.none() | st.text(st.characters(exclude_categories=["Cs"]), max_size=6)
+
+
+@given(rows=st.lists(st.tuples(fields, fields), max_size=8), end=st.sampled_from(["\n", "\r\n"]))
+def test_every_text_comes_back_through_a_csv(tmp_path_factory, rows, end):
+    def written(value):
+        return "" if value is None else '"' + value.replace('"', '""') + '"'
+
+    lines = [b"a,b", *(",".join(map(written, row)).encode() for row in rows)]
+    path = tmp_path_factory.mktemp("csv") / "t.csv"
+    path.write_bytes(end.encode().join(lines) + end.encode())
+    schema = pa.schema([("b", pa.string()), ("a", pa.string())])
+    got = [
+        (row["a"], row["b"])
+        for each in open_source(str(path)).read(ReadRequest("t.csv", schema))
+        for row in each.batch.to_pylist()
+    ]
+    assert got == rows
+
+
+@given(data=st.binary(max_size=60))
+def test_no_bytes_bring_out_another_error_than_ours(tmp_path_factory, data):
+    path = tmp_path_factory.mktemp("csv") / "t.csv"
+    path.write_bytes(b"id,name\n" + data)
+    try:
+        for each in open_source(str(path)).read(ReadRequest("t", pa.schema(list(FIELDS.items())))):
+            each.batch.validate(full=True)
+            each.raw_texts(range(each.batch.num_rows))
+    except PermanentSourceError:
+        pass
