@@ -50,6 +50,8 @@ __all__ = [
 
 MAX_EXPRESSION = 4_096
 _MAX_DEPTH = 100
+_ARGUMENTS = {"this", "expression", "expressions", "low", "high", "is_string", "negate"}
+"""What sqlglot may say of a node; a node with more (ESCAPE, SYMMETRIC …) means something else."""
 
 Family: TypeAlias = Literal[
     "boolean", "exact", "float", "string", "binary", "date", "time", "timestamp", "timestamptz"
@@ -261,15 +263,16 @@ class _Parser:
         if depth > _MAX_DEPTH:
             raise ContractError("the expression is nested too deep")
         kind = type(tree)
-        if kind in self.comparisons:
-            return self._comparison(tree, depth + 1)
-        if kind in self.arithmetic:
-            return self._arithmetic(tree, depth + 1)
         handler = self.handlers.get(kind)
-        if handler is None:
+        if kind in self.comparisons:
+            handler = self._comparison
+        elif kind in self.arithmetic:
+            handler = self._arithmetic
+        said = {name for name, value in tree.args.items() if value not in (None, False, [])}
+        if handler is None or not said <= _ARGUMENTS:
             raise self._refused(tree)
         node: Node = handler(tree, depth + 1)
-        return node
+        return Not(node) if "negate" in said else node
 
     def _refused(self, tree: Any, why: str = "") -> ContractError:  # noqa: ANN401
         text = _plain(str(tree))
@@ -379,7 +382,7 @@ class _Parser:
 
     def _in(self, tree: Any, depth: int) -> Node:  # noqa: ANN401
         operand = self.node(tree.this, depth)
-        if not tree.expressions or tree.args.get("query") is not None:
+        if not tree.expressions:
             raise self._refused(tree)
         values: list[Literal_] = []
         for item in tree.expressions:
@@ -390,8 +393,6 @@ class _Parser:
         return In(operand, tuple(values))
 
     def _between(self, tree: Any, depth: int) -> Node:  # noqa: ANN401
-        if tree.args.get("symmetric"):
-            raise self._refused(tree)
         operand = self.node(tree.this, depth)
         _, low = self._alike(operand, self.node(tree.args["low"], depth), tree)
         _, high = self._alike(operand, self.node(tree.args["high"], depth), tree)
