@@ -1,0 +1,103 @@
+"""kill -9 at every step of a run, then run again: one complete version, no repeat, no gap."""
+
+import json
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pyarrow.parquet as pq
+import pytest
+from zhixin_gateway.auditing import audit_home
+from zhixin_gateway.datasets import directory
+from zhixin_gateway.gate import verify
+
+DATASET = "bts.gov.example/stops"
+PIPELINE = "zhixin_gateway.pipeline"
+WORK = (f"{PIPELINE}.staging", "Work")
+CLIENT = ("zhixin_ledger.client", "LedgerClient")
+
+STEPS = {
+    "before the contract is submitted": [*CLIENT, "submit", "before", 1],
+    "after the contract is submitted": [*CLIENT, "submit", "after", 1],
+    "while extracting": [f"{PIPELINE}.intake", "Intake", "take", "before", 2],
+    "before keys are compared": [f"{PIPELINE}.intake", "Intake", "finish", "before", 1],
+    "after keys are compared": [f"{PIPELINE}.intake", "Intake", "finish", "after", 1],
+    "before it is told that all is extracted": [*WORK, "save", "before", 1],
+    "after it is told that all is extracted": [*WORK, "save", "after", 1],
+    "while parts are written": [
+        "zhixin_gateway.datasets.writer",
+        "VersionWriter",
+        "write",
+        "after",
+        1,
+    ],
+    "after parts are written": [
+        "zhixin_gateway.datasets.writer",
+        "VersionWriter",
+        "finish",
+        "after",
+        1,
+    ],
+    "before it is told that all is written": [*WORK, "save", "before", 2],
+    "after it is told that all is written": [*WORK, "save", "after", 2],
+    "while signing": [f"{PIPELINE}.notarising", "", "sign_envelope", "after", 2],
+    "before it is told that it is signed": [*WORK, "save", "before", 3],
+    "after it is told that it is signed": [*WORK, "save", "after", 3],
+    "before the version is submitted": [*CLIENT, "submit", "before", 2],
+    "before the ledger's commit": ["engine", "before-commit", 2],
+    "inside the ledger's commit": ["engine", "inside-commit", 2],
+    "after the ledger's commit": ["engine", "after-commit", 2],
+    "after the version is submitted": [*CLIENT, "submit", "after", 2],
+    "after its index is kept": [*WORK, "save", "after", 4],
+    "before the receipt": [*CLIENT, "receipt", "before", 1],
+    "after the receipt came": [*CLIENT, "receipt", "after", 1],
+    "before the rejects move": [f"{PIPELINE}.notarising", "", "_publish", "before", 1],
+    "before the rename": ["zhixin_gateway.datasets.directory", "", "publish", "before", 1],
+    "after the rename": ["zhixin_gateway.datasets.directory", "", "publish", "after", 1],
+    "after the run is remembered": [f"{PIPELINE}.notarising", "", "remember_run", "after", 1],
+}
+
+
+@pytest.fixture(scope="module")
+def runner():
+    script = Path(__file__).with_name("crashing.py")
+    process = subprocess.Popen(
+        [sys.executable, "-W", "ignore", script],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+
+    def run(home, contract, step=None):
+        request = {"home": str(home.path), "contract": str(contract), "step": step}
+        process.stdin.write(json.dumps(request) + "\n")
+        process.stdin.flush()
+        return int(process.stdout.readline())
+
+    yield run
+    process.stdin.close()
+    process.wait(30)
+    process.stdout.close()
+
+
+@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
+def test_killed_and_run_again_there_is_one_complete_version(world, some_stops, runner, step):
+    home, contract = world.owner, world.stops()
+    world.fill("stops", [*some_stops, ("2024-01-01", "X", -1, None)])
+    assert runner(home, contract, step) == -signal.SIGKILL
+    assert runner(home, contract) == 0
+    assert runner(home, contract) == 0
+
+    assert directory.list_versions(home.store, DATASET) == [1]
+    path = directory.version_path(home.store, DATASET, 1)
+    verdict = verify(path, home.trust(), deep=True, ledger_copy=home.ledger_view())
+    assert (verdict.ok, verdict.records) == (True, 3_000)
+    rejects = pq.read_table(home.quarantine / DATASET / "1.parquet").to_pylist()
+    assert [row["_row"] for row in rejects] == [3_000]
+    fact = home.ledger_client().sync().dataset(DATASET)
+    assert (fact.version, fact.withdrawn) == (1, ())
+    assert [report["code"] for report in audit_home(home)] == [None, None]
+    left = [p for p in home.staging.rglob("*") if p.is_file() and p.suffix != ".lock"]
+    assert left == []
+    assert [p.name for p in directory.dataset_path(home.store, DATASET).iterdir()] == ["1"]
