@@ -156,8 +156,9 @@ def tamper(file: Path, change: str) -> None:
     data = bytearray(file.read_bytes())
     file.unlink()
     if change == "flip":
-        # A digit of a digest, or a byte amid a part or contract: the form stays what it was.
-        at = data.find(b'"root":"') + 8 if file.name == "manifest.json" else len(data) // 2
+        # The form stays what it was: a digit of a digest, a letter of a contract, a byte of a part.
+        places = {"manifest.json": data.find(b'"root":"') + 8, "contract.yaml": 0}
+        at = places.get(file.name, len(data) // 2)
         data[at] = ord("0") if data[at] == ord("1") else ord("1")
         file.write_bytes(data)
     elif change == "truncate":
