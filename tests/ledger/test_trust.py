@@ -3,16 +3,25 @@
 import base64
 import json
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from zhixin_errors import TrustError
-from zhixin_ledger import encoding
+from zhixin_errors import FormatError, TrustError
+from zhixin_ledger import admission, encoding
 from zhixin_ledger.keys import MemorySigner, VerifierKey
-from zhixin_ledger.trust import MEMBERS_FILE, POLICY_FILE, Trust, load_trust, save_trust
-from zhixin_ledger.trust_history import minimum_quorum
+from zhixin_ledger.state import State
+from zhixin_ledger.trust import (
+    MEMBERS_FILE,
+    POLICY_FILE,
+    Trust,
+    export_trust,
+    load_trust,
+    save_trust,
+)
+from zhixin_ledger.trust_history import check_history, minimum_quorum
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 CASES = sorted((VECTORS / "trust-cases").glob("*.json"))
@@ -120,6 +129,37 @@ def test_the_least_quorum_is_the_least_that_the_rule_allows(n):
     faulty = (n - 1) // 3
     allowed = [k for k in range(1, n + 1) if 2 * k - n >= faulty + 1]
     assert minimum_quorum(n) == allowed[0]
+
+
+def replayed(size):
+    """The state after the first entries of the vectors' ledger."""
+    state = State()
+    lines = (VECTORS / "ledger" / "entries.jsonl").read_text().splitlines()
+    for line in lines[:size]:
+        admission.apply(state, base64.b64decode(json.loads(line)["entry"]))
+    return state
+
+
+@pytest.mark.parametrize("name", ["trust", "trust-early", "trust-before-leave"])
+def test_exports_the_trust_of_a_replayed_ledger_to_the_byte(name):
+    data = (VECTORS / name / MEMBERS_FILE).read_bytes()
+    assert export_trust(replayed(Trust.parse(data).size)).to_bytes() == data
+
+
+@pytest.mark.parametrize("size", [0, 1, 285])
+def test_exports_no_trust_of_an_open_block(size):
+    with pytest.raises(TrustError):
+        export_trust(replayed(size))
+
+
+def test_two_vkeys_never_share_a_name_and_key_id():
+    trust = Trust.parse(MEMBERS)
+    first, second, *others = trust.members
+    (log,) = second.logs
+    same_id = replace(log, key=replace(log.key, key_id=first.logs[0].key.key_id))
+    members = (first, replace(second, logs=(same_id,)), *others)
+    with pytest.raises(FormatError, match="share a name and key ID"):
+        check_history(trust.size, trust.quorums, members)
 
 
 def make_facts(count):

@@ -27,7 +27,6 @@ __all__ = [
     "VersionFiles",
     "copy_part",
     "hash_part",
-    "read_any",
     "read_file",
 ]
 
@@ -133,23 +132,6 @@ def read_file(files: VersionFiles, name: str, limit: int) -> bytes:
         data = _read_up_to(file, limit + 1, name)
     if len(data) > limit:
         raise FormatError(f"{name} is longer than {limit} bytes")
-    return data
-
-
-def read_any(path: Path, what: str, limit: int) -> bytes:
-    """A file that the caller names (a proof, a standing): links are the caller's business.
-
-    Raises:
-        FormatError: it is longer than ``limit``.
-        ConfigError: it can't be read.
-    """
-    try:
-        with path.open("rb") as file:
-            data = file.read(limit + 1)
-    except OSError as error:
-        raise ConfigError(f"{what} {path} can't be read: {error.strerror}") from error
-    if len(data) > limit:
-        raise FormatError(f"{what} {path.name} is longer than {limit} bytes")
     return data
 
 

@@ -30,12 +30,14 @@ __all__ = ["BATCH_ROWS", "MEMORY_BYTES", "Table", "query"]
 BATCH_ROWS = 65_536
 MEMORY_BYTES = 512 * 1024 * 1024
 
-_SHUT_OFF = {
-    "enable_external_access": "false",
-    "autoinstall_known_extensions": "false",
-    "autoload_known_extensions": "false",
-    "python_enable_replacements": "false",
-}
+_SETTINGS = (
+    "TimeZone = 'UTC'",
+    "python_enable_replacements = false",
+    "autoinstall_known_extensions = false",
+    "autoload_known_extensions = false",
+    "enable_external_access = false",
+    "lock_configuration = true",
+)
 
 
 class Table(Protocol):
@@ -121,16 +123,13 @@ def query(
 def _connect(memory_bytes: int, folder: str, threads: int | None) -> duckdb.DuckDBPyConnection:
     import duckdb
 
-    config: dict[str, Any] = {
-        **_SHUT_OFF,
-        "memory_limit": f"{memory_bytes}B",
-        "temp_directory": folder,
-    }
+    config: dict[str, Any] = {"memory_limit": f"{memory_bytes}B", "temp_directory": folder}
     if threads is not None:
-        config["threads"] = str(threads)
+        config["threads"] = threads
     connection = duckdb.connect(":memory:", config=config)
-    connection.execute("SET TimeZone = 'UTC'")
-    connection.execute("SET lock_configuration = true")
+    # In this order: once files are shut off, the temporary folder can't be set any more.
+    for setting in _SETTINGS:
+        connection.execute(f"SET {setting}")
     return connection
 
 

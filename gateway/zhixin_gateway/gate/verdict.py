@@ -87,11 +87,6 @@ class Verdict:
     checks: tuple[CheckResult, ...] = ()
     warnings: tuple[str, ...] = field(default=())
 
-    @property
-    def name(self) -> str:
-        """The version as people write it, ``member/name@N``, or what stands for none."""
-        return "the version" if self.dataset is None else f"{self.dataset}@{self.version}"
-
     def status(self, check: str) -> Status | None:
         """How a check went; None where it was not reached."""
         return next((result.status for result in self.checks if result.name == check), None)

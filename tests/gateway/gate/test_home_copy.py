@@ -1,5 +1,6 @@
 """Standing from the home's own copy of the ledger: what it replayed, as of its last checkpoint."""
 
+from dataclasses import replace
 from datetime import datetime, timedelta
 from types import SimpleNamespace
 
@@ -123,6 +124,47 @@ def test_strict_inputs_are_answered_by_the_copy_too(lay_out, make_copy):
     assert verdict.ok
     assert any("withdrawn since" in warning for warning in verdict.warnings)
     assert first.verify(ledger_copy=make_copy(), strict_inputs=True).code == "withdrawn"
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"dataset": lambda name: None, "stated": lambda name, number: None},
+        {"version": 1},
+        {"statement_hex": "00" * 32},
+        {"entry": 250},
+        {"place": SimpleNamespace(index=14, statement=b"\0" * 32)},
+        {"place": SimpleNamespace(index=285, statement=None)},
+    ],
+    ids=["no fact", "lacks it", "other statement", "later entry", "other place", "later place"],
+)
+def test_a_copy_that_contradicts_an_input_is_forked(changes, lay_out, make_copy):
+    # summary/1 is made from parcels@2, which is that dataset's latest version.
+    copy = make_copy()
+    changes = dict(changes)
+    if place := changes.pop("place", None):
+        real = copy.stated("customs.gov.example/parcels", 2)
+        place = SimpleNamespace(index=place.index, statement=place.statement or real.statement)
+        changes = {"stated": lambda name, number: only_parcels(copy.stated, name, number, place)}
+    elif "dataset" not in changes:
+        fact = replace(copy.dataset("customs.gov.example/parcels"), **changes)
+        changes = {
+            "dataset": lambda name: fact if name == fact.dataset else copy.dataset(name),
+            "stated": lambda name, number: None,
+        }
+    else:
+        missing = changes["dataset"]
+        changes["dataset"] = lambda name: (
+            missing(name) if name.endswith("parcels") else copy.dataset(name)
+        )
+    case = lay_out({"base": "post.gov.example/summary/1"})
+    verdict = case.verify(ledger_copy=Altered(copy, **changes))
+    assert verdict.code == "forked"
+    assert "input customs.gov.example/parcels@2" in verdict.message
+
+
+def only_parcels(real, name, number, place):
+    return place if name.endswith("parcels") else real(name, number)
 
 
 def lay_out_again(case, lay_out, base):

@@ -1,8 +1,12 @@
 """Which version a path asks for, and what stands in its way."""
 
+import errno
+import io
 import json
 import os
+import socket
 from datetime import datetime
+from pathlib import Path
 
 import pytest
 from zhixin_errors import ConfigError
@@ -118,3 +122,61 @@ def test_the_answer_has_exactly_the_members_that_are_specified(lay_out):
         "ok", "code", "message", "dataset", "version", "index", "size", "time", "records", "checks",
     ]  # fmt: skip
     assert [check["name"] for check in answer["checks"]] == list(CHECKS)
+
+
+@pytest.mark.parametrize("name", ["manifest.json", "part-00000.parquet"])
+@pytest.mark.parametrize("moment", ["opened", "read"])
+def test_a_file_that_can_not_be_read_is_no_verdict(name, moment, lay_out, monkeypatch):
+    case = lay_out({"base": BASE})
+    real_open, real_fdopen = os.open, os.fdopen
+
+    class Broken(io.RawIOBase):
+        def readable(self):
+            return True
+
+        def readinto(self, buffer):
+            raise OSError(errno.EIO, "Input/output error")
+
+    def broken_open(path, *rest, **more):
+        if str(path).endswith(name) and moment == "opened":
+            raise PermissionError(errno.EACCES, "Permission denied")
+        descriptor = real_open(path, *rest, **more)
+        broken.update({descriptor} if str(path).endswith(name) else ())
+        return descriptor
+
+    def broken_fdopen(descriptor, *rest, **more):
+        file = real_fdopen(descriptor, *rest, **more)
+        if descriptor not in broken:
+            return file
+        file.close()
+        return Broken()
+
+    broken = set()
+    monkeypatch.setattr(os, "open", broken_open)
+    monkeypatch.setattr(os, "fdopen", broken_fdopen)
+    with pytest.raises(ConfigError) as caught:
+        case.verify()
+    assert name in caught.value.message
+    assert caught.value.exit_code == 2
+
+
+def test_a_directory_that_can_not_be_listed_is_no_verdict(lay_out, monkeypatch):
+    case = lay_out({"base": BASE})
+
+    def refuse(path):
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(os, "scandir", refuse)
+    with pytest.raises(ConfigError, match="can't be listed"):
+        case.verify()
+
+
+def test_a_socket_in_the_directory_is_no_file(lay_out, tmp_path, monkeypatch):
+    case = lay_out({"base": BASE})
+    monkeypatch.chdir(case.folder)
+    with socket.socket(socket.AF_UNIX) as listener:
+        Path("part-00000.parquet").unlink()
+        listener.bind("part-00000.parquet")
+        verdict = case.verify()
+    assert verdict.code == "malformed"
+    assert "special" in verdict.message

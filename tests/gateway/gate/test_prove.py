@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from zhixin_errors import ConfigError, VerificationError
 from zhixin_gateway.datasets import writer
-from zhixin_gateway.gate import prove_record, verify_record
+from zhixin_gateway.gate import prove_record, record_proof, verify_record
 from zhixin_ledger import encoding
 
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -134,6 +134,18 @@ def test_a_proof_is_held_to_a_standing_that_is_given(world):
     assert verdict.ok, verdict.message
     assert verdict.status("standing") == "passed"
     assert verify_record(proof, world.trust(), now=world.now, require_standing=True).code == "stale"
+
+
+def test_a_proof_beyond_its_limit_is_refused_unread(world, monkeypatch):
+    monkeypatch.setattr(record_proof, "MAX_PROOF_BYTES", 100)
+    assert verify_record(b"x" * 101, world.trust(), now=world.now).code == "malformed"
+
+
+def test_a_field_may_have_any_name(world):
+    batch = pa.RecordBatch.from_pydict({"zhixin_position": [7, 8]})
+    folder = world.publish("odd", [batch])
+    proof = prove_record(folder, world.trust(), where="zhixin_position = 8", now=world.now)
+    assert verify_record(proof, world.trust(), now=world.now).values == ["8"]
 
 
 def test_a_refused_proof_shows_no_record(lay_out):

@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from zhixin_errors import ConfigError, VerificationError
+from zhixin_gateway.datasets import writer
 from zhixin_gateway.gate import VerifiedDataset, checks, files, query
 from zhixin_gateway.gate.verify import Options, examine
 
@@ -334,3 +335,62 @@ def test_hostile_parts_are_refused_in_bounded_memory(lay_out, vectors):
         shutil.rmtree(case.folder.parents[2])
         shutil.rmtree(case.trust_folder)
     assert pa.default_memory_pool().max_memory() < 1200 << 20
+
+
+def test_no_room_for_a_private_copy_is_said(world, monkeypatch):
+    folder = world.publish("few", [pa.RecordBatch.from_pydict({"n": [1, 2, 3]})])
+
+    class Full:
+        def __enter__(self):
+            return self
+
+        def __exit__(self, *rest):
+            pass
+
+        def write(self, data):
+            raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files, "COPY_IN_MEMORY_BYTES", 10)
+    monkeypatch.setattr(tempfile, "TemporaryFile", lambda prefix: Full())
+    with pytest.raises(ConfigError) as caught:
+        world.open(folder)
+    assert "No space left" in caught.value.message
+    assert "TMPDIR" in caught.value.hint
+
+
+def test_a_part_swapped_while_a_query_runs_stops_it(world, monkeypatch):
+    monkeypatch.setattr(writer, "MAX_RECORDS", 10_000)
+    folder = world.publish("many", [pa.RecordBatch.from_pydict({"n": range(500_000)})])
+    dataset = world.open(folder)
+    answer = query("from t", {"t": dataset}, threads=1, batch_rows=2048)
+    assert answer.read_next_batch().column(0)[0].as_py() == 0
+    (folder / "part-00049.parquet").write_bytes(b"swapped")
+    with pytest.raises(VerificationError) as caught:
+        answer.read_all()
+    assert caught.value.code == "part-digest"
+
+
+def test_a_query_beyond_its_memory_is_said(world):
+    batch = pa.RecordBatch.from_pydict({"text": [f"text {n}" * 20 for n in range(100_000)]})
+    dataset = world.open(world.publish("many", [batch]))
+    with pytest.raises(ConfigError) as caught:
+        query(
+            "select list(text order by text desc) as all from t",
+            {"t": dataset},
+            memory_bytes=4 << 20,
+            threads=1,
+        ).read_all()
+    assert "memory" in caught.value.message
+
+
+def test_an_error_that_is_nobodys_stays_what_it_is():
+    class Broken:
+        schema = pa.schema([("n", pa.int64())])
+
+        def batches(self):
+            raise NotImplementedError
+
+    with pytest.raises(ConfigError, match="failed while it ran"):
+        query("from t", {"t": Broken()}).read_all()
+    with pytest.raises(TypeError):
+        query(None, {})

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from zhixin_errors import TrustError
+from zhixin_gateway.gate.verify import Machine
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 VERSIONS = sorted(
@@ -104,3 +105,16 @@ def test_verifies_every_whole_version(base, deep, lay_out, results):
     assert verdict.time == datetime.fromisoformat(want["time"])
     assert verdict.status("record") == ("passed" if deep else "skipped")
     assert verdict.status("standing") == "skipped"
+
+
+def test_a_row_is_never_asked_twice_nor_out_of_order():
+    machine = Machine()
+    with machine.row("quorum"):
+        pass
+    for name in ("quorum", "malformed"):
+        with pytest.raises(RuntimeError), machine.row(name):
+            pass
+        with pytest.raises(RuntimeError):
+            machine.skip(name)
+    machine.skip("record")
+    assert [result.status for result in machine.results] == ["passed", "skipped"]
