@@ -19,7 +19,7 @@ import os
 import shutil
 import zlib
 from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from itertools import pairwise
 from typing import TYPE_CHECKING, Any
@@ -239,6 +239,8 @@ class _Part:
         )
 
     def abandon(self) -> None:
+        with suppress(OSError, pa.ArrowException):
+            self._writer.close()
         self._file.abandon()
         self._path.unlink(missing_ok=True)
 

@@ -1,0 +1,240 @@
+"""Writing parts: where they are cut, what they hold, and what is hashed."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import itertools
+import zlib
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from zhixin_errors import ConfigError, FormatError
+from zhixin_gateway.datasets import writer as writing
+from zhixin_gateway.datasets.canonical import texts
+from zhixin_gateway.datasets.parquet import PartReader, verify_part
+from zhixin_gateway.datasets.types import fields_schema
+from zhixin_gateway.datasets.writer import VersionWriter, carry_over
+
+FIELDS = [{"name": "key", "type": "integer"}, {"name": "text", "type": "string"}]
+SCHEMA = fields_schema(FIELDS)
+
+
+def batch_of(keys, text="x"):
+    return pa.RecordBatch.from_arrays([pa.array(keys), pa.array([text] * len(keys))], schema=SCHEMA)
+
+
+def written(folder, batches, key=("key",)):
+    with VersionWriter(folder, SCHEMA, key) as writer:
+        for batch in batches:
+            writer.write(batch)
+        return writer.finish()
+
+
+def counts(entries):
+    return [entry.records for entry in entries]
+
+
+@pytest.fixture
+def small(monkeypatch):
+    """The rule with small numbers: at least 4, at most 16 records, 400 bytes, 3 bits."""
+    shrink(monkeypatch)
+
+
+def shrink(patch):
+    patch.setattr(writing, "CUT_RECORDS", 4)
+    patch.setattr(writing, "MAX_RECORDS", 16)
+    patch.setattr(writing, "CUT_BYTES", 400)
+    patch.setattr(writing, "CUT_BITS", 3)
+
+
+def slow_cut(lines, keys):
+    """The rule as the formats say it, record by record."""
+    sizes, records, size = [], 0, 0
+    for line, key in zip(lines, keys, strict=True):
+        records, size = records + 1, size + len(line.encode())
+        by_key = key is not None and zlib.crc32(f'["{key}"]'.encode()) % 8 == 0
+        if (by_key and records >= 4) or records == 16 or size >= 400:
+            sizes.append(records)
+            records = size = 0
+    return [*sizes, records] if records else sizes
+
+
+def test_the_numbers_are_those_of_the_formats():
+    assert writing.CUT_BITS == 18
+    assert writing.CUT_RECORDS == 65_536
+    assert writing.MAX_RECORDS == 1_048_576
+    assert writing.CUT_BYTES == 134_217_728
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_parts_end_where_the_rule_says(tmp_path_factory, data):
+    keys = sorted(data.draw(st.sets(st.integers(0, 400), min_size=1, max_size=150)))
+    long = data.draw(st.sampled_from(["x", "x" * 60, "x" * 500]))
+    keyed = data.draw(st.booleans())
+    steps = data.draw(st.lists(st.integers(1, 60), min_size=1, max_size=6))
+    batch = batch_of(keys, long)
+    with pytest.MonkeyPatch.context() as patch:
+        shrink(patch)
+        starts = [0]
+        while starts[-1] < len(keys):
+            starts.append(starts[-1] + steps[len(starts) % len(steps)])
+        folder = tmp_path_factory.mktemp("parts")
+        batches = [batch.slice(a, b - a) for a, b in itertools.pairwise(starts)]
+        entries = written(folder, batches, ("key",) if keyed else ())
+    lines = texts(batch).to_pylist()
+    assert counts(entries) == slow_cut(lines, keys if keyed else [None] * len(keys))
+
+
+def test_an_insertion_moves_no_other_part(tmp_path, small):
+    keys = list(range(0, 1000, 2))
+    (tmp_path / "a").mkdir()
+    (tmp_path / "b").mkdir()
+    before = written(tmp_path / "a", [batch_of(keys)])
+    after = written(tmp_path / "b", [batch_of(sorted([*keys, 501]))])
+    same = {e.content for e in before} & {e.content for e in after}
+    assert len(before) > 30
+    assert len(same) >= len(before) - 2
+
+
+def test_the_same_records_have_the_same_content_and_fresh_salts(tmp_path):
+    entries = []
+    for name in "ab":
+        (tmp_path / name).mkdir()
+        entries += written(tmp_path / name, [batch_of(range(100))])
+    assert entries[0].content == entries[1].content
+    assert entries[0].salt_key != entries[1].salt_key
+    assert entries[0].root != entries[1].root
+    assert len(entries[0].salt_key) == 32
+
+
+def test_without_records_there_are_no_parts(tmp_path):
+    assert written(tmp_path, []) == ()
+    assert written(tmp_path, [batch_of([])]) == ()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_what_is_stated_is_what_lies_there(tmp_path, small):
+    entries = written(tmp_path, [batch_of(range(50), 'q"\n')])
+    assert [entry.path for entry in entries] == [
+        f"part-{n:05d}.parquet" for n in range(len(entries))
+    ]
+    assert sorted(path.name for path in tmp_path.iterdir()) == [entry.path for entry in entries]
+    for entry in entries:
+        data = (tmp_path / entry.path).read_bytes()
+        assert (entry.size_bytes, entry.sha256) == (len(data), hashlib.sha256(data).digest())
+        verify_part(data, SCHEMA, entry)
+
+
+@settings(deadline=None, max_examples=40)
+@given(data=st.data())
+def test_every_schema_survives_the_way_through_a_part(tmp_path_factory, forms, data):
+    fields = data.draw(forms.field_lists())
+    schema = fields_schema(fields)
+    batch = forms.to_batch(fields, data.draw(forms.record_lists(fields)), schema)
+    folder = tmp_path_factory.mktemp("part")
+    with VersionWriter(folder, schema) as writer:
+        writer.write(batch)
+        (entry,) = writer.finish()
+    reader = PartReader((folder / entry.path).read_bytes(), schema, batch.num_rows)
+    (read,) = reader.batches()
+    assert read.schema == schema
+    assert texts(read) == texts(batch)
+    assert reader.digest(entry.salt_key).root() == entry.root
+
+
+def test_parts_are_plain_parquet_without_arrows_schema(tmp_path, every_type, forms):
+    schema = fields_schema(every_type)
+    batch = forms.to_batch(every_type, [[None] * len(every_type)] * 3, schema)
+    with VersionWriter(tmp_path, schema) as writer:
+        writer.write(batch)
+        writer.finish()
+    metadata = pq.read_metadata(tmp_path / "part-00000.parquet")
+    assert metadata.metadata is None
+    assert pq.read_table(tmp_path / "part-00000.parquet").schema == schema
+
+
+def test_refuses_batches_of_other_columns(tmp_path):
+    with VersionWriter(tmp_path, SCHEMA) as writer:
+        for other in (
+            pa.record_batch({"key": [1]}),
+            pa.record_batch({"text": ["x"], "key": [1]}),
+            pa.record_batch({"key": pa.array([1], pa.int32()), "text": ["x"]}),
+        ):
+            with pytest.raises(FormatError, match="columns"):
+                writer.write(other)
+
+
+def test_refuses_records_that_should_have_been_rejects(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "MAX_RECORD_BYTES", 100)
+    with VersionWriter(tmp_path, SCHEMA) as writer:
+        writer.write(batch_of([1], "x" * 80))
+        with pytest.raises(FormatError, match="exceeds"):
+            writer.write(batch_of([1], "x" * 100))
+
+
+def test_an_unfinished_part_does_not_stay(tmp_path):
+    with contextlib.suppress(KeyError), VersionWriter(tmp_path, SCHEMA) as writer:
+        writer.write(batch_of([1]))
+        raise KeyError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_says_where_it_can_not_write(tmp_path):
+    with pytest.raises(ConfigError, match="part-00000"):
+        written(tmp_path / "missing", [batch_of([1])])
+
+
+def test_refuses_more_parts_than_a_manifest_has_names_for(tmp_path, small, monkeypatch):
+    monkeypatch.setattr(writing, "MAX_PARTS", 1)
+    with pytest.raises(FormatError, match="more than 1 parts"):
+        written(tmp_path, [batch_of(range(100))])
+
+
+def test_refuses_a_part_beyond_its_size(tmp_path, monkeypatch):
+    monkeypatch.setattr(writing, "MAX_PART_BYTES", 10)
+    with pytest.raises(FormatError, match="at most 10"):
+        written(tmp_path, [batch_of([1])])
+
+
+class Previous:
+    """As much of a manifest as carrying over looks at."""
+
+    def __init__(self, parts):
+        self.parts = parts
+
+
+def test_unchanged_parts_are_carried_over_and_others_stay(tmp_path, small):
+    old, new = tmp_path / "1", tmp_path / "2"
+    old.mkdir()
+    new.mkdir()
+    before = written(old, [batch_of(range(0, 200, 2))])
+    after = written(new, [batch_of(sorted([*range(0, 200, 2), 101]))])
+    carried = carry_over(after, new, Previous(before), old)
+    kept = [c for c, a in zip(carried, after, strict=True) if c != a]
+    assert len(kept) >= len(before) - 2
+    assert {c.root for c in kept} <= {b.root for b in before}
+    assert [entry.path for entry in carried] == [entry.path for entry in after]
+    for entry in carried:
+        data = (new / entry.path).read_bytes()
+        assert hashlib.sha256(data).digest() == entry.sha256
+        verify_part(data, SCHEMA, entry)
+    assert len(list(new.iterdir())) == len(carried)
+
+
+def test_an_altered_or_missing_old_part_is_not_carried_over(tmp_path):
+    old, new = tmp_path / "1", tmp_path / "2"
+    old.mkdir()
+    new.mkdir()
+    before = written(old, [batch_of(range(10))])
+    after = written(new, [batch_of(range(10))])
+    (old / before[0].path).write_bytes(b"altered")
+    assert carry_over(after, new, Previous(before), old) == after
+    (old / before[0].path).unlink()
+    assert carry_over(after, new, Previous(before), old) == after
+    assert [path.name for path in new.iterdir()] == [after[0].path]
+    verify_part((new / after[0].path).read_bytes(), SCHEMA, after[0])
