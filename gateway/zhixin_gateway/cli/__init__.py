@@ -32,14 +32,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Never, when called without arguments (the process ends); else the exit code.
     """
-    code = run(list(sys.argv[1:] if arguments is None else arguments))
+    code = _call(list(sys.argv[1:] if arguments is None else arguments))
     if arguments is None:
         _flush()
         sys.exit(code)
     return code
 
 
-def run(arguments: list[str]) -> int:
+def _call(arguments: list[str]) -> int:
     """Run one command and turn whatever happens into an exit code.
 
     Args:

@@ -1,4 +1,4 @@
-"""``python -m zhixin_gateway.cli``: the command line where its script is not on the path."""
+"""``python -m zhixin_gateway.cli``: the same as ``zhixin``."""
 
 from zhixin_gateway.cli import main
 
