@@ -90,10 +90,11 @@ def test_of_two_lines_of_one_witness_the_latest_time_counts(monkeypatch):
     (case,) = [case for case in NOTES["cases"] if "twice" in case["desc"]]
     note = Note.parse(case["note"].encode())
     clock = receipts.Clock(datetime.fromisoformat(NOTES["now"]))
-    time = receipts.check_cosigned(note, trust_of(2), clock)
     times = [
         int.from_bytes(line.signature[:8])
         for line in note.signatures
         if line.name.startswith("a.gov.example")
     ]
-    assert time.timestamp() == max(times) > min(times)
+    for lines in (note.signatures, note.signatures[::-1]):
+        time = receipts.check_cosigned(Note(note.text, lines), trust_of(2), clock)
+        assert time.timestamp() == max(times) > min(times)

@@ -74,14 +74,22 @@ def test_a_copy_is_as_old_as_its_checkpoint(lay_out, make_copy, vectors):
     assert verdict.code == "stale"
 
 
-@pytest.mark.parametrize("size", [16, 286])
-def test_a_receipt_or_trust_of_another_ledger_than_the_copy_is_forked(size, lay_out, make_copy):
+@pytest.mark.parametrize("size", [16, 286], ids=["receipt", "checkpoint"])
+def test_a_receipt_of_another_ledger_than_the_copy_is_forked(size, lay_out, make_copy):
     copy = make_copy()
     real = copy.root_at
     altered = Altered(copy, root_at=lambda at: b"\0" * 32 if at == size else real(at))
     verdict = lay_out({"base": FLIGHTS}).verify(ledger_copy=altered)
     assert verdict.code == "forked"
     assert verdict.checks[-1].name == "standing"
+
+
+def test_a_trust_of_another_ledger_than_the_copy_is_forked(lay_out, make_copy):
+    case, copy = lay_out({"base": FLIGHTS}), make_copy()
+    case.trust = replace(case.trust, size=11, root=copy.root_at(11))
+    assert case.verify(ledger_copy=copy).ok
+    case.trust = replace(case.trust, root=copy.root_at(10))
+    assert case.verify(ledger_copy=copy).code == "forked"
 
 
 @pytest.mark.parametrize(("index", "statement"), [(15, None), (None, b"\0" * 32)])

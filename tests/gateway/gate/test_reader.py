@@ -128,7 +128,7 @@ def test_a_part_swapped_before_the_first_batch_yields_no_row(lay_out):
         assert caught.value.code == "part-digest"
 
 
-@pytest.mark.parametrize("change", ["removed", "link", "folder", "longer", "shorter"])
+@pytest.mark.parametrize("change", ["removed", "link", "folder", "longer", "shorter", "bit"])
 def test_whatever_happens_to_a_part_after_opening_is_refused(change, lay_out, tmp_path):
     case = lay_out({"base": FLIGHTS})
     dataset = case.open(unsafe_no_standing=True)
@@ -141,7 +141,8 @@ def test_whatever_happens_to_a_part_after_opening_is_refused(change, lay_out, tm
     elif change == "folder":
         part.mkdir()
     elif change != "removed":
-        part.write_bytes(data + b"\0" if change == "longer" else data[:-1])
+        changed = {"longer": data + b"\0", "shorter": data[:-1], "bit": b"Q" + data[1:]}
+        part.write_bytes(changed[change])
     with pytest.raises(VerificationError) as caught:
         dataset.to_arrow()
     assert caught.value.code == "part-digest"
