@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from zhixin_gateway.datasets.columns import Leaf
     from zhixin_gateway.datasets.footer import Chunk, Footer, Page, RowGroup
 
-__all__ = ["MAX_BATCH_ROWS", "Plan", "plan_reading"]
+__all__ = ["MAX_BATCH_ROWS", "GroupPlan", "plan_reading"]
 
 MAX_BATCH_ROWS = 65_536
 MAX_INFLATED_BYTES = 4 * 1024 * 1024 * 1024
@@ -45,29 +45,32 @@ MAX_LISTED_VALUES = 1 << 26
 """Values within lists of one row group: they may all belong to one record."""
 
 _BATCH_BYTES = 64 * 1024 * 1024
+_LARGE_DICTIONARY = 8 * 1024 * 1024
+"""Beyond this a dictionary is only kept as one where its values are needed often."""
 _VALUE_BYTES = 24
 _DECIMAL_BYTES = 16
 _BYTES_PER_TEXT = 3
 """The least that a value adds to a text: an empty string or list, and a comma or bracket."""
+_STRINGS = (Encoding.PLAIN, Encoding.DELTA_LENGTH_BYTE_ARRAY, Encoding.DELTA_BYTE_ARRAY)
 _DICTIONARY = (Encoding.PLAIN_DICTIONARY, Encoding.RLE_DICTIONARY)
 
 
 @dataclass(frozen=True, slots=True)
-class Plan:
-    """How to read a part.
+class GroupPlan:
+    """How to read a row group.
 
     Attributes:
         coded: indexes of the leaves to decode as dictionaries, and measure before they grow.
-        batch_rows: of each row group, how many rows to decode at once.
+        batch_rows: how many rows to decode at once.
     """
 
     coded: tuple[int, ...]
-    batch_rows: tuple[int, ...]
+    batch_rows: int
 
 
 def plan_reading(
     data: memoryview, footer: Footer, leaves: Sequence[Leaf], schema: pa.Schema
-) -> Plan:
+) -> list[GroupPlan]:
     """Judge a part by its footer and page headers.
 
     Args:
@@ -76,20 +79,15 @@ def plan_reading(
         leaves: its columns, matched with the fields.
         schema: the fields.
 
+    Returns:
+        How to read each row group.
+
     Raises:
         VerificationError: it contradicts itself, or can't be decoded within bounds (``record``).
     """
     _check_counts(footer, leaves, len(schema))
-    dotted = Counter(".".join(leaf.path) for leaf in leaves)
-    coded = tuple(
-        at
-        for at, leaf in enumerate(leaves)
-        if leaf.physical == Physical.BYTE_ARRAY
-        and not _is_decimal(leaf)
-        and dotted[".".join(leaf.path)] == 1
-    )
-    _Sums(data, leaves, set(coded)).add_up(footer)
-    return Plan(coded, tuple(_batch_rows(group) for group in footer.groups))
+    sums = _Sums(data, leaves)
+    return [GroupPlan(sums.add(group), _batch_rows(group)) for group in footer.groups]
 
 
 def _check_counts(footer: Footer, leaves: Sequence[Leaf], fields: int) -> None:
@@ -122,50 +120,92 @@ def _check_group(group: RowGroup, leaves: Sequence[Leaf]) -> None:
 class _Sums:
     """What the pages of a part add up to."""
 
-    def __init__(self, data: memoryview, leaves: Sequence[Leaf], coded: set[int]) -> None:
+    def __init__(self, data: memoryview, leaves: Sequence[Leaf]) -> None:
         self._data = data
         self._leaves = leaves
-        self._coded = coded
+        self._paths = Counter(".".join(leaf.path) for leaf in leaves)
         self._inflated = 0
         self._value_bytes = 0
 
-    def add_up(self, footer: Footer) -> None:
-        for group in footer.groups:
-            opened = sum(self._chunk(at, chunk) for at, chunk in enumerate(group.chunks))
+    def add(self, group: RowGroup) -> tuple[int, ...]:
+        """Add a row group's pages; which leaves to decode as dictionaries."""
+        coded, opened = [], 0
+        for at, chunk in enumerate(group.chunks):
+            pages = _Pages()
+            for page in read_pages(self._data, chunk):
+                self._inflated += page.uncompressed_bytes
+                if self._inflated > MAX_INFLATED_BYTES:
+                    raise _fault(f"its pages inflate to more than {MAX_INFLATED_BYTES} bytes")
+                pages.add(page)
+                if chunk.physical == Physical.BYTE_ARRAY and page.encoding not in _DICTIONARY:
+                    self._add_values(at, chunk, page)
+            opened += pages.open_bytes()
             if opened > MAX_OPEN_BYTES:
                 raise _fault(f"pages of more than {MAX_OPEN_BYTES} bytes are needed together")
+            if chunk.physical == Physical.BYTE_ARRAY and pages.indices:
+                coded += self._indexed(at, chunk, pages)
+        return tuple(coded)
 
-    def _chunk(self, at: int, chunk: Chunk) -> int:
-        dictionary: Page | None = None
-        longest = 0
-        for page in read_pages(self._data, chunk):
-            self._inflated += page.uncompressed_bytes
-            if self._inflated > MAX_INFLATED_BYTES:
-                raise _fault(f"its pages inflate to more than {MAX_INFLATED_BYTES} bytes")
-            if page.kind == PageKind.DICTIONARY:
-                dictionary = page
-                continue
-            longest = max(longest, page.uncompressed_bytes)
-            if chunk.physical == Physical.BYTE_ARRAY:
-                self._add_values(at, chunk, page, dictionary)
-        return longest + (dictionary.uncompressed_bytes if dictionary else 0)
+    def _add_values(self, at: int, chunk: Chunk, page: Page) -> None:
+        """Add the least bytes that a page's own strings have, by its header or by itself."""
+        if page.kind == PageKind.DICTIONARY:
+            return
+        if page.encoding not in _STRINGS:
+            raise _fault(f"strings in the encoding {page.encoding}, which is for other types")
+        # Four bytes a length and four for its levels are more than any writer needs.
+        self._grow(max(0, page.uncompressed_bytes - 8 * page.values - 1024))
+        if page.encoding == Encoding.DELTA_BYTE_ARRAY:
+            nested = self._leaves[at].nested
+            self._grow(prefix_bytes(self._data, chunk, page, nested=nested))
 
-    def _add_values(self, at: int, chunk: Chunk, page: Page, dictionary: Page | None) -> None:
-        """Add the least bytes that a page's strings have, where its header or itself tells."""
-        leaf = self._leaves[at]
-        if page.encoding in _DICTIONARY:
-            if dictionary is not None and at not in self._coded:
-                longest = longest_value(self._data, chunk, dictionary)
-                if _is_decimal(leaf) and longest > _DECIMAL_BYTES:
-                    raise _fault(f"a decimal of {longest} bytes")
-                self._value_bytes += 0 if _is_decimal(leaf) else longest * page.values
-        else:
-            # Four bytes a length and four for its levels are more than any writer needs.
-            self._value_bytes += max(0, page.uncompressed_bytes - 8 * page.values - 1024)
-            if page.encoding == Encoding.DELTA_BYTE_ARRAY:
-                self._value_bytes += prefix_bytes(self._data, chunk, page, nested=leaf.nested)
+    def _indexed(self, at: int, chunk: Chunk, pages: _Pages) -> list[int]:
+        """Of a column with indices: decode it as a dictionary, or bound what they stand for.
+
+        Arrow gives dictionaries of strings alone, not beside delta encodings, and finds a column
+        by its path, which need not be the only one of that name.
+        """
+        leaf, dictionary = self._leaves[at], pages.dictionary
+        decimal = isinstance(leaf.arrow, pa.Decimal128Type)
+        if dictionary is None:
+            raise _fault("a column with indices and without a dictionary")
+        codable = not (decimal or pages.delta or self._paths[".".join(leaf.path)] > 1)
+        if codable and dictionary.uncompressed_bytes <= _LARGE_DICTIONARY:
+            return [at]
+        longest = longest_value(self._data, chunk, dictionary)
+        if codable and longest * pages.indices > _BATCH_BYTES:
+            return [at]
+        if decimal and longest > _DECIMAL_BYTES:
+            raise _fault(f"a decimal of {longest} bytes")
+        self._grow(0 if decimal else longest * pages.indices)
+        return []
+
+    def _grow(self, more: int) -> None:
+        self._value_bytes += more
         if self._value_bytes > MAX_TEXTS_BYTES:
             raise _fault(f"its values exceed {MAX_TEXTS_BYTES} bytes")
+
+
+class _Pages:
+    """What one column's pages are, together."""
+
+    def __init__(self) -> None:
+        self.dictionary: Page | None = None
+        self.indices = 0
+        self.delta = False
+        self._longest = 0
+
+    def add(self, page: Page) -> None:
+        if page.kind == PageKind.DICTIONARY:
+            self.dictionary = page
+            return
+        self._longest = max(self._longest, page.uncompressed_bytes)
+        if page.encoding in _DICTIONARY:
+            self.indices += page.values
+        elif page.encoding != Encoding.PLAIN:
+            self.delta = True
+
+    def open_bytes(self) -> int:
+        return self._longest + (self.dictionary.uncompressed_bytes if self.dictionary else 0)
 
 
 def _batch_rows(group: RowGroup) -> int:
@@ -173,10 +213,6 @@ def _batch_rows(group: RowGroup) -> int:
     values = sum(chunk.values for chunk in group.chunks)
     row_bytes = max(1, values * _VALUE_BYTES // max(1, group.rows))
     return max(1, min(MAX_BATCH_ROWS, _BATCH_BYTES // row_bytes, group.rows or 1))
-
-
-def _is_decimal(leaf: Leaf) -> bool:
-    return isinstance(leaf.arrow, pa.Decimal128Type)
 
 
 def _fault(why: str) -> VerificationError:

@@ -82,7 +82,7 @@ class PartReader:
                 raise _fault(f"{self._footer.rows} records, the manifest says {records}")
             leaves = match_columns(self._footer, schema)
             self._plan = plan_reading(self._bytes, self._footer, leaves, schema)
-            self._coded = [".".join(leaves[at].path) for at in self._plan.coded]
+            self._paths = [".".join(leaf.path) for leaf in leaves]
 
     @property
     def records(self) -> int:
@@ -158,11 +158,13 @@ class PartReader:
     def _coded_batches(self) -> Iterator[pa.RecordBatch]:
         """Decode batch by batch, strings and binaries as dictionaries."""
         seen = 0
-        with self._decoding():
-            file = self._open()
-        for group, rows in enumerate(self._plan.batch_rows):
+        opened: dict[tuple[int, ...], pq.ParquetFile] = {}
+        for group, plan in enumerate(self._plan):
             with self._decoding():
-                batches = file.iter_batches(rows, row_groups=[group], use_threads=False)
+                if plan.coded not in opened:
+                    opened[plan.coded] = self._open(plan.coded)
+                file = opened[plan.coded]
+                batches = file.iter_batches(plan.batch_rows, row_groups=[group], use_threads=False)
             while True:
                 with self._decoding():
                     batch = next(batches, None)
@@ -174,10 +176,10 @@ class PartReader:
         if seen != self._footer.rows:
             raise self._named(_fault(f"it decodes to {seen} of {self._footer.rows} records"))
 
-    def _open(self) -> pq.ParquetFile:
+    def _open(self, coded: tuple[int, ...]) -> pq.ParquetFile:
         file = pq.ParquetFile(
             pa.BufferReader(pa.py_buffer(self._bytes)),
-            read_dictionary=self._coded,
+            read_dictionary=[self._paths[at] for at in coded],
             pre_buffer=False,
         )
         if not _same_view(file.metadata, self._footer):
