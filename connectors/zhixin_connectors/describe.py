@@ -36,7 +36,7 @@ _UTC = pa.timestamp("us", tz="UTC")
 _CODE = r"^[+-]?0[0-9]"
 _INTEGER = r"^-?(?:0|[1-9][0-9]*)$"
 _FLOAT = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
-_WORD_BOOLEANS = pa.array(["true", "false", "True", "False", "TRUE", "FALSE"])
+_BOOLEANS = ["true", "false", "True", "False", "TRUE", "FALSE"]
 
 
 class Declared(NamedTuple):
@@ -141,7 +141,7 @@ def _declared(own: Declared, column: Array, values: int) -> tuple[pa.DataType, s
 
 def _guess(column: Array) -> tuple[pa.DataType, str]:
     """The narrowest type that all texts fit."""
-    if no_misfit(pc.is_in(column.drop_null(), value_set=_WORD_BOOLEANS)):
+    if no_misfit(pc.is_in(column.drop_null(), value_set=pa.array(_BOOLEANS))):
         return pa.bool_(), ""
     if pc.any(pc.match_substring_regex(column, _CODE), min_count=0).as_py():
         times = _times(column)

@@ -32,7 +32,7 @@ from zhixin_connectors.typed import cast_typed
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["prepared", "read"]
+__all__ = ["prepared", "quoter", "read"]
 
 _BOOL, _BYTEA, _FLOAT4, _FLOAT8 = 16, 17, 700, 701
 _TEXTS = {25, 1042, 1043, 19, 18}  # text, bpchar, varchar, name, "char"
@@ -58,6 +58,17 @@ def prepared(connection: Connection) -> Connection:
     return connection
 
 
+def quoter(connection: Connection) -> Callable[[str], str]:
+    """Quotes names as the dialect does, without the doubled % that parameters would ask for."""
+    rules: Any = connection.dialect.identifier_preparer
+
+    def quoted(name: str) -> str:
+        inner = name.replace(rules.escape_quote, rules.escape_to_quote)
+        return f"{rules.initial_quote}{inner}{rules.final_quote}"
+
+    return quoted
+
+
 def read(
     connection: Connection,
     relation: str,
@@ -68,7 +79,7 @@ def read(
     """Yield the records; ``kinds`` are the columns' type OIDs."""
     driver: Any = connection.connection.driver_connection
     arrays = {name for name, oid in kinds.items() if _is_array(driver.adapters.types, oid)}
-    quoted = connection.dialect.identifier_preparer.quote_identifier
+    quoted = quoter(connection)
     selected = ", ".join(
         _expression(quoted(field.name), kinds[field.name], field.type) for field in request.schema
     )

@@ -171,7 +171,7 @@ class SqlSource:
         check_columns(there, request.schema.names, f"{self.name}, {_short(request.object)}")
 
     def _select(self, connection: Connection, relation: str, request: ReadRequest) -> str:
-        quoted = connection.dialect.identifier_preparer.quote_identifier
+        quoted = postgresql.quoter(connection)
         columns = ", ".join(map(quoted, request.schema.names))
         statement = f"SELECT {columns} FROM {relation}"
         if request.order_by and connection.dialect.name == "sqlite":
@@ -190,7 +190,7 @@ class SqlSource:
         if named.lower().endswith(".sql"):
             return self._relation(connection, self._query_file(named))
         schema, table = self._found(connection, named)
-        quoted = connection.dialect.identifier_preparer.quote_identifier
+        quoted = postgresql.quoter(connection)
         return f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
 
     def _found(self, connection: Connection, named: str) -> tuple[str | None, str]:

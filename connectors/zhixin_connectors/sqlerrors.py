@@ -54,6 +54,12 @@ _WORDS: list[tuple[str, bool, str, str]] = [
         "check url in [sources] of zhixin.toml",
     ),
     (r"no such table|doesn't exist", False, "there is no such table", "see `zhixin source tables`"),
+    (
+        r"syntax error|readonly database|you can only execute one statement",
+        False,
+        "the query is not valid, or would write",
+        "try the query in the database's own shell",
+    ),
     (r"no such column|unknown column", False, "there is no such column", ""),
     (
         r"refused|timed? ?out|could not (?:connect|translate)|resolve|unreachable|"
@@ -101,7 +107,9 @@ def _judge(cause: BaseException) -> tuple[bool, str, str]:
     for words, transient, what, hint in _WORDS:
         if re.search(words, message, re.IGNORECASE):
             return transient, what, hint
-    transient = type(cause).__name__ in {"OperationalError", "InterfaceError", "TimeoutError"}
+    sqlite = type(cause).__module__ == "sqlite3"  # where OperationalError says nothing
+    doubtful = {"OperationalError", "InterfaceError", "TimeoutError"}
+    transient = type(cause).__name__ in doubtful and not sqlite
     return transient, "the database could not do it", "try the query in its own shell"
 
 

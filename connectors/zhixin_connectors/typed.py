@@ -22,6 +22,7 @@ from zhixin_connectors.grammar import Reading
 
 __all__ = ["bytes_text", "cast_typed", "is_text", "plain", "raw_texts"]
 
+_FLOAT_INTEGERS = float(2**53)  # below it a float says which integer it is
 _DAY_US = 86_400_000_000
 
 
@@ -97,8 +98,9 @@ def _texts(column: Array) -> Array:
 
 
 def _float_text(value: float) -> str:
-    if math.isfinite(value) and value == int(value) and abs(value) < 1e21:
-        return "-0" if value == 0 and math.copysign(1, value) < 0 else format(Decimal(value), "f")
+    """As ECMAScript writes it up to 1e21; beyond that, and for small ones, as Python does."""
+    if abs(value) < 1e21 and math.isfinite(value) and value == int(value):
+        return _written_out(value).removesuffix(".0")
     return repr(value)
 
 
@@ -137,22 +139,30 @@ def _exact_or_by_text(column: Array, wanted: pa.DataType, reading: Reading) -> C
 def _to_number(column: Array, wanted: pa.DataType, reading: Reading) -> Cast:
     source = column.type
     if pt.is_floating(source):
-        cast = None if pt.is_decimal(wanted) else _safe(column, wanted)
-        if cast is None:
-            return _floats_by_text(column, wanted, reading)
-        return Cast(cast, [])
+        wide = pc.cast(column, pa.float64())
+        small = no_misfit(pc.less(pc.abs(wide), _FLOAT_INTEGERS))
+        cast = _safe(wide, wanted) if small and not pt.is_decimal(wanted) else None
+        return Cast(cast, []) if cast is not None else _floats_by_text(wide, wanted, reading)
     if pt.is_integer(source) or pt.is_decimal(source):
         return _exact_or_by_text(column, wanted, reading)
     return refuse_all(column, wanted, f"a {_word(source)}, and a number was wanted")
 
 
-def _floats_by_text(column: Array, wanted: pa.DataType, reading: Reading) -> Cast:
+def _floats_by_text(wide: Array, wanted: pa.DataType, reading: Reading) -> Cast:
     """By the shortest text of the double, written out: here an exponent is no rounding."""
-    texts = [
-        None if v is None else (format(Decimal(repr(v)), "f") if math.isfinite(v) else repr(v))
-        for v in pc.cast(column, pa.float64()).to_pylist()
-    ]
-    return cast_texts(pa.array(texts, pa.string()), wanted, reading)
+    texts: list[str | None] = []
+    unsure: list[tuple[int, str]] = []
+    for row, value in enumerate(wide.to_pylist()):
+        if value is not None and math.isfinite(value) and int(value) != int(Decimal(repr(value))):
+            unsure.append((row, "a float too large to say which integer it is"))
+            value = None  # noqa: PLW2901
+        texts.append(None if value is None else _written_out(value))
+    cast = cast_texts(pa.array(texts, pa.string()), wanted, reading)
+    return Cast(cast.array, sorted(cast.misfits + unsure))
+
+
+def _written_out(value: float) -> str:
+    return format(Decimal(repr(value)), "f") if math.isfinite(value) else repr(value)
 
 
 def _to_float(column: Array, wanted: pa.DataType, reading: Reading) -> Cast:

@@ -88,20 +88,21 @@ def make_sqlite(folder, _server):
     return f"sqlite:///{folder / 'people.db'}", "people"
 
 
-def make_postgresql(_folder, server):
-    url, run = server()
-    run(
-        "CREATE TABLE stored (place serial, number bigint, amount numeric(12,2), rate double precision, "
-        "open boolean, name text, day date, clock time, local timestamp, instant timestamptz, "
-        "secret text DEFAULT 'hidden'); "
-        "CREATE VIEW people AS SELECT * FROM stored ORDER BY place"  # a heap has no order
+def make_postgresql(_folder, url):
+    columns = (
+        "number bigint, amount numeric(12,2), rate double precision, open boolean, name text, "
+        "day date, clock time, local timestamp, instant timestamptz, secret text DEFAULT 'hidden'"
     )
     import psycopg
 
     statement = f"COPY stored ({', '.join(WANTED.names)}) FROM STDIN"
-    with psycopg.connect(url) as connection, connection.cursor().copy(statement) as copy:
-        for row in range(ROWS):
-            copy.write_row(record(row))
+    with psycopg.connect(url) as connection:
+        connection.execute("DROP TABLE IF EXISTS stored CASCADE")
+        connection.execute(f"CREATE TABLE stored (place serial, {columns})")
+        connection.execute("CREATE VIEW people AS SELECT * FROM stored ORDER BY place")
+        with connection.cursor().copy(statement) as copy:
+            for row in range(ROWS):
+                copy.write_row(record(row))
     return url, "people"
 
 
@@ -113,10 +114,12 @@ MAKERS = {
 }
 
 
-@pytest.fixture(params=MAKERS)
-def silo(request, tmp_path):
+@pytest.fixture(params=MAKERS, scope="module")
+def silo(request, tmp_path_factory):
     """(connector, object) holding EXPECTED."""
-    url, name = MAKERS[request.param](tmp_path, lambda: request.getfixturevalue("postgresql"))
+    kind = request.param
+    server = request.getfixturevalue("postgresql_url") if kind == "postgresql" else ""
+    url, name = MAKERS[kind](tmp_path_factory.mktemp(kind), server)
     return open_source(url), name
 
 

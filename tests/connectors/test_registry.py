@@ -1,0 +1,135 @@
+"""From a URL to a connector, and options that are refused by name."""
+
+import importlib.metadata
+import subprocess
+import sys
+
+import pyarrow as pa
+import pytest
+from zhixin_connectors.files import FileSource
+from zhixin_connectors.options import parse_options
+from zhixin_connectors.registry import open_source, source_name
+from zhixin_connectors.sql import SqlSource
+from zhixin_connectors.sqlerrors import translate, translated
+from zhixin_errors import ConfigError, PermanentSourceError, TransientSourceError
+
+
+@pytest.mark.parametrize(
+    ("url", "kind"),
+    [
+        ("/data/silo", FileSource),
+        ("silo/a.csv", FileSource),
+        ("file:///data/a.parquet", FileSource),
+        ("csv:a.dat", FileSource),
+        ("sqlite:///a.db", SqlSource),
+        ("postgresql://user@host/db", SqlSource),
+        ("postgresql+psycopg://user@host/db", SqlSource),
+    ],
+)
+def test_a_url_names_its_connector(url, kind):
+    assert isinstance(open_source(url), kind)
+
+
+def test_csv_reads_a_file_of_any_name_as_csv(tmp_path, take):
+    (tmp_path / "a b.dat").write_text("id\n1\n")
+    for url in (f"csv:{tmp_path}/a b.dat", f"csv://{tmp_path}/a%20b.dat"):
+        assert take(url, "a b.dat", {"id": pa.int64()})[0].num_rows == 1
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "postgresql://u:secret@host.example:5/db?password=secret",
+        "mysql+pymysql://u:secret@host.example/db#secret",
+        "https://u:secret@host.example/db?token=secret",
+    ],
+)
+def test_a_name_made_of_a_url_holds_no_secret(url):
+    assert source_name(url).endswith("db")
+    assert "secret" not in source_name(url)
+    assert "host" not in source_name(url)
+
+
+@pytest.mark.parametrize(
+    "url", ["", "nosuch://u:secret@h/db", "oracle+nosuch://u:secret@h/db", "mssql://u:secret@h/db"]
+)
+def test_a_source_that_cannot_be_is_refused_without_its_url(url):
+    with pytest.raises(ConfigError) as refusal:
+        open_source(url)
+    assert "secret" not in f"{refusal.value} {refusal.value.hint}"
+    assert refusal.value.hint
+
+
+def test_another_package_adds_a_connector_by_an_entry_point(monkeypatch):
+    made = []
+
+    class Point:
+        name = "abacus"
+
+        @staticmethod
+        def load():
+            return lambda url, options, name: made.append((url, options, name)) or "connector"
+
+    monkeypatch.setattr("zhixin_connectors.registry.entry_points", lambda group: [Point])
+    assert open_source("abacus://x", {"a": 1}, name="beads") == "connector"
+    assert made == [("abacus://x", {"a": 1}, "beads")]
+
+
+def test_the_group_of_entry_points_is_looked_up():
+    assert importlib.metadata.entry_points(group="zhixin.connectors") is not None
+
+
+def test_options_are_read_with_and_without_prefix_and_later_ones_hold():
+    options = parse_options({"zhixin.null": "NA", "delimiter": "\\t"}, {"null": ["-"]})
+    assert (options.null, options.delimiter) == (("-",), "\t")
+    assert parse_options({"zhixin.timezone": "Asia/Shanghai"}).timezone.key == "Asia/Shanghai"
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"zhixin.nul": ["NA"]},
+        {"null": 5},
+        {"null": ["NA", 5]},
+        {"nullQuoted": "yes"},
+        {"delimiter": ";;"},
+        {"delimiter": "，"},
+        {"quote": "\n"},
+        {"quote": ","},
+        {"encoding": "nosuch"},
+        {"encoding": "base64"},
+        {"timezone": "China"},
+        {"timezone": "../etc/passwd"},
+        {"binary": "octal"},
+    ],
+)
+def test_a_wrong_option_is_refused_by_its_name(options):
+    with pytest.raises(ConfigError) as refusal:
+        parse_options(options)
+    assert next(iter(options)).removeprefix("zhixin.") in str(refusal.value)
+
+
+def test_a_drivers_words_are_never_passed_on():
+    class OperationalError(Exception):
+        pass
+
+    error = translate(OperationalError("no route to secret.host for record 42"), "registry", "t")
+    assert isinstance(error, TransientSourceError)
+    assert "secret" not in f"{error} {error.hint} {error.details}"
+    assert "42" not in str(error)
+    assert "source registry, t" in str(error)
+    assert isinstance(translate(ValueError("x"), "registry"), PermanentSourceError)
+
+
+def test_faults_that_are_no_drivers_pass_through():
+    with pytest.raises(ZeroDivisionError), translated("registry"):
+        raise ZeroDivisionError
+
+
+def test_the_seam_imports_no_driver():
+    code = (
+        "import sys, zhixin_connectors.registry, zhixin_connectors.files, zhixin_connectors.sql;"
+        "print(sorted({'sqlalchemy', 'psycopg', 'pandas', 'duckdb'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
