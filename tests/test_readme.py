@@ -1,0 +1,100 @@
+"""Every block of the README runs, in its order, and prints what the README says."""
+
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@dataclass(frozen=True)
+class Block:
+    kind: str
+    text: str
+
+    @property
+    def is_make(self) -> bool:
+        return self.text.startswith("make ")
+
+
+def blocks() -> list[Block]:
+    found = re.findall(r"^```(\w*)\n(.*?)^```$", README, flags=re.MULTILINE | re.DOTALL)
+    return [Block(kind, text.strip()) for kind, text in found]
+
+
+def shell(text: str, folder: Path) -> str:
+    """Run commands as a reader would, who stays in one shell: exports last."""
+    env = folder / ".env.sh"
+    env.touch()
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail", "-c", f". {env}\n{text}\nexport -p > {env}"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+        env={
+            "PATH": f"{Path(sys.executable).parent}:/usr/bin:/bin",
+            "HOME": str(folder),
+            "LANG": "C.UTF-8",
+        },
+    )
+    assert done.returncode == 0, f"{text}\n{done.stdout}\n{done.stderr}"
+    assert "Traceback" not in done.stderr
+    return done.stdout
+
+
+def python(text: str, folder: Path) -> str:
+    (folder / "block.py").write_text(text, encoding="utf-8")
+    return shell("python -W error block.py", folder)
+
+
+@pytest.mark.slow
+def test_every_block_runs_in_its_order(tmp_path: Path) -> None:
+    said, ran = "", 0
+    for block in blocks():
+        if block.kind == "python":
+            said = python(block.text, tmp_path)
+        elif block.kind == "sh" and not block.is_make:
+            said = shell(block.text, tmp_path)
+        elif block.kind == "text" and not block.text.startswith("dataset"):
+            assert block.text in said
+        else:
+            continue
+        ran += 1
+    assert ran >= 7
+
+
+def test_every_make_target_of_the_readme_is_there() -> None:
+    targets = [block.text.split()[1] for block in blocks() if block.kind == "sh" and block.is_make]
+    assert {"demo", "test", "airflow"} <= set(targets)
+    for target in targets:
+        subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.slow
+@pytest.mark.xdist_group("demo")
+def test_the_demo_ends_as_the_readme_says(demo) -> None:
+    _, answer = demo
+    [table] = [block.text for block in blocks() if block.text.startswith("dataset ")]
+    rows = [line.split() for line in table.splitlines()[1:]]
+    names = ("dataset", "version", "records", "quarantined", "warned")
+    assert rows == [
+        [f"{version[name]:,}" if name in names[2:] else str(version[name]) for name in names]
+        for version in answer["versions"]
+    ]
+    [session] = [block.text for block in blocks() if block.kind == "console"]
+    for shown in answer["shown"]:
+        if not shown["ok"]:
+            assert f"REFUSED   {shown['what']}: {shown['code']}" in session
+
+
+def test_the_readme_is_within_what_a_reader_takes_in() -> None:
+    assert README.count("\n") < 220
