@@ -55,7 +55,7 @@ class Options:
         strict_inputs: a withdrawn input refuses, and so does one without a standing.
         current_keys: cosigner keys that have ended since do not count.
         require_standing: without a source of standing it is ``stale``.
-        progress: is told of each part's records, once by digest and once more when deep.
+        progress: is told of each part's records, once.
         reading: the data will be read: columns and bounds of every part are checked too.
     """
 
@@ -210,7 +210,7 @@ def verify(
         strict_inputs: a withdrawn input refuses, and so does one without a standing.
         current_keys: cosigner keys that have ended since do not count.
         require_standing: without a source of standing it is ``stale``.
-        progress: is told of each part's records, once by digest and once more when deep.
+        progress: is told of each part's records, once.
 
     Returns:
         The verdict, good or bad.
@@ -317,7 +317,8 @@ def _check_parts(machine: Machine, version: Version, files: VersionFiles, option
                 unreadable = _look_into(files, part, manifest.schema) or unreadable
             else:
                 hash_part(files, part.path, part.size_bytes, part.sha256)
-            options.progress.advance(part.records)
+            if not options.deep:
+                options.progress.advance(part.records)
     with machine.row("root"):
         checks.check_root(version)
     if not (options.deep or unreadable):

@@ -2,8 +2,10 @@
 
 import datetime as dt
 import decimal
+import hashlib
 import shutil
 import tempfile
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow as pa
@@ -11,8 +13,9 @@ import pyarrow.parquet as pq
 import pytest
 from zhixin_errors import ConfigError, VerificationError
 from zhixin_gateway.datasets import writer
-from zhixin_gateway.gate import VerifiedDataset, checks, files, query
+from zhixin_gateway.gate import VerifiedDataset, checks, files, query, verify
 from zhixin_gateway.gate.verify import Options, examine
+from zhixin_gateway.progress import NullProgress
 
 FLIGHTS = "land.gov.example/flights/2"
 VECTORS = Path(__file__).parents[2] / "vectors"
@@ -170,6 +173,43 @@ def test_a_swap_between_digest_and_deep_check_fails_the_row_of_the_digest(lay_ou
     verdict = case.verify()
     assert verdict.code == "part-digest"
     assert [check.name for check in verdict.checks][-2:] == ["contract", "part-digest"]
+
+
+def test_columns_of_every_part_are_checked_before_any_part_yields_a_row(world, monkeypatch):
+    monkeypatch.setattr(writer, "MAX_RECORDS", 3)
+
+    def narrow_the_second(path, part):
+        if path.name == "part-00001.parquet":
+            table = pa.table({"n": pa.array([3, 4, 5], pa.int32())})
+            pq.write_table(table, path, store_schema=False)
+            data = path.read_bytes()
+            part = replace(part, size_bytes=len(data), sha256=hashlib.sha256(data).digest())
+        return part
+
+    folder = world.publish(
+        "two", [pa.RecordBatch.from_pydict({"n": range(6)})], alter=narrow_the_second
+    )
+    assert verify(folder, world.trust(), now=world.now).ok
+    with pytest.raises(VerificationError) as caught:
+        world.open(folder)
+    assert caught.value.code == "record"
+    assert "part-00001.parquet" in caught.value.message
+
+
+def test_progress_is_told_of_every_record_once(world, monkeypatch):
+    monkeypatch.setattr(writer, "MAX_RECORDS", 3)
+    folder = world.publish("two", [pa.RecordBatch.from_pydict({"n": range(5)})])
+
+    class Counting(NullProgress):
+        records = 0
+
+        def advance(self, records):
+            self.records += records
+
+    for deep in (False, True):
+        progress = Counting()
+        assert verify(folder, world.trust(), now=world.now, deep=deep, progress=progress).ok
+        assert progress.records == 5
 
 
 def test_pandas_keeps_integers_exact_beside_nulls(world):
