@@ -19,6 +19,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
@@ -84,7 +85,7 @@ class StagedInput:
         masks = {**verdict.failed, **verdict.measured}
         columns = [
             *batch.columns,
-            pa.array(range(self._total, self._total + rows), pa.int64()),
+            pa.array(np.arange(self._total, self._total + rows, dtype=np.int64)),
             draw,
             self._unread(verdict, misfits or {}),
             *(masks[name] for name in self._names),

@@ -9,7 +9,6 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.csv as pacsv
 import pytest
-
 from zhixin_schemas.loader import load_contract
 
 _HEAD = """\

@@ -7,7 +7,6 @@ from decimal import Decimal
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-
 from zhixin_schemas.document import path_text, read_document
 
 
@@ -62,7 +61,7 @@ def test_reads_a_word_as_yaml_1_2_does(word, meaning):
 
 
 def test_keeps_the_line_of_every_place():
-    document = read_document("a: 1\nb:\n  - x: 1\n  - {y: 2,\n     z: 3}\n".encode())
+    document = read_document(b"a: 1\nb:\n  - x: 1\n  - {y: 2,\n     z: 3}\n")
     assert document.value == {"a": 1, "b": [{"x": 1}, {"y": 2, "z": 3}]}
     assert document.line(("b", 1, "z")) == 5
     assert document.line(("b", 0)) == 3

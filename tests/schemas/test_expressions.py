@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import re
 from decimal import Decimal
@@ -10,7 +11,6 @@ import pyarrow as pa
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from zhixin_errors import ContractError
 from zhixin_schemas.evaluate import evaluate
 from zhixin_schemas.expressions import nulls_pass, parse_expression
@@ -82,7 +82,11 @@ def result(text, **columns):
         ("u > a", {"u": [2**64 - 1, 0], "a": [-1, -1]}, [True, True]),
         ("day >= '2013-01-01'", {"day": [dt.date(2013, 1, 1), dt.date(1, 1, 1)]}, [True, False]),
         ("at < '12:00'", {"at": [dt.time(11, 59), dt.time(12)]}, [True, False]),
-        ("ts < '2013-01-01T00:00:00'", {"ts": [dt.datetime(2012, 1, 1), None]}, [True, None]),
+        (
+            "ts < '2013-01-01T00:00:00'",
+            {"ts": [dt.datetime.fromisoformat("2012-01-01"), None]},
+            [True, None],
+        ),
         (
             "tz = '2013-01-01T08:00:00+08:00'",
             {"tz": [dt.datetime(2013, 1, 1, tzinfo=dt.UTC)]},
@@ -219,7 +223,5 @@ def test_agrees_with_duckdb(text, rows):
 @settings(deadline=None)
 @given(st.text(max_size=40) | st.text("ab=<>()'\" \n1.+-*andornotINISNULL,;%", max_size=30))
 def test_no_error_but_our_own(text):
-    try:
+    with contextlib.suppress(ContractError):
         parse_expression(text, TYPES)
-    except ContractError:
-        pass

@@ -5,7 +5,6 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from zhixin_errors import ContractError
 from zhixin_schemas.lint import advice, lint
 from zhixin_schemas.loader import load_contract, load_contract_file
@@ -175,7 +174,7 @@ FIELDS = [
      "properties[1].logicalType", "vector has no form"),
     ("name: x, logicalType: map, map: {key: {logicalType: string}, value: {logicalType: string}}",
      "properties[1].logicalType", "map has no form"),
-    ("name: x, logicalType: string, physicalName: y", "properties[1].physicalName", "keeps its name"),
+    ("name: x, logicalType: string, physicalName: y", "[1].physicalName", "keeps its name"),
     ("name: x, logicalType: string, isUnique: true", "properties[1].isUnique", '"unique"'),
     ("name: x, logicalType: string, required: 'yes'", "properties[1].required", "true or false"),
     ("name: x, logicalType: string, required: NO", "properties[1].required", "true or false is"),
@@ -223,7 +222,8 @@ FIELDS = [
      "{name: a, logicalType: string}]", "properties[1].properties[1].name", "two fields"),
     ("name: x, logicalType: object, properties: [{name: a, logicalType: string, required: true}]",
      "properties[0].required", "not inside arrays and objects"),
-    ("name: x, logicalType: array, items: {logicalType: string, logicalTypeOptions: {minLength: 1}}",
+    ("name: x, logicalType: array, items: {logicalType: string, logicalTypeOptions: "
+     "{minLength: 1}}",
      "items.logicalTypeOptions.minLength", "not inside arrays and objects"),
     ("name: x, logicalType: array, items: {logicalType: string}, "
      "logicalTypeOptions: {uniqueItems: true}", "uniqueItems", "nothing checks this"),

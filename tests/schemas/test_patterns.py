@@ -9,7 +9,6 @@ import pyarrow.compute as pc
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-
 from zhixin_schemas.patterns import pattern_problem, python_pattern
 
 ACCEPTED = [

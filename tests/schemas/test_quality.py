@@ -5,7 +5,6 @@ from __future__ import annotations
 import datetime as dt
 
 import pytest
-
 from zhixin_schemas.compile import compile_rules
 from zhixin_schemas.quality import Tally, stopping
 
