@@ -132,6 +132,7 @@ def second_opinion(
     report: Path,
     *,
     unique_failed: Mapping[str, int] | None = None,
+    own_process: bool = True,
 ) -> SecondOpinion:
     """Let Great Expectations check a run's records, in a process of its own.
 
@@ -140,6 +141,7 @@ def second_opinion(
         staged: what :class:`zhixin_schemas.staged.StagedInput` wrote.
         report: directory for GX's Data Docs; made if need be.
         unique_failed: records that break each unique rule, as the run found them.
+        own_process: start one; False where the caller is one already, such as an Airflow task.
 
     Raises:
         ConfigError: Great Expectations is not installed.
@@ -157,7 +159,8 @@ def second_opinion(
             "answer": str(answer),
         }
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")
-        _run(folder / "request.json", folder)
+        run = _run if own_process else _run_here
+        run(folder / "request.json", folder)
         told = json.loads(answer.read_text(encoding="utf-8"))
     return SecondOpinion(
         rows=told["rows"],
@@ -190,15 +193,32 @@ def _run(request: Path, folder: Path) -> None:
         raise ValidationRefused(
             "the second opinion took more than an hour", code="second-opinion"
         ) from error
-    if done.returncode == 3:
-        raise ConfigError(
-            "the second opinion needs Great Expectations",
-            hint="pip install 'zhixin-gateway[quality]'",
-        )
+    _refuse_missing(done.returncode)
     if done.returncode:
         last = done.stderr.decode("utf-8", "replace").strip().splitlines()[-1:]
         kind = last[0].partition(":")[0] if last else "no message"
         raise ValidationRefused(
             f"the second opinion's process ended with {done.returncode} ({kind})",
             code="second-opinion",
+        )
+
+
+def _run_here(request: Path, _folder: Path) -> None:
+    """Run it in this process; its errors may hold records too, so only their kind is told."""
+    from zhixin_schemas.great_expectations_run import main
+
+    try:
+        code = main([str(request)])
+    except Exception as error:  # noqa: BLE001 - whatever it says may hold records
+        raise ValidationRefused(
+            f"the second opinion ended with {type(error).__name__}", code="second-opinion"
+        ) from None
+    _refuse_missing(code)
+
+
+def _refuse_missing(code: int) -> None:
+    if code == 3:
+        raise ConfigError(
+            "the second opinion needs Great Expectations",
+            hint="pip install 'zhixin-gateway[quality]'",
         )

@@ -2,15 +2,16 @@
 
 ::
 
-    zhixin.start ─▶ extract_and_validate ─▶ write ──────────▶ notarise ─▶ announce   (asset event)
-                         │                                        ▲   └─▶ unchanged  (asset event)
-                         └─────────▶ second_opinion ──────────────┘
+    zhixin.start ─▶ extract_and_validate ─▶ write ─▶ notarise ─▶ (asset event: a new version)
+                         │                              ▲  └ skipped ─▶ tell_unchanged ─▶ (event)
+                         └─────▶ second_opinion ────────┘         (then ended, by which Airflow
+                                                                   judges the run)
 
-A dataset's run ends in exactly one of two events: ``announce`` tells of a new version (extra:
-dataset, version, root, index), ``unchanged`` of a run that found nothing new; the other one is
-skipped, because a task that succeeds emits its outlet's event whether it fills it or not. A
-derived dataset starts when each dataset that it stands on has told one of the two. So a round in
-which one dataset of five changed starts it, and it starts once, not five times.
+A dataset's run ends in exactly one of two events: ``notarise`` tells of a new version (extra:
+dataset, version, root, index), ``tell_unchanged`` of a run that found nothing new. Where nothing
+changed ``notarise`` is skipped, because a task that succeeds emits its outlet's event whether it
+fills it or not. A derived dataset starts when each dataset that it waits for has told one of the
+two. So a round in which one dataset of five changed starts it, and it starts once, not five times.
 
 Airflow only wires here: what a task does stands in :mod:`zhixin_gateway.airflow.steps`.
 """
@@ -24,6 +25,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
+from airflow.providers.standard.operators.empty import EmptyOperator
 from airflow.sdk import (
     DAG,
     Asset,
@@ -215,10 +217,15 @@ def _wire(plan: DatasetPlan) -> None:
     elif plan.references:
         waiting = task.sensor(mode="reschedule", poke_interval=10, timeout=_A_DAY_S)
         chain(waiting(wait_for_references)(home, list(plan.references)), staged)
-    result = _step(steps.notarise, home, _step(steps.write, home, staged))
-    chain(_step(steps.second_opinion, home, staged), result)
-    _step(announce, plan.dataset, result, outlets=[dataset_asset(plan.dataset)])
-    _step(tell_unchanged, result, outlets=[unchanged_asset(plan.dataset)])
+    written = _step(steps.write, home, staged)
+    told = _step(notarise, home, plan.dataset, written, outlets=[dataset_asset(plan.dataset)])
+    chain(_step(steps.second_opinion, home, staged), told)
+    quiet = {"trigger_rule": "all_skipped", "outlets": [unchanged_asset(plan.dataset)]}
+    unchanged = _step(tell_unchanged, **quiet)
+    # A run is judged by its last tasks: a skipped one alone would call a failed run a success.
+    ended = EmptyOperator(task_id="ended", trigger_rule="none_failed")
+    chain(told, [unchanged, ended])
+    chain(unchanged, ended)
 
 
 def contract_is_refused(problem: str) -> None:
@@ -242,21 +249,26 @@ def verify_inputs(home: str, inputs: list[str]) -> list[steps.Json]:
 
 def extract_and_validate(home: str, contract: str, source: str, run: str) -> steps.Json:
     """Read the source and hold its records to the contract."""
-    return steps.extract_and_validate(home, contract, run, {source: connection_url(source)})
+    addresses = {source: connection_url(source)} if source else {}
+    return steps.extract_and_validate(home, contract, run, addresses)
 
 
-def announce(dataset: str, result: steps.Json) -> None:
-    """Tell of the new version by the asset's event."""
+def notarise(home: str, dataset: str, written: steps.Json) -> steps.Json:
+    """State the version in the ledger, let it appear, and tell of it by the asset's event.
+
+    Raises:
+        AirflowSkipException: nothing changed, so there is no version to tell of.
+    """
+    result = steps.notarise(home, written)
     if result["version"] is None:
-        raise AirflowSkipException("nothing changed, so there is no new version")
+        raise AirflowSkipException(f"nothing changed, so no version of {dataset} is published")
     told = {name: result[name] for name in ("dataset", "version", "root", "index")}
     get_current_context()["outlet_events"][dataset_asset(dataset)].extra = told
+    return result
 
 
-def tell_unchanged(result: steps.Json) -> None:
+def tell_unchanged() -> None:
     """Tell that this run found nothing new."""
-    if result["version"] is not None:
-        raise AirflowSkipException("there is a new version")
 
 
 def _hints() -> dict[str, int]:

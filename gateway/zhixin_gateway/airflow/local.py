@@ -117,10 +117,11 @@ def _port(asked: int | None) -> int:
 def _make_homes(folder: Path) -> None:
     if any(folder.glob("*/zhixin.toml")):
         return
-    from zhixin_gateway.demo import world
+    from zhixin_gateway.demo.world import open_world
+    from zhixin_gateway.progress import LogProgress
 
     _say(f"making the demo's homes in {folder} …")
-    world.make(folder)
+    open_world(folder, {}, LogProgress())
 
 
 def _say(text: str) -> None:

@@ -47,7 +47,7 @@ class DatasetPlan:
         version: the contract's version.
         sha256: of the contract's bytes; DAG versions move with it.
         description: for people.
-        source: name of the source that it reads.
+        source: name of the source that it reads; empty where it is derived.
         inputs: what its SQL reads; empty where it reads a source.
         references: what its relationships are checked against.
         derived: it is made by SQL over verified datasets.
@@ -188,7 +188,7 @@ def _plan(home: Path, path: Path, contract: Contract) -> DatasetPlan:
         version=contract.version,
         sha256=contract.sha256,
         description=contract.description or contract.titles.get("en", ""),
-        source=contract.server,
+        source="" if contract.derived else contract.server,
         inputs=contract.inputs,
         references=tuple(sorted({to.dataset for to in contract.relationships})),
         derived=contract.derived,

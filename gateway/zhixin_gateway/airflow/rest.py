@@ -164,10 +164,23 @@ class AirflowApi:
     def wait_for_run(
         self, dag_id: str, run_id: str | None = None, *, timeout_s: float, count: int = 1
     ) -> dict[str, Any]:
-        """Wait until a run has ended (without an id: until ``count`` runs have), and give it."""
+        """Wait until a run has ended (without an id: until ``count`` runs have), and give it.
+
+        Raises:
+            AirflowTimeout: it did not in time, or without an id another DAG's run has failed, so
+                that this one may never come.
+        """
 
         def ended() -> dict[str, Any] | None:
-            runs = [run for run in self.runs(dag_id) if run_id in (None, run["dag_run_id"])]
+            every = self.runs("~" if run_id is None else dag_id)
+            failed = [run["dag_id"] for run in every if run["state"] == "failed"]
+            if run_id is None and failed and dag_id not in failed:
+                raise AirflowTimeout(f"{dag_id} waits in vain: {failed[0]} has failed")
+            runs = [
+                run
+                for run in every
+                if run["dag_id"] == dag_id and run_id in (None, run["dag_run_id"])
+            ]
             done = [run for run in runs if run["state"] in ("success", "failed")]
             return done[-1] if len(done) >= count else None
 

@@ -27,6 +27,7 @@ from typing import Self
 
 from zhixin_errors import ConfigError
 
+from zhixin_gateway.airflow.preload import LOCAL_SETTINGS
 from zhixin_gateway.airflow.rest import AirflowApi, wait_until
 
 __all__ = ["USERNAME", "AirflowServices", "free_port", "port_is_free"]
@@ -127,6 +128,7 @@ class AirflowServices:
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "GX_ANALYTICS_ENABLED": "false",
             "NO_PROXY": "127.0.0.1",
+            "TQDM_DISABLE": "1",
         }
         if database.startswith("postgresql+psycopg:"):
             # One driver for both: Airflow would look for asyncpg, which nothing else here needs.
@@ -146,7 +148,9 @@ class AirflowServices:
         """
         self.port = self.port or free_port()
         self.home.mkdir(parents=True, exist_ok=True, mode=0o700)
-        (self.home / "logs").mkdir(exist_ok=True)
+        for name in ("logs", "config"):
+            (self.home / name).mkdir(exist_ok=True)
+        (self.home / "config" / "airflow_local_settings.py").write_text(LOCAL_SETTINGS)
         self._passwords.touch(mode=0o600)
         self._passwords.write_text(json.dumps({USERNAME: self.password}))
         self._migrate(timeout_s)
@@ -222,6 +226,23 @@ class AirflowServices:
             return True if set(dag_ids) <= api.dags().keys() else None
 
         wait_until(f"DAGs {', '.join(dag_ids)}", parsed, timeout_s, every_s=1)
+
+    def wait_for_try(
+        self, dag: str, run_id: str, task_id: str, number: int, *, timeout_s: float
+    ) -> None:
+        """Wait until a task's try has ended without success, so that another one is due.
+
+        Raises:
+            AirflowTimeout: it did not come to that in time.
+        """
+        api = self.api
+
+        def failed() -> bool | None:
+            found = api.tasks(dag, run_id).get(task_id, {})
+            due = found.get("state") == "up_for_retry" and found.get("try_number") == number
+            return True if due else None
+
+        wait_until(f"try {number} of {dag} {task_id}", failed, timeout_s, every_s=0.3)
 
     def stop(self, grace_s: float = 15) -> None:
         """Stop each process by its id, then whatever it left behind in its own group."""

@@ -9,7 +9,7 @@ loads this module for every DAG, and needs none of them.
 from __future__ import annotations
 
 import logging
-import os
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -142,12 +142,10 @@ def extract_and_validate(
 
 
 def _open(home: str, addresses: Mapping[str, str | None]) -> Home:
-    """Open a home whose sources have these addresses, as if the environment said so."""
     from zhixin_gateway.home import Home
-    from zhixin_gateway.settings import source_variable
 
-    given = {source_variable(name): url for name, url in addresses.items() if url is not None}
-    return Home.open(home, {**os.environ, **given})
+    given = {name: url for name, url in addresses.items() if url is not None}
+    return Home.open(home, sources=given)
 
 
 def _finish_earlier(home: Home, contract: Path) -> Json | None:
@@ -183,7 +181,9 @@ def second_opinion(home: str, staged: Json) -> Json:
     from zhixin_gateway import pipeline
 
     with _passing_trouble():
-        return pipeline.second_opinion(_open(home, {}), staged)
+        # This is a task's process; where the scheduler has imported the engine it is here already.
+        preloaded = "great_expectations" in sys.modules
+        return pipeline.second_opinion(_open(home, {}), staged, own_process=not preloaded)
 
 
 def write(home: str, staged: Json) -> Json:

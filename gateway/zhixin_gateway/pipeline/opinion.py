@@ -26,7 +26,7 @@ _FILE = "opinion.json"
 
 
 def second_opinion(
-    home: Home, staged: Staged, *, progress: Progress | None = None
+    home: Home, staged: Staged, *, progress: Progress | None = None, own_process: bool = True
 ) -> dict[str, Any]:
     """Let Great Expectations count what the rules found, and compare.
 
@@ -34,6 +34,7 @@ def second_opinion(
         home: the owner's.
         staged: what ``extract(report=True)`` answered.
         progress: told what happens.
+        own_process: start one for it; False where the caller is one already.
 
     Returns:
         ``{rows, total, agrees, rules, not_checked, report}``: no record's contents.
@@ -55,7 +56,7 @@ def second_opinion(
     contract = load_contract((work.folder / "contract.yaml").read_bytes())
     report = _report_folder(home, work.dataset, str(state["extracted_at"]))
     failed = {str(rule["rule"]): int(rule["failed"]) for rule in state["rules"]}
-    opinion = ask(contract, work.input, report, unique_failed=failed)
+    opinion = ask(contract, work.input, report, unique_failed=failed, own_process=own_process)
     answer = opinion.to_json()
     _judge(home, opinion, progress)
     _refuse_external(work, contract.rules, opinion)
