@@ -97,16 +97,21 @@ def fetch(
         TransientSourceError: the owner's store can't be reached.
         ConfigError: ``[stores]`` does not say where it lies, or it does not lie there.
     """
-    target = directory.version_path(store or home.store, dataset, version)
-    if target.exists():
-        return Fetched(target, _verified(home, target, dataset, version, progress), new=False)
-    staging = directory.new_staging(store or home.store, dataset)
-    try:
-        _copy(home.store_of(dataset.partition("/")[0]), f"{dataset}/{version}", staging)
-        verdict = _verified(home, staging, dataset, version, progress)
-        directory.publish(staging, target)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
+    root = store or home.store
+    target = directory.version_path(root, dataset, version)
+    with home.lock(f"get {dataset}", wait=True):
+        if target.exists():
+            return Fetched(target, _verified(home, target, dataset, version, progress), new=False)
+        owner = dataset.partition("/")[0]
+        if owner != home.member:
+            directory.clear_staging(root, dataset)  # what a fetch that died has left
+        staging = directory.new_staging(root, dataset)
+        try:
+            _copy(home.store_of(owner), f"{dataset}/{version}", staging)
+            verdict = _verified(home, staging, dataset, version, progress)
+            directory.publish(staging, target)
+        finally:
+            shutil.rmtree(staging, ignore_errors=True)
     return Fetched(target, verdict, new=True)
 
 

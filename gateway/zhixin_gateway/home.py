@@ -276,11 +276,12 @@ class Home:
         return parse_settings(file.read_text("utf-8"), str(file))
 
     @contextmanager
-    def lock(self, name: str) -> Iterator[None]:
+    def lock(self, name: str, *, wait: bool = False) -> Iterator[None]:
         """Keep every other process of this home from the same work.
 
         Args:
             name: of the work, such as a dataset's name.
+            wait: until the other one has ended; else refuse.
 
         Raises:
             ConfigError: another process is at it.
@@ -293,7 +294,7 @@ class Home:
         handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
         try:
             try:
-                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
             except OSError as error:
                 raise ConfigError(
                     f"another process is working on {name} in this home",

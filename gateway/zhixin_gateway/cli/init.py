@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import click
 
 from zhixin_gateway.cli.options import Context, answer, home_option, json_option, say
+
+if TYPE_CHECKING:
+    from zhixin_gateway.home import Home
 
 __all__ = ["command"]
 
@@ -41,7 +45,7 @@ def command(
     path = Path(context.home or os.environ.get("ZHIXIN_HOME") or member)
     origin = origin or f"ledger.{member}/{dt.datetime.now(dt.UTC).year}"
     titles = {"en": title or member, "zh": title_zh or title or member}
-    made = create_home(path, member, titles, operator=True)
+    made = _begun(path, member) or create_home(path, member, titles, operator=True)
     home = found(made, [made], origin)[0]
     fingerprint = home.trust().fingerprint
     if as_json:
@@ -57,3 +61,18 @@ def command(
     say(f"its trust, for those who will use your data: {home.trust_dir}")
     say(f"fingerprint, to read to them over the telephone: {fingerprint}")
     say(f"next: zhixin --home {path} source infer URL TABLE > {path}/contracts/NAME.odcs.yaml")
+
+
+def _begun(path: Path, member: str) -> Home | None:
+    """A home whose making was interrupted before its ledger stood; go on with it."""
+    import shutil
+
+    from zhixin_gateway.home import SETTINGS_FILE, Home
+
+    if not (path / SETTINGS_FILE).is_file():
+        return None
+    home = Home.open(path)
+    if home.member != member or home.settings.ledger_url:
+        return None
+    shutil.rmtree(home.path / "log", ignore_errors=True)  # nobody knows of it yet
+    return home

@@ -13,7 +13,6 @@ is the same payload, and the ledger gives its index again.
 
 from __future__ import annotations
 
-import datetime as dt
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +21,7 @@ from typing import TYPE_CHECKING, Any
 from zhixin_errors import ContractError, LedgerRefused, LedgerUnavailable
 from zhixin_ledger import client as ledger
 from zhixin_ledger.dsse import sign_envelope
-from zhixin_ledger.encoding import format_time, sha256_hex
+from zhixin_ledger.encoding import sha256_hex
 from zhixin_ledger.names import parse_contract_version
 
 from zhixin_gateway.datasets import directory
@@ -155,7 +154,7 @@ def finish(work: Work, progress: Progress | None = None) -> RunResult:
             raise
         _publish(work, target, int(state["version"]))
     result = _result(state, path=target)
-    remember_run(home, result.to_json(), _now())
+    remember_run(home, result.to_json())
     work.discard()
     progress.done(f"entry {state['index']}")
     return result
@@ -287,7 +286,7 @@ def _nothing_new(work: Work, state: dict[str, Any], standing: int) -> RunResult:
         standing=standing,
         notes=(f"nothing changed since {work.dataset}@{standing}, so nothing is published",),
     )
-    remember_run(work.home, result.to_json(), _now())
+    remember_run(work.home, result.to_json())
     work.discard()
     return result
 
@@ -329,7 +328,3 @@ def _result(
         standing=state.get("version"),
         notes=notes,
     )
-
-
-def _now() -> str:
-    return format_time(dt.datetime.now(dt.UTC))

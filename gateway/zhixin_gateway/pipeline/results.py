@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+
+from zhixin_ledger.encoding import format_time
 
 from zhixin_gateway.home import Home, write_whole
 
@@ -63,14 +66,14 @@ class RunResult:
         }
 
 
-def remember_run(home: Home, answer: Mapping[str, Any], at: str) -> None:
+def remember_run(home: Home, answer: Mapping[str, Any]) -> None:
     """Keep a run's answer for ``status``; it holds no record's contents.
 
     Args:
         home: the home that ran.
         answer: a result's JSON, or {"dataset", "error"}.
-        at: the time, as text.
     """
+    at = format_time(dt.datetime.now(dt.UTC))
     path = home.path / "runs" / f"{answer['dataset']}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     write_whole(path, json.dumps({"at": at, **answer}, ensure_ascii=False).encode())

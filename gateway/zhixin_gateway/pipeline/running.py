@@ -15,7 +15,7 @@ from zhixin_gateway.home import Home
 from zhixin_gateway.pipeline.extraction import extract, read_contract
 from zhixin_gateway.pipeline.notarising import finish, notarise
 from zhixin_gateway.pipeline.opinion import second_opinion
-from zhixin_gateway.pipeline.results import RunResult
+from zhixin_gateway.pipeline.results import RunResult, remember_run
 from zhixin_gateway.pipeline.staging import SIGNED, Staged, Work
 from zhixin_gateway.pipeline.writing import write
 from zhixin_gateway.progress import NullProgress, Progress
@@ -53,9 +53,36 @@ def run(
         ZhixinError: see ``extract``, ``second_opinion``, ``write`` and ``notarise``.
     """
     progress = progress or NullProgress()
-    began = time.time()
     contract = read_contract(home, contract_path)
     work = Work(home, contract.dataset)
+    try:
+        return _run(
+            work,
+            contract_path,
+            dry_run=dry_run,
+            force=force,
+            report=report,
+            run=(orchestrator, run_id),
+            progress=progress,
+        )
+    except ZhixinError as error:
+        if error.code != "busy" and not dry_run:
+            told = {"code": error.code, "message": error.message}
+            remember_run(home, {"dataset": contract.dataset, "error": told})
+        raise
+
+
+def _run(
+    work: Work,
+    contract_path: Path,
+    *,
+    dry_run: bool,
+    force: bool,
+    report: bool,
+    run: tuple[str, str],
+    progress: Progress,
+) -> RunResult:
+    home, began = work.home, time.time()
     earlier = None if dry_run else finish_earlier(home, work, progress)
     if earlier is not None and earlier.pending:
         return earlier
@@ -64,8 +91,8 @@ def run(
         contract_path,
         report=report,
         publish=not dry_run,
-        orchestrator=orchestrator,
-        run_id=run_id,
+        orchestrator=run[0],
+        run_id=run[1],
         progress=progress,
     )
     try:

@@ -1,0 +1,75 @@
+"""The second opinion stops a version that the engine alone would have let pass."""
+
+import pytest
+from zhixin_errors import ValidationRefused
+from zhixin_gateway import pipeline
+from zhixin_gateway.datasets import directory
+from zhixin_gateway.pipeline import extraction, opinion
+
+ROWS = [
+    ("2024-01-02", "A", 10, "JFK"),
+    ("2024-01-02", "B", 900, "JFK"),
+    ("2024-01-03", "A", None, None),
+    ("2024-01-04", "A", "many", None),
+    ("2024-01-05", "A", 1, None),
+    ("2024-01-05", "A", 2, None),
+]
+
+
+def _without_range(genuine):
+    """The engine's rules, one of them lost."""
+
+    def compiling(contract):
+        from zhixin_schemas.compile import RuleSet
+
+        rules = genuine(contract)
+        return RuleSet(contract, [rule for rule in rules.rules if rule.name != "seats.range"])
+
+    return compiling
+
+
+def test_both_engines_count_the_same_and_the_version_is_published(world):
+    world.fill("stops", ROWS)
+    result = pipeline.run(world.owner, world.stops(), report=True)
+    assert (result.version, result.quarantined) == (1, 4)
+    (report,) = world.owner.reports.glob("*/*/*/index.html")
+    assert report.stat().st_size > 0
+    assert world.owner.reports.joinpath("bts.gov.example/stops").exists()
+
+
+def test_a_lost_rule_stops_the_run_at_the_second_opinion(world, monkeypatch):
+    world.fill("stops", ROWS)
+    monkeypatch.setattr(extraction, "compile_rules", _without_range(extraction.compile_rules))
+    with pytest.raises(ValidationRefused) as caught:
+        pipeline.run(world.owner, world.stops(), report=True)
+    assert caught.value.code == "second-opinion"
+    assert "seats.range" in caught.value.message
+    assert directory.list_versions(world.owner.store, "bts.gov.example/stops") == []
+    assert not list(world.owner.staging.glob("*/*"))
+
+
+def test_where_the_setting_says_warn_it_is_told_and_the_version_goes_on(world, monkeypatch):
+    from dataclasses import replace
+
+    from zhixin_gateway.progress import NullProgress
+
+    class Listening(NullProgress):
+        def __init__(self):
+            self.told = []
+
+        def warn(self, text):
+            self.told.append(text)
+
+    world.fill("stops", ROWS)
+    monkeypatch.setattr(extraction, "compile_rules", _without_range(extraction.compile_rules))
+    home = world.owner.save(replace(world.owner.filed_settings(), second_opinion="warn"))
+    progress = Listening()
+    assert pipeline.run(home, world.stops(), report=True, progress=progress).version == 1
+    assert any("seats.range" in text for text in progress.told)
+
+
+def test_no_input_is_kept_where_no_opinion_is_asked_for(world):
+    world.fill("stops", ROWS)
+    staged = pipeline.extract(world.owner, world.stops())
+    with pytest.raises(Exception, match="were kept"):
+        opinion.second_opinion(world.owner, staged)
