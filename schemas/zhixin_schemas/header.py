@@ -54,9 +54,9 @@ _WAY_OUT = (
     "contracts travel: the source's address stands as url in [sources.<server>] of the home's "
     "zhixin.toml, which `zhixin source infer` writes, or in the Airflow connection of that name"
 )
-_USERINFO = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://[^/\s@]+@")
+_USERINFO = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]*://[^/\s@]+@")
 _SECRET = re.compile(r"(?i)(^|[._-])(password|passwd|pwd|secret|token|api[_-]?key|credentials?)$")
-_URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*://")
+_URL = re.compile(r"(?<![A-Za-z0-9+.-])[A-Za-z][A-Za-z0-9+.-]*://")
 
 
 @dataclass(frozen=True)

@@ -31,6 +31,8 @@ __all__ = ["API_VERSIONS", "check_against_standard", "suggestion"]
 
 API_VERSIONS = ("v3.1.0", "v3.2.0")
 
+_MAX_WORD = 60
+_STUB = {"logicalType": "string"}
 _COMBINING = ("allOf", "anyOf", "oneOf")
 _SURPLUS = ("additionalProperties", "unevaluatedProperties")
 _TYPES = {
@@ -59,6 +61,8 @@ def _standard() -> dict[str, Any]:
 
 def suggestion(word: str, known: Iterable[str]) -> str:
     """Give `` (did you mean "required"?)`` where a known word is near, else nothing."""
+    if len(word) > _MAX_WORD:
+        return ""
     by_folded = {name.casefold(): name for name in known}
     near = get_close_matches(word.casefold(), by_folded, n=1, cutoff=0.6)
     return f'; did you mean "{by_folded[near[0]]}"?' if near else ""
@@ -71,15 +75,69 @@ def check_against_standard(document: Document) -> None:
     if not isinstance(document.value, dict):
         document.report((), "a contract is a mapping of keys to values")
         return
-    validator = Draft201909Validator(_standard())
-    seen: set[tuple[Path, str]] = set()
-    errors = list(_leaves(validator.iter_errors(document.value)))
-    broken = {tuple(error.absolute_path) for error in errors if error.validator not in _SURPLUS}
-    for error in errors:
-        for path, message in _problems(error, broken):
-            if (path, message) not in seen:
-                seen.add((path, message))
-                document.report(path, message)
+    standard = _standard()
+    for place, definition, value in _pieces(document.value):
+        schema = {"$ref": f"#/$defs/{definition}", "$defs": standard["$defs"]}
+        validator = Draft201909Validator(schema if definition else standard)
+        errors = list(_leaves(validator.iter_errors(value)))
+        broken = {tuple(e.absolute_path) for e in errors if e.validator not in _SURPLUS}
+        for error in errors:
+            for path, message in _problems(error, broken):
+                document.report((*place, *path), message)
+
+
+def _pieces(root: dict[str, Any]) -> Iterator[tuple[Path, str, object]]:
+    """Take the document apart: the whole without its fields, then each field without those in it.
+
+    The schema looks at a field once for every logical type, so that validating nested fields in
+    place takes time exponential in their depth.
+
+    Yields:
+        Where the piece stands, the schema's definition for it (empty: the whole), the piece.
+    """
+    objects = root.get("schema")
+    shallow = dict(root)
+    if isinstance(objects, list):
+        shallow["schema"] = [_without_fields(item) for item in objects]
+    yield (), "", shallow
+    for at, item in enumerate(objects if isinstance(objects, list) else []):
+        if isinstance(item, dict):
+            yield from _fields_inside(("schema", at), item)
+
+
+def _fields_inside(path: Path, holder: dict[str, Any]) -> Iterator[tuple[Path, str, object]]:
+    fields = holder.get("properties")
+    for at, item in enumerate(fields if isinstance(fields, list) else []):
+        yield from _field((*path, "properties", at), "SchemaProperty", item)
+    inner = holder.get("map")
+    held: dict[Path, object] = {("items",): holder.get("items")}
+    if isinstance(inner, dict):
+        held |= {("map", key): inner.get(key) for key in ("key", "value")}
+    for step, item in held.items():
+        if item is not None:
+            yield from _field((*path, *step), "SchemaItemProperty", item)
+
+
+def _field(path: Path, definition: str, item: object) -> Iterator[tuple[Path, str, object]]:
+    yield path, definition, _without_fields(item)
+    if isinstance(item, dict):
+        yield from _fields_inside(path, item)
+
+
+def _without_fields(item: object) -> object:
+    """Leave the fields inside out, but keep the keys and the kinds of what holds them."""
+    if not isinstance(item, dict):
+        return item
+    shallow = dict(item)
+    if isinstance(item.get("properties"), list):
+        shallow["properties"] = []
+    if isinstance(item.get("items"), dict):
+        shallow["items"] = _STUB
+    if isinstance(item.get("map"), dict):
+        shallow["map"] = {
+            key: _STUB if isinstance(inner, dict) else inner for key, inner in item["map"].items()
+        }
+    return shallow
 
 
 def _leaves(errors: Iterable[ValidationError]) -> Iterator[ValidationError]:
@@ -120,7 +178,8 @@ def _problems(error: ValidationError, broken: set[Path]) -> Iterator[tuple[Path,
         yield from _surplus(error, path, broken)
     elif error.validator == "required":
         missing = str(error.message).split("'")[1]
-        yield path, f'the key "{missing}" is missing'
+        if missing != "map" or "logicalType" in _keys(error.instance):
+            yield path, f'the key "{missing}" is missing'
     elif error.validator == "type":
         yield path, _wrong_type(error)
     elif error.validator == "enum":
@@ -145,6 +204,10 @@ def _shorten(value: object) -> str:
 def _operators(error: ValidationError) -> list[str]:
     branches = _list(error.validator_value)
     return [name for branch in branches for name in branch.get("required", [])]
+
+
+def _keys(value: object) -> list[str]:
+    return list(value) if isinstance(value, dict) else []
 
 
 def _list(value: object) -> list[Any]:
@@ -189,8 +252,7 @@ def _surplus(error: ValidationError, path: Path, broken: set[Path]) -> Iterator[
     that it knows: those are left to that other reason.
     """
     known = set(_known_keys(error.schema))
-    keys = error.instance if isinstance(error.instance, dict) else {}
-    for key in keys:
+    for key in _keys(error.instance):
         here = (*path, key)
         if key not in known:
             yield here, f"unknown key{suggestion(key, known)}"

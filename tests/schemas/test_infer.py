@@ -101,7 +101,7 @@ _TYPES = st.recursive(
 )
 
 
-@settings(deadline=None, max_examples=60)
+@settings(deadline=None, max_examples=40)
 @given(st.dictionaries(_NAMES, _TYPES, min_size=1, max_size=5), st.text(min_size=1, max_size=10))
 def test_reads_back_as_the_types_that_were_seen(columns, remark):
     text = infer(*(Column(name, kind, remark=remark) for name, kind in columns.items()))
