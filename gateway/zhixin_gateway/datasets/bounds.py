@@ -41,7 +41,7 @@ MAX_INFLATED_BYTES = 4 * 1024 * 1024 * 1024
 """All pages of a part, uncompressed: texts of 256 MiB never need so much."""
 MAX_OPEN_BYTES = 1024 * 1024 * 1024
 """Dictionaries and longest pages of one row group, which are in memory together."""
-MAX_LISTED_VALUES = 1 << 26
+MAX_LISTED_VALUES = 1 << 25
 """Values within lists of one row group: they may all belong to one record."""
 
 _BATCH_BYTES = 64 * 1024 * 1024

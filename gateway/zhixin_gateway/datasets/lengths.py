@@ -78,7 +78,7 @@ def _inflated(data: memoryview, chunk: Chunk, page: Page) -> memoryview:
         raise _fault("a page that would have to be measured has an unknown compression")
     try:
         inflated: Any = pa.decompress(pa.py_buffer(raw), size, codec=codec)  # type: ignore[call-overload]
-        return memoryview(inflated)
+        return memoryview(inflated).cast("B")
     except (pa.ArrowException, OSError, ValueError) as error:
         raise _fault("a page can't be decompressed") from error
 

@@ -7,6 +7,7 @@ decimals, the bits of floats, days, microseconds. No date, number or JSON librar
 from __future__ import annotations
 
 import base64
+import random
 import struct
 from decimal import Decimal
 from fractions import Fraction
@@ -304,6 +305,30 @@ def record_lists(draw, fields, min_size=1, max_size=8):
     return [tuple(draw(values(f["type"])) for f in fields) for _ in range(count)]
 
 
+def some_records(fields, count, seed):
+    """Records of spelled values from a seed, without hypothesis."""
+    chance = random.Random(seed)
+    return [tuple(some_value(f["type"], chance) for f in fields) for _ in range(count)]
+
+
+def some_value(kind, chance):
+    if chance.random() < 0.2:
+        return None
+    if isinstance(kind, dict) and "list" in kind:
+        return [some_value(kind["list"], chance) for _ in range(chance.randrange(4))]
+    if isinstance(kind, dict):
+        return {m["name"]: some_value(m["type"], chance) for m in kind["struct"]}
+    if kind == "boolean":
+        return chance.randrange(2)
+    if kind == "string":
+        return chance.choice(["", "é", "a\n", "同" * 9]).encode()
+    if kind == "binary":
+        return chance.randbytes(chance.randrange(6))
+    if kind == "float":
+        return chance.choice([0.0, -0.0, 1.5, 1e21, chance.random()])
+    return chance.randrange(1000)
+
+
 def expanded(item):
     """A file of a vector: base64, or head, repeat, times, tail."""
     if isinstance(item, str):
@@ -328,6 +353,7 @@ def forms():
         floats=FLOATS,
         from_vector=from_vector,
         record_lists=record_lists,
+        some_records=some_records,
         slow_element=slow_element,
         slow_number=slow_number,
         slow_record=slow_record,
