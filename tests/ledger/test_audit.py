@@ -61,6 +61,12 @@ def test_a_checkpoint_that_is_no_note_is_malformed(vectors, tmp_path):
     assert audit(ledger).code == "malformed"
 
 
+def test_a_missing_tile_of_a_higher_level_is_noticed(vectors, tmp_path):
+    ledger = shutil.copytree(vectors / "ledger", tmp_path / "ledger")
+    (ledger / "tile/1/000.p/1").unlink()
+    assert audit(ledger).code == "tile"
+
+
 def test_no_flipped_byte_of_a_ledger_goes_unseen(vectors, tmp_path):
     ledger = shutil.copytree(vectors / "ledger", tmp_path / "ledger")
     chance = random.Random(20260131)

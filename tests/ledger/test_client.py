@@ -144,6 +144,21 @@ def test_what_another_process_left_unpublished_is_published_by_the_next_sync(wor
     assert state.contract(PLANES).entry == index
 
 
+def test_a_client_lets_go_of_its_databases(world):
+    with LedgerClient.open(
+        world.home("faa.gov.example") / "ledger", f"file:../{world.names[0]}", world.witnesses
+    ) as client:
+        assert client.origin == world.origin
+        client.submit(world.contract(PLANES))
+    client.close()
+
+
+def test_a_member_whose_folder_can_not_be_written_costs_no_more_than_its_cosignature(world):
+    (world.home("noaa.gov.example") / "ledger").write_bytes(b"a file where a folder should be")
+    _, receipt = published(world.client(), world.contract(FLIGHTS))
+    assert len(tlogproof.parse_receipt(receipt).signed.signatures) == 4
+
+
 def test_an_idle_ledger_stays_fresh(world):
     client = world.client()
     published(client, world.contract(FLIGHTS))
@@ -198,6 +213,53 @@ def test_a_log_that_shows_another_past_is_refused(world):
     with pytest.raises(LedgerRefused) as refused:
         client.sync()
     assert refused.value.code == "forked"
+
+
+def test_a_copy_that_is_ahead_judges_an_older_checkpoint_by_the_keys_of_its_time(world):
+    from zhixin_ledger import statements
+    from zhixin_ledger.keys import COSIGNATURE_V1, VerifierKey, generate_signer
+    from zhixin_ledger.mirror import Mirror
+    from zhixin_ledger.note import Note
+    from zhixin_ledger.tiles import DirectorySource
+
+    client = world.client(witnesses=world.witnesses[:3])
+    published(client, world.contract(FLIGHTS))
+    older = Note.parse(client.checkpoint())
+    name = "faa.gov.example"
+    key_file = world.home(name) / "keys/cosigner.pem"
+    key_file.unlink()
+    new = VerifierKey.make(f"{name}/witness", COSIGNATURE_V1, generate_signer(key_file).public_key)
+    member = ledger.member_object(
+        name, (name, "成员"), statement_key=world.signers[name].public_key, cosigner=new
+    )
+    entry = client.state().ledger.entry
+    rotate = statements.member_statement(world.origin, "rotate", member, 3, entry)
+    client.submit(world.signed(rotate, *world.names))
+    client.receipt(4)
+    newer = Note.parse(client.checkpoint())
+    assert {line.key_id for line in older.signatures} != {line.key_id for line in newer.signatures}
+    copy = Mirror(world.root / "copy")
+    copy.follow(newer, DirectorySource(world.log_dir))
+    copy.keep(older)
+    assert copy.checkpoint().size == 4
+    assert audit(world.root / "copy").ok
+    copy.keep(newer)
+    copy.keep(older)
+    assert copy.checkpoint().size == 6
+    assert copy.state().cosigner_keys(4) != copy.state().cosigner_keys(6)
+    copy.close()
+
+
+def test_a_log_that_shows_an_older_checkpoint_takes_nothing_back(world):
+    client = world.client("ntsb.gov.example")
+    published(client, world.contract("ntsb.gov.example/delays"))
+    older = (world.log_dir / "checkpoint").read_bytes()
+    published(client, world.contract(PLANES))
+    client.close()
+    client = world.client("ntsb.gov.example", witnesses=[])
+    (world.log_dir / "checkpoint").write_bytes(older)
+    assert client.sync().size == 6
+    assert client.own_receipt(4)
 
 
 def test_fsck_notices_a_record_that_is_not_the_entries(world):
@@ -267,9 +329,7 @@ def test_governance_and_withdrawal_by_a_quorum(world):
     member = ledger.member_object(
         "usgs.gov.example", ("USGS", "地质"), statement_key=new.public_key
     )
-    join = statements.member_statement(
-        world.origin, "join", member, 4, client.state().ledger.entry
-    )
+    join = statements.member_statement(world.origin, "join", member, 4, client.state().ledger.entry)
     published(client, world.signed(join, "usgs.gov.example", *world.names))
     assert client.state().members["usgs.gov.example"].active
     leave = statements.member_statement(

@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import threading
 from datetime import timedelta
+from itertools import pairwise
 
 import pytest
 from zhixin_errors import ConfigError, LedgerRefused, LedgerUnavailable
@@ -115,7 +116,17 @@ def test_a_group_larger_than_a_block_makes_more_blocks(world, monkeypatch):
     entries = stored(world)
     seals = [index for index, entry in enumerate(entries) if seal.is_seal(entry)]
     assert len(entries) - len(seals) == 31
-    assert max(b - a for a, b in zip(seals, seals[1:], strict=False)) <= 8
+    assert max(b - a for a, b in pairwise(seals)) <= 8
+    engine.close()
+
+
+def test_an_entry_behind_many_others_is_written_all_the_same(world, monkeypatch):
+    from zhixin_ledger.embedded import _Ticket
+
+    monkeypatch.setattr("zhixin_ledger.embedded.GROUP", 3)
+    engine = engine_of(world)
+    engine._queue.extend(_Ticket(world.contract(f"faa.gov.example/d{at}")) for at in range(10))
+    assert engine.submit(world.contract(PLANES)) == 2 + 10 + 3
     engine.close()
 
 
@@ -147,6 +158,41 @@ def test_what_a_failed_commit_held_is_forgotten(world):
     assert len(stored(world)) == 2
     assert engine.submit(world.contract(PLANES)) == 2
     assert engine.submit(world.version(PLANES)) == 4
+    engine.close()
+
+
+def test_a_block_that_could_not_be_sealed_is_forgotten(world):
+    engine = engine_of(world)
+    assert engine.submit(world.contract(PLANES)) == 2
+    clock = engine._clock
+
+    def broken():
+        raise LedgerUnavailable("no time")
+
+    engine._clock = broken
+    with pytest.raises(LedgerUnavailable, match="no time"):
+        engine.submit(world.version(PLANES))
+    engine._clock = clock
+    assert engine.submit(world.version(PLANES)) == 4
+    assert len(stored(world)) == 6
+    engine.close()
+
+
+def test_a_bug_in_the_engine_gives_no_index_away(world):
+    def hook(step: str) -> None:
+        if step == "inside-commit":
+            raise RuntimeError("a bug")
+
+    engine = engine_of(world, hook=hook)
+    from zhixin_ledger.embedded import _Ticket
+
+    beside = _Ticket(world.contract(PLANES))
+    engine._queue.append(beside)
+    with pytest.raises(RuntimeError):
+        engine.submit(world.contract("faa.gov.example/other"))
+    assert beside.done
+    assert beside.index is None
+    assert len(stored(world)) == 2
     engine.close()
 
 
@@ -265,9 +311,7 @@ def test_genesis_must_be_of_the_origin_and_name_the_logs_key(make_world):
     with pytest.raises(ConfigError, match="founds"):
         found_ledger(world.log_dir, "other.example/1", world.log_signer, genesis, world.clock)
     with pytest.raises(ConfigError, match="key"):
-        found_ledger(
-            world.log_dir, world.origin, MemorySigner(b"\1" * 32), genesis, world.clock
-        )
+        found_ledger(world.log_dir, world.origin, MemorySigner(b"\1" * 32), genesis, world.clock)
     assert not world.log_dir.exists()
     with pytest.raises(LedgerRefused) as refused:
         found_ledger(world.log_dir, world.origin, world.log_signer, b"{}", world.clock)

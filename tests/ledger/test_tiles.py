@@ -117,15 +117,27 @@ def test_only_a_ledgers_own_files_are_read(tmp_path, path):
 
 
 def test_a_missing_tile_is_told(tmp_path):
-    with pytest.raises(LedgerUnavailable, match="tile/entries/000.p/2"):
+    with pytest.raises(LedgerUnavailable, match=r"tile/entries/000\.p/2"):
         Tiles(DirectorySource(tmp_path), 2).entry(0)
-    with pytest.raises(LedgerUnavailable, match="tile/0/000.p/2"):
+    with pytest.raises(LedgerUnavailable, match=r"tile/0/000\.p/2"):
         Tiles(DirectorySource(tmp_path), 2).root()
 
 
 def test_an_entry_beyond_the_size_is_refused(tmp_path):
     with pytest.raises(FormatError):
         Tiles(DirectorySource(grown(tmp_path, [2])), 2).entry(2)
+
+
+def test_a_tile_larger_than_any_is_not_read_whole(tmp_path, monkeypatch):
+    (tmp_path / "checkpoint").write_bytes(b"x" * 30)
+    monkeypatch.setattr(tiles, "_MAX_RESOURCE_BYTES", 20)
+    with pytest.raises(FormatError, match="larger"):
+        DirectorySource(tmp_path).read("checkpoint")
+
+
+def test_what_the_system_refuses_is_told(tmp_path):
+    with pytest.raises(LedgerUnavailable, match="can't be read"):
+        DirectorySource(tmp_path / ("x" * 300)).read("checkpoint")
 
 
 def test_a_folder_in_a_tiles_place_is_no_tile(tmp_path):
