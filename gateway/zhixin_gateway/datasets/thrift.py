@@ -104,8 +104,6 @@ class ThriftReader:
         Raises:
             VerificationError: the bytes are none, or too many (``record``).
         """
-        if depth > _MAX_DEPTH:
-            raise _fault(f"nested deeper than {_MAX_DEPTH}")
         fields: Struct = {}
         number = 0
         while head := self._byte():
@@ -132,6 +130,8 @@ class ThriftReader:
         return self._container(kind, depth)
 
     def _container(self, kind: int, depth: int) -> Any:  # noqa: ANN401 - as the kind says
+        if depth > _MAX_DEPTH:
+            raise _fault(f"nested deeper than {_MAX_DEPTH}")
         if kind == STRUCT:
             return self.struct(depth + 1)
         if kind in (LIST, SET):

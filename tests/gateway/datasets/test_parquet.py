@@ -10,7 +10,7 @@ import sys
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from zhixin_errors import VerificationError
 from zhixin_gateway.datasets import records, sizes
@@ -119,12 +119,22 @@ def test_records_survive_however_a_part_is_written(forms, data):
             }
         )
     )
-    reader = PartReader(plain(batch, **options), schema, batch.num_rows)
+    part = plain(batch, **options)
+    assume(readable(part))
+    reader = PartReader(part, schema, batch.num_rows)
     read = [texts(piece) for piece in reader.batches()]
     assert pa.concat_arrays(read) == texts(batch)
     assert (
         reader.digest(bytes(32)).root() == PartReader(plain(batch), schema).digest(bytes(32)).root()
     )
+
+
+def readable(part):
+    """Arrow writes some null booleans of version 2 so that it can't read them itself."""
+    try:
+        return pq.read_table(io.BytesIO(part)) is not None
+    except (pa.ArrowInvalid, OSError):
+        return False
 
 
 @pytest.mark.parametrize("encoding", ["DELTA_BYTE_ARRAY", "DELTA_LENGTH_BYTE_ARRAY", "PLAIN"])
