@@ -132,9 +132,14 @@ def from_values(values: Sequence[object], null: Sequence[str] = ()) -> SourceCol
         values: a batch's, None for null.
         null: texts that stand for null.
     """
-    if null:
-        words = frozenset(null)
-        values = [None if isinstance(value, str) and value in words else value for value in values]
+    column = _from_values(values)
+    if isinstance(column, ArrowColumn):
+        return null_words(column, null)
+    groups = [(rows, null_words(own, null)) for rows, own in column.groups]
+    return _MixedColumn(column.length, groups)
+
+
+def _from_values(values: Sequence[object]) -> ArrowColumn | _MixedColumn:
     kinds = {_kind_of_type(kind) for kind in set(map(type, values))} - {""}
     if not kinds:
         return ArrowColumn(pa.nulls(len(values)))

@@ -14,9 +14,13 @@ import pyarrow.parquet as pq
 import pyarrow.types as pt
 from zhixin_errors import PermanentSourceError
 
+from zhixin_connectors._arrow import Array, pc
 from zhixin_connectors.checks import check_columns
 
 __all__ = ["batches", "schema_of", "shape"]
+
+_BUFFER_BYTES = 1 << 20
+_NANO_US = 2**63 // 1_000 - 1  # what 64 bits of nanoseconds reach, in microseconds
 
 
 def shape(path: Path) -> tuple[int | None, list[str]]:
@@ -46,12 +50,43 @@ def batches(path: Path, place: str, wanted: pa.Schema, batch_rows: int) -> Itera
     for each in files:
         with _open(each, place) as file:
             try:
-                for batch in file.iter_batches(batch_rows, columns=wanted.names, use_threads=False):
-                    yield batch.select(wanted.names)
+                yield from _read(each, file, wanted.names, batch_rows)
             except (pa.ArrowException, OSError):
                 raise PermanentSourceError(
                     f"source {place}: {each.name} is damaged, or not Parquet as pyarrow reads it"
                 ) from None
+
+
+def _read(
+    path: Path, file: pq.ParquetFile, names: list[str], batch_rows: int
+) -> Iterator[pa.RecordBatch]:
+    """Batches of one file; INT96, which has nanoseconds, is read twice.
+
+    pyarrow reads it as microseconds (further digits are cut) or as nanoseconds (years beyond 1677
+    to 2262 wrap round), both without a word: nanoseconds are taken wherever all years allow it.
+    """
+    stream = file.iter_batches(batch_rows, columns=names, use_threads=False)
+    old = [name for name in names if name in _int96(file)]
+    if not old:
+        yield from (batch.select(names) for batch in stream)
+        return
+    with pq.ParquetFile(path, buffer_size=_BUFFER_BYTES) as fine:
+        precise = fine.iter_batches(batch_rows, columns=old, use_threads=False)
+        for batch, exact in zip(stream, precise, strict=True):
+            columns: dict[str, Array] = {name: batch.column(name) for name in names}
+            columns |= {n: exact.column(n) for n in old if _within_nanoseconds(columns[n])}
+            yield pa.RecordBatch.from_arrays(list(columns.values()), names=names)
+
+
+def _int96(file: pq.ParquetFile) -> set[str]:
+    columns = (file.schema.column(place) for place in range(len(file.schema)))
+    return {column.path for column in columns if column.physical_type == "INT96"}
+
+
+def _within_nanoseconds(column: Array) -> bool:
+    bounds = pc.min_max(column.view(pa.int64()))
+    low, high = bounds["min"].as_py(), bounds["max"].as_py()
+    return low is None or (low > -_NANO_US and high < _NANO_US)
 
 
 def _files(path: Path, place: str) -> list[Path]:
@@ -65,7 +100,7 @@ def _files(path: Path, place: str) -> list[Path]:
 
 def _open(path: Path, place: str) -> pq.ParquetFile:
     try:
-        return pq.ParquetFile(path, buffer_size=1 << 20, coerce_int96_timestamp_unit="us")
+        return pq.ParquetFile(path, buffer_size=_BUFFER_BYTES, coerce_int96_timestamp_unit="us")
     except (pa.ArrowException, OSError):
         raise PermanentSourceError(f"source {place}: {path.name} is not a Parquet file") from None
 

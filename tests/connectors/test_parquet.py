@@ -62,6 +62,26 @@ def test_a_time_of_a_zone_is_made_from_the_contracts_zone(tmp_path, take):
     assert table["at"].to_pylist() == [dt.datetime(1969, 12, 31, 16, tzinfo=dt.UTC)]
 
 
+@pytest.mark.parametrize(
+    ("stored", "read"),
+    [([1_000, 2_001], [1, None]), ([-1_000, None], [-1, None])],
+)
+def test_old_96_bit_times_keep_their_nanoseconds(tmp_path, take, stored, read):
+    given = pa.table({"at": pa.array(stored, pa.timestamp("ns"))})
+    pq.write_table(given, tmp_path / "t.parquet", use_deprecated_int96_timestamps=True)
+    table, misfits, _ = take(tmp_path, "t.parquet", {"at": pa.timestamp("us")})
+    assert table["at"].cast(pa.int64()).to_pylist() == read
+    assert [raw for *_, raw in misfits] == (["1970-01-01 00:00:00.000002001"] if stored[1] else [])
+
+
+def test_old_96_bit_times_of_far_years_do_not_wrap_round(tmp_path, take):
+    far = dt.datetime(9999, 12, 31, 23, 59, 59)  # noqa: DTZ001 (naive on purpose)
+    given = pa.table({"at": pa.array([far], pa.timestamp("us"))})
+    pq.write_table(given, tmp_path / "t.parquet", use_deprecated_int96_timestamps=True)
+    table, misfits, _ = take(tmp_path, "t.parquet", {"at": pa.timestamp("us")})
+    assert (table["at"].to_pylist(), misfits) == ([far], [])
+
+
 @pytest.mark.parametrize("data", [b"", b"PAR1", b"id\n1\n", b"PAR1" + b"\0" * 100 + b"PAR1"])
 def test_refuses_what_is_no_parquet(tmp_path, take, data):
     (tmp_path / "t.parquet").write_bytes(data)
