@@ -200,7 +200,7 @@ def test_proofs_of_any_size_verify_and_no_other_statement_does(size, data):
     other = data.draw(st.integers(0, size + 2).filter(lambda number: number != index))
     with pytest.raises(VerificationError):
         merkle.verify_inclusion(other, size, hashes[index], path, tree.root())
-    for wrong in (path[:-1], [*path, path[-1]], [*path[::-1], b"\0" * 32]):
+    for wrong in (path[:-1], [*path, *path[-1:]], [*path[::-1], b"\0" * 32]):
         if path:
             with pytest.raises(VerificationError):
                 merkle.verify_inclusion(index, size, hashes[index], wrong, tree.root())
