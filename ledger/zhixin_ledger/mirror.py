@@ -20,12 +20,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from zhixin_errors import FormatError, LedgerRefused, VerificationError
+from zhixin_errors import FormatError, LedgerRefused, LedgerUnavailable, VerificationError
 
 from zhixin_ledger import admission, checkpoint, cosignature, tiles
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.database import TIMEOUT_S, Database
 from zhixin_ledger.note import Note
+from zhixin_ledger.seal import is_seal
 from zhixin_ledger.state import State
 from zhixin_ledger.steps import Hook, no_hook
 from zhixin_ledger.store import SqliteStore
@@ -117,7 +118,8 @@ class Mirror:
             LedgerRefused: an entry breaks a rule (its code), the ledger does not end with a seal
                 there (`seal`), the root is another (`forked`), the log's signature fails
                 (`log-signature`), or it is another ledger (`other-origin`).
-            LedgerUnavailable: the source can't be read.
+            LedgerUnavailable: the source can't be read; `ledger-rolled-back`: the copy, and what
+                the log shows, are older than the checkpoint that the copy kept.
         """
         try:
             return self._follow(note, checkpoint.parse(note.text), source)
@@ -136,8 +138,8 @@ class Mirror:
             before = state.size
             if made.size > before:
                 self._replay(state, made, source)
-            elif self.tree().root(made.size) != made.root:
-                raise _forked(made)
+            else:
+                self._check_replayed(made)
             try:
                 checkpoint.verify_log(note, state.origin or "", state.log_keys(made.size))
             except VerificationError as fault:
@@ -221,7 +223,23 @@ class Mirror:
             self._state = None
             raise
 
+    def _check_replayed(self, made: Checkpoint) -> None:
+        """Hold a checkpoint of what the copy has already: its root, and that it ends a block."""
+        tree = self.tree()
+        if tree.root(made.size) != made.root:
+            raise _forked(made)
+        if not is_seal(tree.entry(made.size - 1)):
+            raise _open(made)
+
     def _replay(self, state: State, made: Checkpoint, source: TileSource) -> None:
+        kept = self.checkpoint()
+        if kept is not None and state.size < kept.size and made.size < kept.size:
+            raise LedgerUnavailable(
+                f"the copy in {self.directory} ends at {state.size} entries, before its own "
+                f"checkpoint of {kept.size}: an old backup was put back",
+                code="ledger-rolled-back",
+                hint=f"it goes on from a ledger of {kept.size} entries or more",
+            )
         for entry in Tiles(source, made.size).entries(state.size):
             index = state.size
             try:
@@ -232,10 +250,10 @@ class Mirror:
                     code=fault.code,
                     details={**fault.details, "index": index},
                 ) from fault
+            if kept is not None and state.size == kept.size and state.root != kept.root:
+                raise _forked(kept)
         if not state.sealed:
-            raise LedgerRefused(
-                f"the ledger of {made.size} entries does not end with a seal", code="seal"
-            )
+            raise _open(made)
         if state.root != made.root:
             raise _forked(made)
 
@@ -250,6 +268,10 @@ class Mirror:
 def _cosigned(connection: sqlite3.Connection) -> tuple[int, bytes, int] | None:
     row = connection.execute("SELECT size, root, time_s FROM cosigned").fetchone()
     return None if row is None else (int(row[0]), bytes(row[1]), int(row[2]))
+
+
+def _open(made: Checkpoint) -> LedgerRefused:
+    return LedgerRefused(f"the ledger of {made.size} entries does not end with a seal", code="seal")
 
 
 def _forked(made: Checkpoint) -> LedgerRefused:

@@ -147,6 +147,58 @@ def test_an_open_block_gets_no_cosignature(world, liar):
     assert refusal(witness_of(world, liar.source), liar).code == "seal"
 
 
+def test_a_size_within_a_block_gets_no_cosignature_though_its_entries_were_replayed(world, liar):
+    liar.follow([world.contract(PLANES), world.contract("faa.gov.example/other")])
+    within = liar.note()
+    liar.sealed()
+    witness = witness_of(world, liar.source)
+    mirror = Mirror(world.home(WITNESS) / "ledger")
+    mirror.follow(liar.note(), liar.source)  # the copy is ahead of what the witness cosigned
+    assert refusal(witness, liar, within).code == "seal"
+    assert mirror.cosigned() is None
+    mirror.close()
+
+
+def test_a_copy_put_back_from_a_backup_never_cosigns_against_the_checkpoint_it_kept(
+    world, liar, tmp_path, genesis_block
+):
+    cosigned(witness_of(world, liar.source), liar)  # of genesis alone
+    database = world.home(WITNESS) / "ledger" / "mirror.sqlite"
+    for client in world.clients:
+        client.close()
+    backup = database.read_bytes()
+
+    liar.follow([world.contract(PLANES)]).sealed()
+    liar.follow([world.version(PLANES)]).sealed()
+    mirror = Mirror(database.parent)
+    mirror.follow(liar.note(), liar.source)
+    tiles.write_file(database.parent / "checkpoint", liar.note().format())
+    mirror.close()
+    database.write_bytes(backup)
+
+    folder = tmp_path / "fork"
+    folder.mkdir()
+    fork = LyingLog(world, folder).follow(genesis_block)
+    fork.follow([world.contract("faa.gov.example/other")]).sealed()
+    witness = witness_of(world, fork.source)
+    note = fork.note().format()
+    proof = tiles.Tiles(fork.source, 4).consistency_path(2)
+    with pytest.raises(LedgerUnavailable) as behind:
+        witness.add_checkpoint(2, proof, note)
+    assert behind.value.code == "ledger-rolled-back"
+    fork.follow([world.contract("faa.gov.example/m1")]).sealed()
+    fork.follow([world.contract("faa.gov.example/m2")]).sealed()
+    note = fork.note().format()
+    proof = tiles.Tiles(fork.source, 8).consistency_path(2)
+    with pytest.raises(LedgerRefused) as refused:
+        witness.add_checkpoint(2, proof, note)
+    assert refused.value.code == "forked"
+    # The ledger that it knew brings it back to where it was.
+    witness = witness_of(world, liar.source)
+    tree = tiles.Tiles(liar.source, 6)
+    assert witness.add_checkpoint(2, tree.consistency_path(2), liar.note().format())
+
+
 def test_a_root_that_is_not_the_entries_gets_no_cosignature(world, liar):
     liar.follow([world.contract(PLANES)]).sealed()
     note = liar.note(root=b"\7" * 32)
