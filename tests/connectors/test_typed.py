@@ -3,6 +3,7 @@
 import datetime as dt
 import uuid
 from decimal import Decimal
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pytest
@@ -108,6 +109,18 @@ def test_times_with_and_without_offset_in_one_column_are_not_mixed_up():
     assert cast.array.to_pylist() == [None, dt.datetime(2024, 1, 1, tzinfo=dt.UTC)]
     cast = from_values([naive, aware, aware.timetz()]).cast(pa.timestamp("us"), Reading())
     assert cast.array.to_pylist() == [naive, None, None]
+
+
+def test_local_times_become_instants_by_the_named_zone():
+    local = [(2024, 7, 1, 12), (2050, 7, 1, 12), (2024, 3, 10, 2, 30), (2024, 11, 3, 1, 30)]
+    column = pa.array([dt.datetime(*each) for each in local] + [None])  # noqa: DTZ001
+    reading = Reading(zone=ZoneInfo("America/New_York"))
+    cast = cast_typed(column, UTC, reading)
+    read = [dt.datetime(year, 7, 1, 16, tzinfo=dt.UTC) for year in (2024, 2050)]
+    assert cast.array.to_pylist() == [*read, None, None, None]
+    assert [row for row, _ in cast.misfits] == [2, 3]
+    assert cast_typed(column.slice(0, 2), UTC, reading).array.to_pylist() == read
+    assert cast_typed(column.slice(0, 1), UTC, reading).array.to_pylist() == read[:1]
 
 
 def test_a_duration_is_shown_as_mysql_writes_it():
