@@ -9,13 +9,16 @@ from __future__ import annotations
 
 import os
 import shutil
+from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from zhixin_errors import ConfigError, TransientSourceError, VerificationError
+from zhixin_errors import ConfigError, FormatError, TransientSourceError, VerificationError
 
 from zhixin_gateway.datasets import directory
+from zhixin_gateway.gate.files import LocalDirectory, read_file
 from zhixin_gateway.gate.verdict import Verdict
 
 if TYPE_CHECKING:
@@ -162,15 +165,20 @@ def _copy(place: str, name: str, staging: Path) -> None:
 
 def _copy_folder(source: Path, staging: Path) -> None:
     """Copy as it lies; links and folders are the gate's to refuse, so they are copied as such."""
-    for path in sorted(source.iterdir())[:_MOST_FILES]:
-        target = staging / path.name
+    with os.scandir(source) as listing:
+        names = [entry.name for entry in islice(listing, _MOST_FILES + 1)]
+
+    def copy(name: str, limit: int) -> None:
+        path, target = source / name, staging / name
         if path.is_symlink():
             target.symlink_to(path.readlink())
-        elif path.is_dir():
+        elif path.is_file():
+            with LocalDirectory(source).open(name) as read:
+                _write(read, target, limit)
+        else:  # a folder, or a pipe, which is not waited for
             target.mkdir()
-        else:
-            with path.open("rb") as read:
-                _write(read, target)
+
+    _copy_named(names, copy, staging)
 
 
 def _copy_by_url(url: str, staging: Path) -> None:
@@ -181,16 +189,54 @@ def _copy_by_url(url: str, staging: Path) -> None:
         system, root = FileSystem.from_uri(url)
     except ArrowInvalid as error:
         raise ConfigError("the store's URL is none that pyarrow opens") from error
-    for info in system.get_file_info(FileSelector(root))[:_MOST_FILES]:
-        if info.type == FileType.File:
-            with system.open_input_stream(info.path) as read:
-                _write(read, staging / info.base_name)
+    found = {info.base_name: info for info in system.get_file_info(FileSelector(root))}
+
+    def copy(name: str, limit: int) -> None:
+        if found[name].type == FileType.File:
+            with system.open_input_stream(found[name].path) as read:
+                _write(read, staging / name, limit)
         else:
-            (staging / info.base_name).mkdir()
+            (staging / name).mkdir()
+
+    _copy_named(list(found), copy, staging)
 
 
-def _write(read: BinaryIO | Any, target: Path) -> None:  # noqa: ANN401 - pyarrow's stream
+def _copy_named(names: list[str], copy: Callable[[str, int], None], staging: Path) -> None:
+    """Copy no more than a version can be: a store's owner may be honest and its keeper not.
+
+    Of each file at most one byte too many, so that the gate sees that it is too long; of a file
+    that the manifest does not list only its name.
+    """
+    if len(names) > _MOST_FILES:
+        raise VerificationError(
+            f"the store has more than {_MOST_FILES} files there, more than any version",
+            code="unlisted-file",
+        )
+    small = [name for name in directory.FILE_LIMITS if name in names]
+    for name in small:
+        copy(name, directory.FILE_LIMITS[name])
+    sizes = _listed(staging)
+    for name in sorted(set(names).difference(small)):
+        copy(name, sizes.get(name, 0))
+
+
+def _listed(staging: Path) -> dict[str, int]:
+    """The parts that the copied manifest lists, and their bytes; none where it is no manifest."""
+    from zhixin_gateway.datasets.manifest import parse_manifest
+
+    name = directory.MANIFEST_FILE
+    try:
+        data = read_file(LocalDirectory(staging), name, directory.FILE_LIMITS[name])
+        return {part.path: part.size_bytes for part in parse_manifest(data).parts}
+    except FormatError:
+        return {}
+
+
+def _write(read: BinaryIO | Any, target: Path, limit: int) -> None:  # noqa: ANN401 - pyarrow's
+    left = limit + 1
     with target.open("wb") as file:
-        shutil.copyfileobj(read, file, _CHUNK)
+        while left and (chunk := read.read(min(left, _CHUNK))):
+            file.write(chunk)
+            left -= len(chunk)
         file.flush()
         os.fsync(file.fileno())

@@ -1,3 +1,4 @@
+import os
 import threading
 from dataclasses import replace
 
@@ -71,6 +72,56 @@ def test_what_the_gate_refuses_is_not_kept(published, what):
         "flipped": "part-digest", "missing": "part-missing",
     }[what]  # fmt: skip
     assert list((published.owner.store / PLACES).iterdir()) == []
+
+
+@pytest.mark.parametrize("scheme", ["", "file://"])
+def test_a_hostile_store_neither_holds_up_a_fetch_nor_fills_the_disk(
+    published, monkeypatch, scheme
+):
+    folder = _version(published.other)
+    home, stores = published.owner, {"faa.gov.example": f"{scheme}{published.other.store}"}
+    home = home.save(replace(home.filed_settings(), stores=stores))
+    written = []
+    monkeypatch.setattr(directory, "sync_folder", lambda path: written.append(_bytes(path)))
+
+    def refused():
+        with pytest.raises(VerificationError) as caught:
+            fetch(home, PLACES, 1)
+        return caught.value.code
+
+    whole = _bytes(folder)
+    part = folder / "part-00000.parquet"
+    good = part.read_bytes()
+    os.truncate(part, 1 << 40)
+    assert refused() == "part-digest"
+    assert written.pop() == whole + 1
+    part.write_bytes(good)
+    (folder / "part-00001.parquet").touch()
+    os.truncate(folder / "part-00001.parquet", 1 << 40)
+    assert refused() == "unlisted-file"
+    assert written.pop() == whole + 1
+    (folder / "part-00001.parquet").unlink()
+    os.truncate(folder / "contract.yaml", 1 << 40)
+    assert refused() == "malformed"
+    part.unlink()
+    os.mkfifo(part)
+    assert refused() == "malformed"
+    (folder / "manifest.json").unlink()
+    os.mkfifo(folder / "manifest.json")
+    assert refused() == "malformed"
+
+
+def test_a_store_that_lists_without_end_is_refused(published, monkeypatch):
+    from zhixin_gateway import fetching
+
+    monkeypatch.setattr(fetching, "_MOST_FILES", 4)
+    with pytest.raises(VerificationError) as caught:
+        fetch(published.owner, PLACES, 1)
+    assert caught.value.code == "unlisted-file"
+
+
+def _bytes(folder):
+    return sum(path.stat().st_size for path in folder.iterdir() if path.is_file())
 
 
 def test_another_version_under_the_number_is_refused(published):

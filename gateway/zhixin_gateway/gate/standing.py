@@ -280,8 +280,8 @@ def claims_of_ledger(
         clock: the verifier's.
 
     Raises:
-        VerificationError: ``log-signature``, ``quorum``; ``forked``: the copy is not the ledger of
-            the receipt or of the trust.
+        VerificationError: ``log-signature``, ``quorum``; ``stale``: the copy is older than its own
+            checkpoint; ``forked``: it is not the ledger of the receipt or of the trust.
     """
     what = "this home's copy of the ledger"
     note = Note.parse(view.checkpoint(), what)
@@ -299,6 +299,12 @@ def claims_of_ledger(
                 "somebody shows two ledgers",
                 code="forked",
             )
+    if size < last.size:  # its facts are older than the time of its checkpoint says
+        raise VerificationError(
+            f"{what} ends at {size} entries, before its own checkpoint of {last.size}: bring it up "
+            "to date",
+            code="stale",
+        )
     datasets = dict.fromkeys((subject.dataset, *(dataset for dataset, _, _ in subject.inputs)))
     root = view.root_at(size)
     return [

@@ -60,6 +60,12 @@ def test_a_copy_that_ends_before_the_version_is_stale(lay_out, make_copy, vector
     assert verdict.code == "stale"
 
 
+def test_a_copy_older_than_its_own_checkpoint_is_stale(lay_out, make_copy):
+    # A database from a backup beside a fresh checkpoint: its facts are older than that time.
+    verdict = lay_out({"base": FLIGHTS}).verify(ledger_copy=make_copy(16, make_copy().checkpoint()))
+    assert verdict.code == "stale"
+
+
 def test_a_copy_of_just_the_versions_size_is_enough(lay_out, make_copy, vectors):
     copy = make_copy(16, note_of(vectors, FLIGHTS))
     assert lay_out({"base": FLIGHTS}).verify(ledger_copy=copy).ok
