@@ -30,11 +30,11 @@ from zhixin_errors import ConfigError
 from zhixin_gateway.airflow.preload import LOCAL_SETTINGS
 from zhixin_gateway.airflow.rest import AirflowApi, wait_until
 
-__all__ = ["USERNAME", "AirflowServices", "free_port", "port_is_free"]
+__all__ = ["PROGRAMS", "USERNAME", "AirflowServices", "free_port", "port_is_free"]
 
 USERNAME = "steward"
 # The order of starting; they are stopped in reverse, so that no task loses its api-server.
-_PROGRAMS: tuple[tuple[str, ...], ...] = (
+PROGRAMS: tuple[tuple[str, ...], ...] = (
     ("api-server",),
     ("scheduler", "--skip-serve-logs"),
     ("dag-processor",),
@@ -72,6 +72,7 @@ class AirflowServices:
         database: SQLAlchemy URL of the metadata database, such as ``postgresql+psycopg://…``;
             SQLite in ``home`` by default.
         command: what runs one of Airflow's programs; ``docker/entrypoint.sh`` is another one.
+        migration: the program that comes first and must end well.
         port: of the web interface and REST API on 127.0.0.1; 0 takes a free one.
         parallelism: how many tasks run at once.
         password: of the user ``steward``.
@@ -84,6 +85,7 @@ class AirflowServices:
     port: int = 0
     parallelism: int = 3
     command: Sequence[str] = (sys.executable, "-m", "airflow")
+    migration: Sequence[str] = ("db", "migrate")
     password: str = field(default_factory=lambda: secrets.token_urlsafe(12))
     _running: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict, init=False)
 
@@ -155,7 +157,7 @@ class AirflowServices:
         self._passwords.write_text(json.dumps({USERNAME: self.password}))
         self._migrate(timeout_s)
         try:
-            for program in _PROGRAMS:
+            for program in PROGRAMS:
                 self._spawn(program)
             wait_until("Airflow to be healthy", self._healthy, timeout_s, every_s=0.5)
         except BaseException:
@@ -166,7 +168,7 @@ class AirflowServices:
     def _migrate(self, timeout_s: float) -> None:
         with self.log("migrate").open("ab") as log:
             done = subprocess.run(
-                [*self.command, "db", "migrate"],
+                [*self.command, *self.migration],
                 env=self.settings(),
                 stdin=subprocess.DEVNULL,
                 stdout=log,
