@@ -9,7 +9,8 @@ each claim here:
 - pages by the thousand that all inflate: the sum of their sizes is bounded;
 - a long value behind many short indices: string and binary columns are decoded as dictionaries and
   measured before they are expanded (:mod:`~zhixin_gateway.datasets.parquet`);
-- values that repeat the one before (DELTA_BYTE_ARRAY): the lengths are added up from the page.
+- values that repeat the one before (DELTA_BYTE_ARRAY): the lengths are added up from the page;
+- lengths by the milliard that would have to be read one by one: their number is bounded.
 
 Beside the two limits of the format there are limits of this implementation, far beyond what a
 writer makes of 256 MiB of texts: the constants below.
@@ -43,6 +44,8 @@ MAX_OPEN_BYTES = 1024 * 1024 * 1024
 """Dictionaries and longest pages of one row group, which are in memory together."""
 MAX_LISTED_VALUES = 1 << 25
 """Values within lists of one row group: they may all belong to one record."""
+MAX_MEASURED_VALUES = 1 << 27
+"""Strings of a part whose lengths are read one by one: texts of 256 MiB hold no more."""
 
 _BATCH_BYTES = 64 * 1024 * 1024
 _LARGE_DICTIONARY = 8 * 1024 * 1024
@@ -126,6 +129,7 @@ class _Sums:
         self._paths = Counter(".".join(leaf.path) for leaf in leaves)
         self._inflated = 0
         self._value_bytes = 0
+        self._measured = 0
 
     def add(self, group: RowGroup) -> tuple[int, ...]:
         """Add a row group's pages; which leaves to decode as dictionaries."""
@@ -156,6 +160,7 @@ class _Sums:
         self._grow(max(0, page.uncompressed_bytes - 8 * page.values - 1024))
         if page.encoding == Encoding.DELTA_BYTE_ARRAY:
             nested = self._leaves[at].nested
+            self._measure(page)
             self._grow(prefix_bytes(self._data, chunk, page, nested=nested))
 
     def _indexed(self, at: int, chunk: Chunk, pages: _Pages) -> list[int]:
@@ -171,6 +176,7 @@ class _Sums:
         codable = not (decimal or pages.delta or self._paths[".".join(leaf.path)] > 1)
         if codable and dictionary.uncompressed_bytes <= _LARGE_DICTIONARY:
             return [at]
+        self._measure(dictionary)
         longest = longest_value(self._data, chunk, dictionary)
         if codable and longest * pages.indices > _BATCH_BYTES:
             return [at]
@@ -178,6 +184,11 @@ class _Sums:
             raise _fault(f"a decimal of {longest} bytes")
         self._grow(0 if decimal else longest * pages.indices)
         return []
+
+    def _measure(self, page: Page) -> None:
+        self._measured += page.values
+        if self._measured > MAX_MEASURED_VALUES:
+            raise _fault(f"more than {MAX_MEASURED_VALUES} strings have to be measured")
 
     def _grow(self, more: int) -> None:
         self._value_bytes += more

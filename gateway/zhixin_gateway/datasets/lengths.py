@@ -12,6 +12,7 @@ Both are read here from one decompressed page, which is at most 256 MiB.
 
 from __future__ import annotations
 
+import struct
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -27,6 +28,8 @@ __all__ = ["longest_value", "prefix_bytes"]
 
 _CODECS = {1: "snappy", 2: "gzip", 4: "brotli", 6: "zstd", 7: "lz4_raw"}
 _MAX_BLOCK = 1 << 20
+_MINIBLOCK = 32
+"""Values of a miniblock: a multiple of so many, so that none costs more than it should."""
 
 
 def longest_value(data: memoryview, chunk: Chunk, page: Page) -> int:
@@ -37,12 +40,16 @@ def longest_value(data: memoryview, chunk: Chunk, page: Page) -> int:
     """
     raw = _inflated(data, chunk, page)
     at = longest = 0
-    for _ in range(page.values):
-        size = int.from_bytes(raw[at : at + 4], "little")
-        at += 4 + size
-        if at > len(raw):
-            raise _fault("a dictionary page ends within a value")
-        longest = max(longest, size)
+    size_at = struct.Struct("<I").unpack_from
+    try:
+        for _ in range(page.values):
+            (size,) = size_at(raw, at)
+            at += 4 + size
+            longest = max(longest, size)
+    except struct.error as error:
+        raise _fault("a dictionary page ends within a value") from error
+    if at > len(raw):
+        raise _fault("a dictionary page ends within a value")
     return longest
 
 
@@ -99,6 +106,8 @@ class _Packed:
         if not 0 < miniblocks <= block <= _MAX_BLOCK or block % miniblocks or count > most:
             raise _fault("lengths that are not in their form")
         size = block // miniblocks
+        if size % _MINIBLOCK:
+            raise _fault("lengths that are not in their form")
         total, left = _length(last), count - 1
         while left > 0:
             least = self._zigzag()

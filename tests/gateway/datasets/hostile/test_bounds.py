@@ -145,7 +145,8 @@ def test_finds_the_longest_value_of_a_dictionary(craft):
     ("raw", "count"),
     [(b"", 1), (b"\x80" * 11, 1), (b"\x80\x01\x04\x05\x00\x00", 9), (b"\x80\x01\x03\x02\x00", 2),
      (b"\x80\x01\x04\x01\x01", 1), (b"\x80\x01\x04\x02\x00\x00\x28\x00\x00\x00", 2),
-     (b"\x80\x01\x04\x02\x00\x01\x00\x00\x00\x00", 2)],
+     (b"\x80\x01\x04\x02\x00\x01\x00\x00\x00\x00", 2),
+     (b"\x80\x01\x80\x01\x02\x00" + bytes(129), 2)],
 )  # fmt: skip
 def test_lengths_that_are_not_in_their_form_are_refused(raw, count):
     body = struct.pack("<I", 0) + raw
@@ -153,6 +154,17 @@ def test_lengths_that_are_not_in_their_form_are_refused(raw, count):
     with pytest.raises(VerificationError) as caught:
         prefix_bytes(memoryview(body), Chunk(6, 0, count, 0, 0, 0, None), page, nested=False)
     assert caught.value.code == "record"
+
+
+def test_refuses_more_strings_to_be_measured_than_texts_can_hold(craft, monkeypatch):
+    body = craft.levels(4, 1) + craft.delta_strings([b"abc"] * 4)
+    data = craft.one_column(craft.STRING, [craft.page(body, 4, encoding=7)] * 3, 12)
+    assert refusal(data, STRINGS) == ""
+    monkeypatch.setattr(bounds, "MAX_MEASURED_VALUES", 11)
+    assert "measured" in refusal(data, STRINGS)
+    monkeypatch.setattr(bounds, "MAX_MEASURED_VALUES", 0)
+    monkeypatch.setattr(bounds, "_LARGE_DICTIONARY", 0)
+    assert "measured" in refusal(craft.repeated(b"abc", 5), STRINGS)
 
 
 def test_refuses_more_pages_open_at_once_than_fit(craft, monkeypatch):
