@@ -135,7 +135,7 @@ def test_an_empty_batch_has_a_verdict(contract_of, batch_of):
 
 def test_tells_every_reason_of_a_record(contract_of, batch_of):
     contract = contract_of(
-        "name: a, logicalType: integer, logicalTypeOptions: {maximum: 5}",
+        "name: a, logicalType: integer, logicalTypeOptions: {maximum: 7}",
         "name: b, logicalType: integer, required: true",
         quality=[
             "type: custom, engine: zhixin, name: small, implementation: a < 9, description: so so",
@@ -146,13 +146,14 @@ def test_tells_every_reason_of_a_record(contract_of, batch_of):
     rules = compile_rules(contract)
     verdict = rules.check(batch_of(contract, a=[10, 8, 7, 1], b=[None, 1, 1, 1]))
     assert verdict.reasons(0) == [
-        Reason("a.range", "a", "a must be at most 5"),
+        Reason("a.range", "a", "a must be at most 7"),
         Reason("b.required", "b", "b must not be empty"),
         Reason("small", "a", "so so"),
         Reason("stop", "a", "must hold: a < 7"),
     ]
     assert verdict.rejected.to_pylist() == [True, True, True, False]
     assert verdict.warned.to_pylist() == [True, True, False, False]
+    assert [reason.rule for reason in verdict.reasons(2)] == ["stop"]
     assert verdict.reasons(3) == []
 
 
