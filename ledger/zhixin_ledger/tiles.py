@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -83,7 +84,9 @@ class DirectorySource:
         if _RESOURCE.fullmatch(path) is None:
             raise FormatError(f"{path!r} is no resource of a ledger")
         try:
-            with (self.root / path).open("rb") as file:
+            with open(self.root / path, "rb", opener=_without_waiting) as file:
+                if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
+                    return None
                 data = file.read(_MAX_RESOURCE_BYTES + 1)
         except (FileNotFoundError, NotADirectoryError, IsADirectoryError):
             return None
@@ -94,6 +97,11 @@ class DirectorySource:
         if len(data) > _MAX_RESOURCE_BYTES:
             raise FormatError(f"{path} is larger than any file of a ledger")
         return data
+
+
+def _without_waiting(path: str, flags: int) -> int:
+    """Open a file; a pipe under its name must not make us wait."""
+    return os.open(path, flags | getattr(os, "O_NONBLOCK", 0))
 
 
 def tile_path(level: int, index: int, width: int = WIDTH) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -172,3 +173,12 @@ def test_a_folder_that_grew_in_one_step_is_read_at_any_size_that_is_kept(tmp_pat
     assert list(smaller.entries()) == [entry(index) for index in range(size)]
     path = tree.inclusion_path(0, size)
     merkle.verify_inclusion(0, size, merkle.leaf_hash(entry(0)), path, slow_root(size))
+
+
+def test_a_pipe_in_a_ledgers_folder_is_no_file_and_never_waited_for(tmp_path):
+    (tmp_path / "tile/0").mkdir(parents=True)
+    os.mkfifo(tmp_path / "checkpoint")
+    os.mkfifo(tmp_path / "tile/0/000")
+    source = DirectorySource(tmp_path)
+    assert source.read("checkpoint") is None
+    assert source.read("tile/0/000") is None

@@ -65,10 +65,8 @@ def _plain(column: Any) -> Any:  # noqa: ANN401 - an Arrow array
             return wide.cast(pa.string())  # NaN and infinities, which only a query can make
         type_json(wide.type)
         return wide
-    except FormatError:
-        return _as_text(column)
-    except pa.ArrowNotImplementedError:
-        return _as_text(column)
+    except (FormatError, pa.ArrowNotImplementedError, pa.ArrowInvalid):
+        return _as_text(column)  # such as nanoseconds, which only a query can make
 
 
 def _as_text(column: Any) -> Any:  # noqa: ANN401 - an Arrow array

@@ -10,6 +10,7 @@ It knows no format: it answers with bytes.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import os
 import stat
@@ -109,6 +110,8 @@ def _open(path: Path, name: str) -> BinaryIO:
     except FileNotFoundError as error:
         raise FormatError(f"{name} is not there") from error
     except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link put there just now, or a socket
+            raise FormatError(f"{name} is not a regular file") from error
         raise ConfigError(f"{name} can't be read: {error.strerror}") from error
     if not stat.S_ISREG(os.fstat(descriptor).st_mode):
         os.close(descriptor)

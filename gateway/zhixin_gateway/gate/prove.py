@@ -105,7 +105,10 @@ def _find(dataset: VerifiedDataset, where: str) -> int:
         raise ConfigError(
             f"the condition picks {many} of {dataset.name}, want exactly one", code="where"
         )
-    return int(found[0])
+    number = found[0]
+    if type(number) is not int or not 0 <= number < dataset.records:
+        raise ConfigError("give a condition over one record's fields alone", code="where")
+    return number
 
 
 def _place(dataset: VerifiedDataset, position: int) -> tuple[int, int]:

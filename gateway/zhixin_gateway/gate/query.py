@@ -136,6 +136,10 @@ def _connect(memory_bytes: int, folder: str, threads: int | None) -> duckdb.Duck
 def _check_select(connection: duckdb.DuckDBPyConnection, sql: str) -> None:
     import duckdb
 
+    try:
+        str.encode(sql)
+    except UnicodeEncodeError as error:
+        raise ConfigError("the SQL is not UTF-8", code="sql") from error
     statements = connection.extract_statements(sql)
     if len(statements) != 1 or statements[0].type != duckdb.StatementType.SELECT:
         raise ConfigError("the SQL must be exactly one SELECT", code="sql")

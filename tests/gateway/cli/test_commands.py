@@ -124,6 +124,11 @@ def test_cat_gives_sql_json_and_arrow(zhixin, published):
     assert zhixin("cat", "agency.example/nothing", home=published).code == 2
 
 
+def test_cat_says_what_only_sql_can_make_in_full(zhixin, published):
+    fine = "SELECT '2020-01-01 00:00:00.123456789'::TIMESTAMP_NS AS t"
+    assert "00:00:00.123456789" in zhixin("cat", THINGS, "--sql", fine, home=published).out
+
+
 def test_cat_streams_arrow(published):
     command = [sys.executable, "-m", "zhixin_gateway.cli", "--home", published, "cat", THINGS]
     done = subprocess.run([*command, "--format", "arrow"], capture_output=True, check=True)

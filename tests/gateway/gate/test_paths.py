@@ -171,12 +171,13 @@ def test_a_directory_that_can_not_be_listed_is_no_verdict(lay_out, monkeypatch):
         case.verify()
 
 
-def test_a_socket_in_the_directory_is_no_file(lay_out, tmp_path, monkeypatch):
+@pytest.mark.parametrize("name", ["manifest.json", "part-00000.parquet"])
+def test_a_socket_in_the_directory_is_no_file(name, lay_out, monkeypatch):
     case = lay_out({"base": BASE})
     monkeypatch.chdir(case.folder)
     with socket.socket(socket.AF_UNIX) as listener:
-        Path("part-00000.parquet").unlink()
-        listener.bind("part-00000.parquet")
+        Path(name).unlink()
+        listener.bind(name)
         verdict = case.verify()
     assert verdict.code == "malformed"
-    assert "special" in verdict.message
+    assert f"{name} is " in verdict.message

@@ -78,6 +78,10 @@ def test_records_of_every_type_can_be_proved(lay_out):
         ("1 = 1) limit 1 --", "can't be run"),
         ("n = 1; select 2", "can't be run"),
         ("text = 3", "failed while it ran"),
+        ("n = -1) union all (select -1 where true", "a condition over"),
+        ("n = -1) union all (select 'x' where true", "a condition over"),
+        ("n = -1) union all (select 1e30 where true", "a condition over"),
+        ("n = '\udcff'", "not UTF-8"),
     ],
 )
 def test_a_condition_must_pick_exactly_one_record(where, said, world):
