@@ -166,6 +166,12 @@ def test_zero_and_negative_zero_differ_among_many():
     assert canonical.texts(one_column(array)).to_pylist() == ['["0"]', '["-0"]', "[null]"] * 100
 
 
+def test_members_of_a_struct_stand_in_the_order_of_utf_16():
+    pair = pa.array([{"\ufb33": 1, "\U0001f600": 2, "a": 3}])
+    wanted = '[{"a":"3","\U0001f600":"2","\ufb33":"1"}]'
+    assert canonical.texts(one_column(pair)).to_pylist() == [wanted]
+
+
 def test_an_invalid_value_behind_a_null_does_no_harm():
     array = pa.array([math.nan, 1.0], mask=pa.array([True, False]).to_numpy(zero_copy_only=False))
     assert canonical.texts(one_column(array)).to_pylist() == ["[null]", '["1"]']

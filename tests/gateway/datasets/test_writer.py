@@ -90,6 +90,13 @@ def test_parts_end_where_the_rule_says(tmp_path_factory, data):
     assert counts(entries) == slow_cut(lines, keys if keyed else [None] * len(keys))
 
 
+@pytest.mark.parametrize(("length", "wanted"), [(92, [4, 4, 2]), (91, [5, 5])])
+def test_a_part_ends_where_its_texts_reach_the_limit(tmp_path, small, length, wanted):
+    batch = batch_of([1] * 10, "x" * length)
+    assert len(texts(batch)[0].as_py()) == length + 8
+    assert counts(written(tmp_path, [batch], ())) == wanted
+
+
 def test_an_insertion_moves_no_other_part(tmp_path, small):
     keys = list(range(0, 1000, 2))
     (tmp_path / "a").mkdir()

@@ -41,6 +41,7 @@ def bombs(craft):
     repeating = craft.levels(65_536, 1) + craft.delta_strings([long] * 65_536)
     return {
         "a long value behind many indices": (craft.repeated(long, 60_000), STRINGS),
+        "just more than a reader needs to hold": (craft.repeated(long, 1500), STRINGS),
         "the same for binary": (
             craft.repeated(long, 60_000, {1: (5, 6), 3: (5, 1)}),
             pa.schema([("x", pa.binary())]),
