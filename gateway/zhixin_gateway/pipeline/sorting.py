@@ -39,16 +39,23 @@ class RunWriter:
         schema: of every batch.
         key: names of the fields to sort by; none: runs keep the order in which records came.
         run_bytes: how much is buffered before a run is written.
+        block_bytes: about how much of a run is in memory while runs are merged.
     """
 
     def __init__(
-        self, folder: Path, schema: pa.Schema, key: Sequence[str], run_bytes: int = RUN_BYTES
+        self,
+        folder: Path,
+        schema: pa.Schema,
+        key: Sequence[str],
+        run_bytes: int = RUN_BYTES,
+        block_bytes: int = BLOCK_BYTES,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         self._folder = folder
         self._schema = schema
         self._key = tuple(key)
         self._run_bytes = run_bytes
+        self._block_bytes = block_bytes
         self._buffer: list[pa.RecordBatch] = []
         self._buffered = 0
         self._runs = 0
@@ -73,7 +80,7 @@ class RunWriter:
         self._buffer, self._buffered = [], 0
         if self._key:
             table = _sorted(table, self._key)
-        block_rows = max(64, min(BATCH_ROWS, BLOCK_BYTES * table.num_rows // max(size, 1)))
+        block_rows = max(1, min(BATCH_ROWS, self._block_bytes * table.num_rows // max(size, 1)))
         path = self._folder / f"run-{self._runs:05d}.arrow"
         with (
             pa.OSFile(str(path), "wb") as sink,

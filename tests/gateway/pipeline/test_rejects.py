@@ -53,3 +53,24 @@ def test_many_warnings_between_rejects_are_not_kept(tmp_path):
         ["rule 1", "rule 2"],
     ]
     assert len(finder._rows) == 0
+
+
+def test_many_rejects_keep_their_own_reasons(tmp_path):
+    count = 20_000
+    rows = np.arange(0, 3 * count, 3, dtype=np.int64)
+    pairs = rejects.ReasonPile(tmp_path / "reasons")
+    pairs.add(np.arange(3 * count, dtype=np.int64), 0)
+    pairs.add(rows[::2], 1)
+    pairs.close()
+    pile = rejects.RejectPile(tmp_path / "rejects", ["a"])
+    pile.add(rows, pa.record_batch([pa.array([f"raw {row}" for row in rows])], names=["a"]))
+    pile.close()
+    path = tmp_path / "q.parquet"
+    done = rejects.write_quarantine(
+        path, pile.schema, tmp_path / "rejects", tmp_path / "reasons", REASONS
+    )
+    assert done == count
+    for at, row in enumerate(pq.read_table(path).to_pylist()):
+        assert row["a"] == f"raw {row['_row']}"
+        expected = ["rule 0", "rule 1"] if at % 2 == 0 else ["rule 0"]
+        assert [why["rule"] for why in row["_reasons"]] == expected

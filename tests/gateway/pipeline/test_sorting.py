@@ -21,8 +21,8 @@ def _batches(rows, size):
         yield pa.RecordBatch.from_pylist(rows[at : at + size], SCHEMA)
 
 
-def _merged(folder: Path, rows, key, size=3, run_bytes=60, out=4):
-    writer = sorting.RunWriter(folder, SCHEMA, key, run_bytes)
+def _merged(folder: Path, rows, key, size=3, run_bytes=200, out=4, block=60):
+    writer = sorting.RunWriter(folder, SCHEMA, key, run_bytes, block)
     for batch in _batches(rows, size):
         writer.add(batch)
     writer.close()
@@ -34,15 +34,15 @@ ROWS = st.lists(
 ).map(lambda pairs: [{"a": a, "b": b, "n": n} for n, (a, b) in enumerate(pairs)])
 
 
-@given(rows=ROWS, size=st.integers(1, 9), out=st.integers(1, 9))
+@given(rows=ROWS, size=st.integers(1, 9), out=st.integers(1, 9), block=st.sampled_from([1, 60]))
 @settings(max_examples=80, deadline=None)
 def test_merge_gives_the_records_in_order_of_key_whatever_the_runs(
-    rows, size, out, tmp_path_factory
+    rows, size, out, block, tmp_path_factory
 ):
     folder = tmp_path_factory.mktemp("runs")
     got = [
         row
-        for batch in _merged(folder, rows, ["a", "b"], size, 60, out)
+        for batch in _merged(folder, rows, ["a", "b"], size, 200, out, block)
         for row in batch.to_pylist()
     ]
     assert sorted(row["n"] for row in got) == list(range(len(rows)))
@@ -51,11 +51,11 @@ def test_merge_gives_the_records_in_order_of_key_whatever_the_runs(
     )
 
 
-@given(rows=ROWS, size=st.integers(1, 9), out=st.integers(1, 9))
+@given(rows=ROWS, size=st.integers(1, 9), out=st.integers(1, 9), block=st.sampled_from([1, 60]))
 @settings(max_examples=80, deadline=None)
-def test_marks_every_record_that_shares_its_key(rows, size, out, tmp_path_factory):
+def test_marks_every_record_that_shares_its_key(rows, size, out, block, tmp_path_factory):
     folder = tmp_path_factory.mktemp("runs")
-    stream = _merged(folder, rows, ["a", "b"], size, 60, out)
+    stream = _merged(folder, rows, ["a", "b"], size, 200, out, block)
     marked = {
         row["n"]
         for batch, mask in sorting.duplicates(stream, ["a", "b"])
@@ -107,3 +107,11 @@ def test_every_type_of_key_is_ordered(tmp_path, kind, values):
 
 def test_an_empty_folder_has_no_records(tmp_path):
     assert list(sorting.merged(tmp_path / "none", ["a"])) == []
+
+
+def test_runs_of_many_blocks_and_of_one_key_are_merged(tmp_path):
+    rows = [{"a": n % 2, "b": "x", "n": n} for n in range(500)]
+    got = _merged(tmp_path, rows, ["a"], size=50, run_bytes=2_000, out=64, block=40)
+    assert len(list(tmp_path.glob("run-*"))) > 3
+    assert [row["a"] for batch in got for row in batch.to_pylist()] == [0] * 250 + [1] * 250
+    assert all(mask.all() for _, mask in sorting.duplicates(got, ["a"]))
