@@ -1,4 +1,4 @@
-"""One Airflow over four homes: from nothing to NTSB's version by one trigger, and what follows.
+"""``make airflow``: one Airflow over four homes, from nothing to NTSB's version by one trigger.
 
 Airflow's own scheduler runs everything; what happened is counted through its REST API. The tests
 of this file are one story, in the order of its rounds.
@@ -6,14 +6,21 @@ of this file are one story, in the order of its rounds.
 
 from __future__ import annotations
 
+import os
+import re
+import signal
+import subprocess
+import sys
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from zhixin_gateway.airflow.plans import dag_id
-from zhixin_gateway.airflow.services import AirflowServices
+from zhixin_gateway.airflow.rest import wait_until
+from zhixin_gateway.airflow.services import AirflowServices, free_port
 
 pytestmark = [pytest.mark.slow, pytest.mark.airflow, pytest.mark.xdist_group("airflow")]
 
@@ -82,18 +89,47 @@ def kills(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def airflow(
+def server(
     world: Any, dags: Path, kills: Path, settings: Any, tmp_path_factory: pytest.TempPathFactory
-) -> Iterator[AirflowServices]:
-    """Airflow's four processes, started once."""
-    services = AirflowServices(
-        home=tmp_path_factory.mktemp("airflow"),
+) -> Iterator[dict[str, Any]]:
+    """What ``make airflow`` starts, with what it printed."""
+    log = tmp_path_factory.mktemp("local") / "stderr"
+    command = [sys.executable, "-m", "zhixin_gateway.airflow.local", str(world.folder)]
+    with log.open("wb") as stderr:
+        process = subprocess.Popen(
+            [*command, "--dags", dags, "--port", str(free_port())],
+            env={**os.environ, **settings(world.folder), "KILLS": str(kills)},
+            stderr=stderr,
+        )
+    try:
+
+        def printed() -> dict[str, str] | None:
+            assert process.poll() is None, log.read_text()
+            text = (
+                r"at (?P<url>http://127.0.0.1:\d+)\nlogin: steward, password: (?P<password>\S+)\n"
+            )
+            found = re.search(text, log.read_text())
+            return found.groupdict() if found else None
+
+        told = wait_until("the address and the login", printed, 300, every_s=0.5)
+        yield {**told, "process": process, "log": log}
+    finally:
+        if process.poll() is None:
+            process.terminate()
+        process.wait(60)
+
+
+@pytest.fixture(scope="module")
+def airflow(server: dict[str, Any], world: Any, dags: Path) -> AirflowServices:
+    """A handle on the running Airflow."""
+    handle = AirflowServices(
+        home=world.folder / "airflow",
         dags=dags,
-        env={**settings(world.folder), "KILLS": str(kills)},
+        port=int(server["url"].rpartition(":")[2]),
+        password=server["password"],
     )
-    with services:
-        services.wait_for_dags(START, *map(dag_id, [*world.five, world.derived]))
-        yield services
+    handle.wait_for_dags(START, *map(dag_id, [*world.five, world.derived]))
+    return handle
 
 
 def play_round(airflow: AirflowServices, derived: str) -> dict[str, Any]:
@@ -261,3 +297,26 @@ def test_what_may_pass_by_itself_is_tried_again(
     tasks = api.tasks(dag_id(dataset), run_id)
     assert run["state"] == "success"
     assert tasks["extract_and_validate"]["try_number"] >= 2
+
+
+def test_ctrl_c_stops_every_process(airflow: AirflowServices, server: dict[str, Any]) -> None:
+    ours = psutil.Process(server["process"].pid).children(recursive=True)
+    listening = {
+        connection.laddr.ip
+        for process in ours
+        for connection in process.net_connections("tcp")
+        if connection.status == psutil.CONN_LISTEN
+    }
+    assert listening == {"127.0.0.1"}
+    assert len(ours) >= 4
+    server["process"].send_signal(signal.SIGINT)
+    assert server["process"].wait(60) == 0
+    assert [process for process in ours if _lives(process)] == []
+    assert "no process of Airflow's is left" in server["log"].read_text()
+
+
+def _lives(process: psutil.Process) -> bool:
+    try:
+        return process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

@@ -53,11 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser = argparse.ArgumentParser(prog="python -m zhixin_gateway.airflow.local")
     parser.add_argument("folder", nargs="?", default="zhixin-airflow", help="of the homes")
     parser.add_argument("--port", type=int, default=None, help="of the web interface")
+    parser.add_argument("--dags", type=Path, default=None, help="a DAG folder of your own")
     options = parser.parse_args(arguments)
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, _stop)
     try:
-        _serve(Path(options.folder).absolute(), options.port)
+        _serve(Path(options.folder).absolute(), options.port, options.dags)
     except _Stopped:
         _say("stopped: no process of Airflow's is left")
         return 0
@@ -73,13 +74,13 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
     raise _Stopped
 
 
-def _serve(folder: Path, port: int | None) -> None:
+def _serve(folder: Path, port: int | None, dags: Path | None) -> None:
     _make_homes(folder)
-    dags = folder / "airflow" / "dags"
-    dags.mkdir(parents=True, exist_ok=True)
-    (dags / "zhixin_dags.py").write_text(DAG_FILE, encoding="utf-8")
     services = AirflowServices(
-        home=folder / "airflow", dags=dags, env=_settings(folder), port=_port(port)
+        home=folder / "airflow",
+        dags=_dag_folder(folder / "airflow") if dags is None else dags.absolute(),
+        env=_settings(folder),
+        port=_port(port),
     )
     _say("starting Airflow's four processes; this takes half a minute …")
     try:
@@ -97,6 +98,13 @@ def _serve(folder: Path, port: int | None) -> None:
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, signal.SIG_IGN)
         services.stop()
+
+
+def _dag_folder(home: Path) -> Path:
+    dags = home / "dags"
+    dags.mkdir(parents=True, exist_ok=True, mode=0o700)
+    (dags / "zhixin_dags.py").write_text(DAG_FILE, encoding="utf-8")
+    return dags
 
 
 def _settings(folder: Path) -> dict[str, str]:
