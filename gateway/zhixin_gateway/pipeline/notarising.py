@@ -29,7 +29,7 @@ from zhixin_gateway.datasets.manifest import Manifest, QualityItem, parse_manife
 from zhixin_gateway.home import Home, sync_folder, write_whole
 from zhixin_gateway.pipeline.opinion import heard_opinion
 from zhixin_gateway.pipeline.previous import previous_version
-from zhixin_gateway.pipeline.results import RunResult, remember_run
+from zhixin_gateway.pipeline.results import RunResult, last_run, remember_run
 from zhixin_gateway.pipeline.staging import SIGNED, Staged, Work, unfinished
 from zhixin_gateway.progress import NullProgress, Progress
 
@@ -112,9 +112,9 @@ def notarise(
     with home.lock(work.dataset):
         state = work.load()
         if state is None or state.get("token") != staged.get("token"):
-            published = _published_before(home, staged)
-            if published is not None:
-                return published
+            answered = _answered_before(home, staged)
+            if answered is not None:
+                return answered
         state = work.expect(staged)
         if state["step"] != SIGNED:
             client = home.ledger_client()
@@ -154,7 +154,7 @@ def finish(work: Work, progress: Progress | None = None) -> RunResult:
             raise
         _publish(work, target, int(state["version"]))
     result = _result(state, path=target)
-    remember_run(home, result.to_json())
+    _remember(home, state, result)
     work.discard()
     progress.done(f"entry {state['index']}")
     return result
@@ -286,24 +286,25 @@ def _nothing_new(work: Work, state: dict[str, Any], standing: int) -> RunResult:
         standing=standing,
         notes=(f"nothing changed since {work.dataset}@{standing}, so nothing is published",),
     )
-    remember_run(work.home, result.to_json())
+    _remember(work.home, state, result)
     work.discard()
     return result
 
 
-def _published_before(home: Home, staged: Staged) -> RunResult | None:
+def _answered_before(home: Home, staged: Staged) -> RunResult | None:
     """The result of a step that ended, but whose answer was lost, so that it is asked again."""
     dataset = str(staged["dataset"])
-    for version in reversed(directory.list_versions(home.store, dataset)):
-        folder = home.store / dataset / str(version)
-        data = (folder / "manifest.json").read_bytes()
-        manifest = parse_manifest(data)
-        if manifest.root.hex() != staged.get("root"):
-            continue
-        state = home.ledger_client().state().stated(dataset, version)
-        index = None if state is None else state.index
-        return _result({**staged, "version": version, "index": index}, path=folder)
-    return None
+    known = last_run(home, dataset)
+    if known is None or known.get("token") != staged.get("token"):
+        return None
+    version = known["version"]
+    path = None if version is None else directory.version_path(home.store, dataset, version)
+    return replace(_result({**staged, **known}, path=path), standing=known["standing"])
+
+
+def _remember(home: Home, state: dict[str, Any], result: RunResult) -> None:
+    kept = {"standing": result.standing, "token": state["token"]}
+    remember_run(home, {**result.to_json(), **kept})
 
 
 def _result(

@@ -266,6 +266,17 @@ def test_steps_may_be_repeated_and_give_the_same(world):
     assert [report["ok"] for report in audit_home(world.owner)] == [True, True]
 
 
+def test_the_last_step_asked_again_where_nothing_changed_says_so_again(world):
+    world.fill("stops", SOUND)
+    contract = world.stops()
+    pipeline.run(world.owner, contract)
+    written = pipeline.write(world.owner, pipeline.extract(world.owner, contract))
+    first = pipeline.notarise(world.owner, written)
+    again = pipeline.notarise(world.owner, written)
+    assert (first.version, first.standing) == (again.version, again.standing) == (None, 1)
+    assert again.to_json()["rules"] == first.to_json()["rules"]
+
+
 def test_a_step_of_an_extraction_that_was_begun_anew_is_refused(world):
     world.fill("stops", SOUND)
     contract = world.stops()
