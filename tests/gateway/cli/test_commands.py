@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 from xml.etree import ElementTree as ET
 
 import pyarrow as pa
@@ -387,3 +388,10 @@ def test_a_reader_that_goes_away_is_no_error(published):
         ["bash", "-o", "pipefail", "-c", command], check=False, capture_output=True, text=True
     )
     assert (done.stdout, done.stderr) == ("id,day,name,amount\n", "")
+
+
+def test_the_reference_in_the_docs_is_the_commands_own_help():
+    from zhixin_gateway.cli.reference import reference
+
+    page = Path(__file__).parents[3] / "docs" / "cli.md"
+    assert page.read_text() == reference(), "python -m zhixin_gateway.cli.reference > docs/cli.md"
