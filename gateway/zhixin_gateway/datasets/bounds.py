@@ -115,9 +115,19 @@ def _check_group(group: RowGroup, leaves: Sequence[Leaf]) -> None:
             raise _fault("a row group has a column of another type than the schema")
         if chunk.values < group.rows or (chunk.values != group.rows and not leaf.nested):
             raise _fault("a column does not have as many values as its row group rows")
+        _check_sizes(chunk, leaf)
         listed += chunk.values if leaf.nested else 0
     if listed > MAX_LISTED_VALUES:
         raise _fault(f"a row group with more than {MAX_LISTED_VALUES} values in lists")
+
+
+def _check_sizes(chunk: Chunk, leaf: Leaf) -> None:
+    """Hold a column's size statistics to their form: Arrow ends the whole process over others."""
+    for length, level in zip(chunk.histograms, leaf.levels, strict=True):
+        if length not in (0, level + 1):
+            raise _fault("a column with a histogram of other levels than it has")
+    if chunk.counts_bytes and leaf.physical != Physical.BYTE_ARRAY:
+        raise _fault("a column without strings that says how long they are")
 
 
 class _Sums:

@@ -41,13 +41,23 @@ class Leaf:
         path: Parquet's names from the field down.
         arrow: the scalar's type.
         physical: how it is stored.
-        nested: whether it lies within a list.
+        lists: within how many lists it lies.
     """
 
     path: tuple[str, ...]
     arrow: pa.DataType
     physical: Physical
-    nested: bool
+    lists: int
+
+    @property
+    def nested(self) -> bool:
+        """Whether it lies within a list."""
+        return self.lists > 0
+
+    @property
+    def levels(self) -> tuple[int, int]:
+        """The highest repetition and definition level: all but a repeated group is optional."""
+        return self.lists, len(self.path)
 
 
 def match_columns(footer: Footer, schema: pa.Schema) -> tuple[Leaf, ...]:
@@ -69,7 +79,7 @@ def match_columns(footer: Footer, schema: pa.Schema) -> tuple[Leaf, ...]:
     root = walk.next()
     if root.children != len(schema):
         raise _fault(f"the file has {root.children} columns, the manifest {len(schema)} fields")
-    walk.members(schema, (), nested=False)
+    walk.members(schema, (), lists=0)
     walk.end()
     return tuple(walk.leaves)
 
@@ -93,14 +103,14 @@ class _Walk:
             raise _fault("the file's schema has columns that no field stands for")
 
     def members(
-        self, fields: Iterable[pa.Field[Any]], path: tuple[str, ...], *, nested: bool
+        self, fields: Iterable[pa.Field[Any]], path: tuple[str, ...], *, lists: int
     ) -> None:
         for field in fields:
             element = self.next()
             place = ".".join((*path, field.name))[:200]
             if element.name != field.name:
                 raise _fault(f"column {element.name[:80]!r} stands where field {place!r} belongs")
-            self._value(element, field.type, (*path, field.name), place, nested=nested)
+            self._value(element, field.type, (*path, field.name), place, lists=lists)
 
     def _value(
         self,
@@ -109,20 +119,26 @@ class _Walk:
         path: tuple[str, ...],
         place: str,
         *,
-        nested: bool,
+        lists: int,
     ) -> None:
         if element.repetition != Repetition.OPTIONAL:
             raise _fault(f"column {place!r} is not optional")
         if isinstance(arrow, pa.ListType):
-            self._list(element, arrow, path, place)
+            self._list(element, arrow, path, place, lists=lists)
         elif isinstance(arrow, pa.StructType):
             _want(element, place, annotation=None, children=arrow.num_fields)
-            self.members(arrow, path, nested=nested)
+            self.members(arrow, path, lists=lists)
         else:
-            self._leaf(element, arrow, path, place, nested=nested)
+            self._leaf(element, arrow, path, place, lists=lists)
 
     def _list(
-        self, element: Element, arrow: pa.ListType[Any], path: tuple[str, ...], place: str
+        self,
+        element: Element,
+        arrow: pa.ListType[Any],
+        path: tuple[str, ...],
+        place: str,
+        *,
+        lists: int,
     ) -> None:
         _want(element, place, annotation=("LIST",), children=1)
         middle = self.next()
@@ -131,7 +147,7 @@ class _Walk:
         _want(middle, place, annotation=None, children=1)
         item = self.next()
         deeper = (*path, middle.name, item.name)
-        self._value(item, arrow.value_type, deeper, f"{place}[]", nested=True)
+        self._value(item, arrow.value_type, deeper, f"{place}[]", lists=lists + 1)
 
     def _leaf(
         self,
@@ -140,7 +156,7 @@ class _Walk:
         path: tuple[str, ...],
         place: str,
         *,
-        nested: bool,
+        lists: int,
     ) -> None:
         if element.children or element.physical is None:
             raise _fault(f"column {place!r} is a group where a value belongs")
@@ -148,7 +164,7 @@ class _Walk:
             raise _fault(f"column {place!r} is not stored as its field's type, {arrow}")
         if element.physical == Physical.FIXED_LEN_BYTE_ARRAY and not 1 <= element.type_length <= 16:
             raise _fault(f"column {place!r} has decimals of {element.type_length} bytes")
-        self.leaves.append(Leaf(path, arrow, Physical(element.physical), nested))
+        self.leaves.append(Leaf(path, arrow, Physical(element.physical), lists))
 
 
 def _want(

@@ -29,6 +29,7 @@ from zhixin_gateway.datasets.thrift import (
     ThriftReader,
     boolean,
     integer,
+    items,
     optional,
 )
 
@@ -115,7 +116,11 @@ class Element:
 
 @dataclass(frozen=True, slots=True)
 class Chunk:
-    """One column of one row group."""
+    """One column of one row group.
+
+    ``histograms`` has the lengths of its histograms of repetition and definition levels, 0 where
+    there is none; ``counts_bytes`` tells that it says how long its strings are.
+    """
 
     physical: int
     codec: int
@@ -124,6 +129,8 @@ class Chunk:
     size_bytes: int
     data_page_offset: int
     dictionary_page_offset: int | None
+    histograms: tuple[int, int] = (0, 0)
+    counts_bytes: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +183,7 @@ def read_footer(data: memoryview) -> Footer:
     whole = ThriftReader(data, start, len(data) - 8, _MAX_FOOTER_VALUES).struct()
     if optional(whole, 8, STRUCT) is not None:
         raise _fault("an encrypted footer")
+    items(whole, 7, STRUCT)
     return Footer(
         elements=tuple(_element(item) for item in _structs(whole, 2)),
         rows=integer(whole, 3, I64),
@@ -252,7 +260,12 @@ def _group(item: Struct, end: int) -> RowGroup:
     rows = integer(item, 3, I64)
     if rows < 0:
         raise _fault("a row group of a negative number of rows")
+    items(item, 4, STRUCT)
     return RowGroup(rows, tuple(_chunk(column, end) for column in _structs(item, 1)))
+
+
+_CHUNK_LISTS = ((2, I32), (3, BINARY), (8, STRUCT), (13, STRUCT))
+"""Lists of a column's description that we don't use, but a decoder reads as these kinds."""
 
 
 def _chunk(item: Struct, end: int) -> Chunk:
@@ -263,22 +276,27 @@ def _chunk(item: Struct, end: int) -> Chunk:
     meta = optional(item, 3, STRUCT)
     if meta is None:
         raise _fault("a column without its description")
+    for number, kind in _CHUNK_LISTS:
+        items(meta, number, kind)
+    if optional(meta, 17, STRUCT) is not None:
+        raise _fault("a column of places on a map")
+    sizes: Struct = optional(meta, 16, STRUCT) or {}
     data_page, dictionary = integer(meta, 9, I64), optional(meta, 11, I64)
     size, values = integer(meta, 7, I64), integer(meta, 5, I64)
     start = dictionary if dictionary is not None and 0 < dictionary < data_page else data_page
     if start < 4 or size < 0 or start + size > end or values < 0:
         raise _fault("a column that does not lie within the file")
-    return Chunk(integer(meta, 1), integer(meta, 4), values, start, size, data_page, dictionary)
+    return Chunk(
+        integer(meta, 1), integer(meta, 4), values, start, size, data_page, dictionary,
+        (len(items(sizes, 2, I64)), len(items(sizes, 3, I64))),
+        optional(sizes, 1, I64) is not None,
+    )  # fmt: skip
 
 
 def _structs(fields: Struct, number: int, *, required: bool = True) -> list[Struct]:
-    found = optional(fields, number, LIST)
-    if found is None and required:
+    if required and optional(fields, number, LIST) is None:
         raise _fault(f"its footer lacks field {number}")
-    found = found or []
-    if any(type(item) is not dict for item in found):
-        raise _fault(f"field {number} of its footer is no list of structures")
-    return list(found)
+    return items(fields, number, STRUCT)
 
 
 # --- schema elements ---------------------------------------------------------------------------

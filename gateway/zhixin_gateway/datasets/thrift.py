@@ -30,10 +30,18 @@ __all__ = [
     "ThriftReader",
     "boolean",
     "integer",
+    "items",
     "optional",
 ]
 
 TRUE, FALSE, BYTE, I16, I32, I64, DOUBLE, BINARY, LIST, SET, MAP, STRUCT = range(1, 13)
+
+
+class Items(list[Any]):
+    """A list with the kind of its elements, which a decoder of a known field never looks at."""
+
+    kind = 0
+
 
 Struct = dict[int, Any]
 """A struct's fields by :func:`key`."""
@@ -57,6 +65,18 @@ def optional(fields: Struct, number: int, kind: int) -> Any:  # noqa: ANN401 - a
     if value is None and any(key(number, other) in fields for other in range(16)):
         raise _fault(f"field {number} is of another kind than Parquet says")
     return value
+
+
+def items(fields: Struct, number: int, kind: int) -> list[Any]:
+    """A list's elements, none where there is no list.
+
+    Raises:
+        VerificationError: the field is no list, or one of elements of another kind (``record``).
+    """
+    found = optional(fields, number, LIST) or Items()
+    if found and found.kind != kind:
+        raise _fault(f"field {number} is a list of another kind than Parquet says")
+    return list(found)
 
 
 def integer(fields: Struct, number: int, kind: int = I32) -> int:
@@ -140,7 +160,7 @@ class ThriftReader:
             return self._map(depth)
         raise _fault(f"unknown kind {kind}")
 
-    def _list(self, depth: int) -> list[Any]:
+    def _list(self, depth: int) -> Items:
         head = self._byte()
         size, kind = head >> 4, head & 15
         if size == 15:
@@ -148,8 +168,11 @@ class ThriftReader:
         if size > self._end - self.at:
             raise _fault("a list is longer than the bytes that are left")
         if kind in (TRUE, FALSE):
-            return [self._byte() == TRUE for _ in range(size)]
-        return [self._value(kind, depth + 1) for _ in range(size)]
+            found = Items(self._byte() == TRUE for _ in range(size))
+        else:
+            found = Items(self._value(kind, depth + 1) for _ in range(size))
+        found.kind = kind
+        return found
 
     def _map(self, depth: int) -> list[tuple[Any, Any]]:
         size = self._varint()

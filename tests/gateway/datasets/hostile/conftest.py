@@ -106,6 +106,7 @@ def parquet(elements, groups, *, rows=None, columns=1):
             }
             if first:
                 meta[11] = (I64, start)
+            meta = dict(sorted({**meta, **chunk.get("meta", {})}.items()))
             columns_.append({2: (I64, 0), 3: (STRUCT, meta)})
         described.append({1: (LIST, (STRUCT, columns_)), 2: (I64, 0), 3: (I64, group_rows)})
     root = {4: (BINARY, b"schema"), 5: (I32, columns)}

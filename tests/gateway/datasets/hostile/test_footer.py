@@ -28,6 +28,45 @@ def test_the_file_that_the_cases_alter_is_good(craft):
 
 
 @pytest.mark.parametrize(
+    ("sizes", "why"),
+    [
+        ({3: (LIST, (I64, [0, 2]))}, None),
+        ({2: (LIST, (I64, [2])), 3: (LIST, (I64, [0, 2]))}, None),
+        ({3: (LIST, (I64, [0, 1, 2]))}, "other levels"),
+        ({2: (LIST, (I64, [0, 2]))}, "other levels"),
+        ({1: (I64, 5)}, "without strings"),
+    ],
+)
+def test_size_statistics_that_arrow_ends_the_process_over_are_refused(craft, sizes, why):
+    data = craft.one_column(
+        craft.INTEGER, [craft.page(body(craft), 2)], 2, meta={16: (STRUCT, sizes)}
+    )
+    if why:
+        refused(data, why)
+    else:
+        assert PartReader(data, INTEGERS).records == 2
+
+
+@pytest.mark.parametrize(
+    "meta",
+    [
+        {2: (LIST, (BINARY, [b""]))},
+        {3: (LIST, (I32, [0]))},
+        {13: (LIST, (I32, [0]))},
+        {16: (STRUCT, {3: (LIST, (I32, [0, 2]))})},
+    ],
+)
+def test_a_list_of_another_kind_is_refused_for_a_decoder_does_not_look_at_kinds(craft, meta):
+    data = craft.one_column(craft.INTEGER, [craft.page(body(craft), 2)], 2, meta=meta)
+    refused(data, "another kind")
+
+
+def test_refuses_a_column_of_geometry(craft):
+    data = craft.one_column(craft.INTEGER, [craft.page(body(craft), 2)], 2, meta={17: (STRUCT, {})})
+    refused(data, "places on a map")
+
+
+@pytest.mark.parametrize(
     ("page", "why"),
     [
         ({"uncompressed": -1}, "negative size"),
