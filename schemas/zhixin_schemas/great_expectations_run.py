@@ -4,7 +4,7 @@ Started by :mod:`zhixin_schemas.second_opinion` and by nobody else: it imports p
 request is a JSON file that names contract, staged input, report directory and answer.
 
 Columns reach GX in types that hold every value exactly: numpy where that does (GX is fast there),
-Arrow-backed where a null among integers above 2^53, a decimal or a time would otherwise change.
+Arrow-backed where an integer above 2^53, a decimal or a date would otherwise change.
 Texts are Python's, so that ``re`` and not RE2 judges them a second time.
 """
 
@@ -82,9 +82,7 @@ def _series(column: pa.ChunkedArray[Any]) -> Any:  # noqa: ANN401 - pandas' seri
 
 
 def _numpy_holds(column: pa.ChunkedArray[Any]) -> bool:
-    """Whether no integer changes: none is null, or all fit the float that stands for null."""
-    if not column.null_count:
-        return True
+    """Whether all integers fit a float: GX compares numpy's with bounds that are floats."""
     low, high = pc.min(column).as_py(), pc.max(column).as_py()
     return low is None or max(abs(low), abs(high)) <= _EXACT_IN_FLOAT
 
