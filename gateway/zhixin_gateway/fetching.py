@@ -104,7 +104,7 @@ def fetch(
     target = directory.version_path(root, dataset, version)
     with home.lock(f"get {dataset}", wait=True):
         if target.exists():
-            return Fetched(target, _verified(home, target, dataset, version, progress), new=False)
+            return Fetched(target, _kept(home, target, dataset, version, progress), new=False)
         owner = dataset.partition("/")[0]
         if owner != home.member:
             directory.clear_staging(root, dataset)  # what a fetch that died has left
@@ -116,6 +116,18 @@ def fetch(
         finally:
             shutil.rmtree(staging, ignore_errors=True)
     return Fetched(target, verdict, new=True)
+
+
+def _kept(
+    home: Home, target: Path, dataset: str, version: int, progress: Progress | None
+) -> Verdict:
+    """Verify what is here already; what was fetched whole and is not whole now can be had again."""
+    try:
+        return _verified(home, target, dataset, version, progress)
+    except VerificationError as error:
+        if error.code not in {"withdrawn", "stale", "forked"}:
+            error.hint = f"it was changed in {target}: move that away and fetch it again"
+        raise
 
 
 def _verified(

@@ -123,7 +123,7 @@ def notarise(
             same = None if force else _unchanged(home, work, known, state)
             if same is not None:
                 return _nothing_new(work, state, same)
-            _sign(work, client, known, state, _external(opinion))
+            _sign(work, client, known, state, (opinion or {}).get("external", []))
         return finish(work, progress)
 
 
@@ -176,19 +176,6 @@ def resume(home: Home, progress: Progress | None = None) -> list[RunResult]:
             if work.step == SIGNED:
                 results.append(finish(work, progress))
     return results
-
-
-def _external(opinion: dict[str, Any] | None) -> list[dict[str, Any]]:
-    """What only the second engine found, as it joins the rules."""
-    return [
-        {"rule": count["rule"], "severity": "warning", **_counts(count)}
-        for count in (opinion or {}).get("rules", ())
-        if count["external"]
-    ]
-
-
-def _counts(count: dict[str, Any]) -> dict[str, int]:
-    return {"checked": int(count["checked"]), "failed": int(count["failed"])}
 
 
 def _sign(

@@ -13,6 +13,7 @@ from typing import Any
 
 from zhixin_errors import ConfigError, ValidationRefused
 from zhixin_schemas.loader import load_contract
+from zhixin_schemas.model import Contract
 from zhixin_schemas.second_opinion import SecondOpinion
 from zhixin_schemas.second_opinion import second_opinion as ask
 
@@ -59,8 +60,10 @@ def second_opinion(
     opinion = ask(contract, work.input, report, unique_failed=failed, own_process=own_process)
     answer = opinion.to_json()
     _judge(home, opinion, progress)
-    _refuse_external(work, contract.rules, opinion)
-    write_whole(work.folder / _FILE, json.dumps({"token": state["token"], **answer}).encode())
+    external = _external(contract, opinion)
+    _refuse_broken(work, external, opinion)
+    heard = {"token": state["token"], "external": external, **answer}
+    write_whole(work.folder / _FILE, json.dumps(heard).encode())
     progress.done(
         f"{len(opinion.counts)} rules agree, {len(opinion.not_checked)} not second-checked; "
         f"report: {opinion.report}"
@@ -96,14 +99,28 @@ def _judge(home: Home, opinion: SecondOpinion, progress: Progress) -> None:
         progress.warn(f"the second opinion differs: {count}")
 
 
-def _refuse_external(work: Work, rules: Any, opinion: SecondOpinion) -> None:  # noqa: ANN401
+def _external(contract: Contract, opinion: SecondOpinion) -> list[dict[str, Any]]:
+    """What only the second engine found, as it joins the rules."""
+    severities = {rule.name: rule.severity for rule in contract.rules}
+    return [
+        {
+            "rule": count.rule,
+            "severity": severities[count.rule],
+            "checked": count.checked,
+            "failed": count.failed,
+        }
+        for count in opinion.counts
+        if count.external
+    ]
+
+
+def _refuse_broken(work: Work, external: list[dict[str, Any]], opinion: SecondOpinion) -> None:
     """A rule that only the second engine knows can't quarantine a record: it stops the version."""
-    severities = {rule.name: rule.severity for rule in rules}
-    for count in opinion.counts:
-        if count.external and count.failed and severities.get(count.rule) != "warning":
+    for rule in external:
+        if rule["failed"] and rule["severity"] != "warning":
             raise ValidationRefused(
-                f"{work.dataset} is not published: {count.rule} is broken by {count.failed} of "
-                f"{count.checked} records, says Great Expectations",
+                f"{work.dataset} is not published: {rule['rule']} is broken, says Great "
+                f"Expectations ({rule['failed']} of {rule['checked']} records)",
                 code="critical-rule",
                 hint=f"see {opinion.report}",
             )
@@ -111,5 +128,6 @@ def _refuse_external(work: Work, rules: Any, opinion: SecondOpinion) -> None:  #
 
 def _report_folder(home: Home, dataset: str, extracted_at: str) -> Path:
     folder = home.reports / dataset / extracted_at.replace(":", "").replace("-", "")[:15]
+    home.reports.mkdir(exist_ok=True, mode=0o700)  # for the steward alone, whatever lies below
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     return folder

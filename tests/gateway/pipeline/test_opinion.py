@@ -73,3 +73,31 @@ def test_no_input_is_kept_where_no_opinion_is_asked_for(world):
     staged = pipeline.extract(world.owner, world.stops())
     with pytest.raises(Exception, match="were kept"):
         opinion.second_opinion(world.owner, staged)
+
+
+EXTERNAL = """      - {{type: custom, engine: greatExpectations, name: few-lines,
+         severity: {severity},
+         implementation: {{expectation: expect_column_values_to_be_in_set,
+         arguments: {{column: line, value_set: [{lines}]}}}}}}"""
+
+
+def test_a_rule_that_only_the_second_engine_knows_joins_the_quality(world):
+    from zhixin_gateway.datasets.manifest import parse_manifest
+
+    world.fill("stops", ROWS)
+    quality = EXTERNAL.format(severity="warning", lines="A")
+    result = pipeline.run(world.owner, world.stops(quality=quality), report=True)
+    told = {rule["rule"]: rule for rule in result.rules}["few-lines"]
+    assert (told["severity"], told["failed"]) == ("warning", 1)
+    path = directory.version_path(world.owner.store, "bts.gov.example/stops", 1)
+    manifest = parse_manifest((path / "manifest.json").read_bytes())
+    assert "few-lines" in [item.rule for item in manifest.quality]
+
+
+def test_and_stops_the_version_where_it_is_critical_and_broken(world):
+    world.fill("stops", ROWS)
+    quality = EXTERNAL.format(severity="critical", lines="A")
+    with pytest.raises(ValidationRefused) as caught:
+        pipeline.run(world.owner, world.stops(quality=quality), report=True)
+    assert caught.value.code == "critical-rule"
+    assert "few-lines" in caught.value.message
