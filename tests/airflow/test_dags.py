@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from zhixin_gateway.airflow.plans import dag_id
 
-pytestmark = [pytest.mark.slow]
+pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("dags")]
 
 FILE = Path(__file__).parents[2] / "dags" / "zhixin_dags.py"
 # Runs the DAG folder's file as Airflow does, once for each case of the request.

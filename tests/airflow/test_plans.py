@@ -10,7 +10,10 @@ from typing import Any
 
 import pytest
 from zhixin_errors import ConfigError
+from zhixin_gateway.airflow import local
 from zhixin_gateway.airflow.plans import DatasetPlan, dag_id, find_homes, read_plans
+
+pytestmark = [pytest.mark.xdist_group("plans")]
 
 
 def plans_of(folder: Path) -> dict[str, DatasetPlan]:
@@ -106,3 +109,17 @@ def test_plans_and_steps_are_read_without_airflow() -> None:
     )
     told = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
     assert told.stdout.strip() == "[]"
+
+
+def test_make_airflow_takes_homes_and_a_home_as_they_are(
+    world: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made: list[Path] = []
+    monkeypatch.setattr(
+        "zhixin_gateway.demo.world.open_world", lambda folder, *_: made.append(folder)
+    )
+    for folder in (world.folder, world.folder / world.ntsb):
+        local.make_homes(folder)
+    assert made == []
+    local.make_homes(world.folder / "nothing-here")
+    assert made == [world.folder / "nothing-here"]

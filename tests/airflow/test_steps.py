@@ -10,6 +10,9 @@ from zhixin_errors import ConfigError, LedgerUnavailable, TransientSourceError, 
 from zhixin_gateway.airflow import steps
 from zhixin_gateway.airflow.watching import input_news
 
+# The tests share one world, in the order of the file.
+pytestmark = [pytest.mark.xdist_group("steps")]
+
 
 @pytest.mark.parametrize(
     ("extra", "hints"),

@@ -2,13 +2,14 @@
 
 ::
 
-    $ python -m zhixin_gateway.airflow.local zhixin-airflow
+    $ python -m zhixin_gateway.airflow.local zhixin-demo
     Airflow is at http://127.0.0.1:8080
     login: steward, password: kC3…
     Trigger the DAG zhixin.start there, or here:  … Ctrl-C stops everything.
 
 Without homes in the folder the demo's four are made there first: silos filled, contracts in place,
-nothing published, so that all of it can be watched from nothing.
+nothing published, so that all of it can be watched from nothing. The folder may be one home, too:
+an Airflow of that member's own, started by the ledger where inputs are made elsewhere.
 """
 
 from __future__ import annotations
@@ -24,9 +25,10 @@ from types import FrameType
 
 from zhixin_errors import ConfigError, ZhixinError
 
+from zhixin_gateway.airflow.plans import find_homes
 from zhixin_gateway.airflow.services import USERNAME, AirflowServices, free_port, port_is_free
 
-__all__ = ["DAG_FILE", "main"]
+__all__ = ["DAG_FILE", "main", "make_homes"]
 
 DAG_FILE = '''"""What Airflow parses: one DAG per contract of every home in ``ZHIXIN_HOMES``."""
 
@@ -51,7 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         0 after a signal, 1 to 3 as ``zhixin`` ends.
     """
     parser = argparse.ArgumentParser(prog="python -m zhixin_gateway.airflow.local")
-    parser.add_argument("folder", nargs="?", default="zhixin-airflow", help="of the homes")
+    parser.add_argument("folder", nargs="?", default="zhixin-demo", help="of homes, or a home")
     parser.add_argument("--port", type=int, default=None, help="of the web interface")
     parser.add_argument("--dags", type=Path, default=None, help="a DAG folder of your own")
     options = parser.parse_args(arguments)
@@ -75,7 +77,7 @@ def _stop(_number: int, _frame: FrameType | None) -> None:
 
 
 def _serve(folder: Path, port: int | None, dags: Path | None) -> None:
-    _make_homes(folder)
+    make_homes(folder)
     services = AirflowServices(
         home=folder / "airflow",
         dags=_dag_folder(folder / "airflow") if dags is None else dags.absolute(),
@@ -122,8 +124,13 @@ def _port(asked: int | None) -> int:
     return _DEFAULT_PORT if port_is_free(_DEFAULT_PORT) else free_port()
 
 
-def _make_homes(folder: Path) -> None:
-    if any(folder.glob("*/zhixin.toml")):
+def make_homes(folder: Path) -> None:
+    """Make the demo's homes, if the folder neither holds homes nor is one.
+
+    Raises:
+        ConfigError: it holds something else, or the demo's records are not installed.
+    """
+    if folder.is_dir() and find_homes(str(folder)):
         return
     from zhixin_gateway.demo.world import open_world
     from zhixin_gateway.progress import LogProgress
