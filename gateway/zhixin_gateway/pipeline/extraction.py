@@ -10,13 +10,10 @@ from __future__ import annotations
 
 import datetime as dt
 import time
-from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import numpy as np
-import pyarrow as pa
-from zhixin_connectors.protocol import Extracted, ReadRequest
+from zhixin_connectors.protocol import ReadRequest
 from zhixin_connectors.registry import open_source
 from zhixin_errors import ConfigError, LedgerUnavailable, ValidationRefused
 from zhixin_ledger.encoding import format_time
@@ -29,6 +26,7 @@ from zhixin_gateway.home import Home
 from zhixin_gateway.pipeline.inputs import Inputs
 from zhixin_gateway.pipeline.intake import Intake, Outcome
 from zhixin_gateway.pipeline.notarising import known_state, publish_contract
+from zhixin_gateway.pipeline.rereading import Source
 from zhixin_gateway.pipeline.schema import contract_schema
 from zhixin_gateway.pipeline.staging import EXTRACTED, Staged, Work
 from zhixin_gateway.pipeline.writing import summary
@@ -38,8 +36,6 @@ if TYPE_CHECKING:
     from zhixin_ledger.state import State
 
 __all__ = ["extract", "read_contract"]
-
-Source = Callable[[], Iterator[Extracted]]
 
 
 def read_contract(home: Home, path: Path) -> Contract:
@@ -147,7 +143,7 @@ def _extract(
     for extracted in source():
         intake.take(extracted)
         progress.advance(extracted.batch.num_rows)
-    outcome = intake.finish(lambda rows: _raw_texts(source, rows))
+    outcome = intake.finish(source)
     progress.done(f"{outcome.extracted:,} records, {outcome.quarantined:,} quarantined")
     _refuse_broken(contract, outcome)
     return {
@@ -193,14 +189,3 @@ def _source(home: Home, contract: Contract, inputs: Inputs) -> Source:
     connector = open_source(url, options, name=contract.server)
     request = ReadRequest(object=contract.object, schema=schema, options=contract.options)
     return lambda: connector.read(request)
-
-
-def _raw_texts(source: Source, rows: np.ndarray) -> Iterator[tuple[np.ndarray, pa.RecordBatch]]:
-    """Read the source once more, for the raw texts of records that had passed at first."""
-    for extracted in source():
-        first, last = np.searchsorted(
-            rows, [extracted.first_row, extracted.first_row + extracted.batch.num_rows]
-        )
-        wanted = rows[first:last]
-        if len(wanted):
-            yield wanted, extracted.raw_texts((wanted - extracted.first_row).tolist())

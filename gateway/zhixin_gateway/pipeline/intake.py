@@ -8,7 +8,7 @@ that share one are rejected too, though they had passed: their positions are ``e
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -28,6 +28,7 @@ from zhixin_gateway.pipeline.rejects import (
     RejectPile,
     write_quarantine,
 )
+from zhixin_gateway.pipeline.rereading import Source, raw_texts
 from zhixin_gateway.pipeline.schema import contract_schema
 from zhixin_gateway.pipeline.staging import Work
 from zhixin_gateway.pipeline.uniqueness import KeyPile
@@ -35,6 +36,7 @@ from zhixin_gateway.pipeline.uniqueness import KeyPile
 __all__ = ["Intake", "Outcome"]
 
 TOO_LONG = Reason("record.length", "", "the record's text exceeds 64 MiB")
+_LATE_BATCH = 8_192
 _SMALL_BATCH = 8 * 1024 * 1024
 """No record of a batch up to this size has a text of 64 MiB: a byte becomes at most six."""
 
@@ -117,13 +119,11 @@ class Intake:
         if self._input is not None:
             self._input.add(batch, verdict, unread)
 
-    def finish(
-        self, raw_texts: Callable[[np.ndarray], Iterable[tuple[np.ndarray, pa.RecordBatch]]]
-    ) -> Outcome:
+    def finish(self, source: Source) -> Outcome:
         """Compare keys, and write the quarantine file.
 
         Args:
-            raw_texts: gives, for positions that rise, their records' raw texts in batches.
+            source: reads the source once more, for raw texts that were not kept.
         """
         self._passed.close()
         if self._input is not None:
@@ -132,7 +132,7 @@ class Intake:
         excluded = self._compare_keys(rejected)
         np.save(self._work.folder / "excluded.npy", excluded)
         if len(excluded):
-            for rows, texts in raw_texts(excluded):
+            for rows, texts in raw_texts(source, self._passed_before(excluded)):
                 self._rejects.add(rows, texts)
         self._rejects.close()
         self._pairs.close()
@@ -145,6 +145,17 @@ class Intake:
             self._told,
         )
         return self._outcome(quarantined, warned)
+
+    def _passed_before(self, excluded: np.ndarray) -> Iterator[pa.RecordBatch]:
+        """The records at these positions, as they were read, in the order of the positions."""
+        schema = self.schema.append(pa.field(ROW, pa.int64()))
+        late = sorting.RunWriter(self._work.late, schema, [ROW])
+        for batch in sorting.merged(self._work.records, self._rules.contract.primary_key):
+            hit = np.isin(batch.column(batch.num_columns - 1).to_numpy(), excluded)
+            if hit.any():
+                late.add(batch.filter(pa.array(hit)))
+        late.close()
+        return sorting.merged(self._work.late, [ROW], _LATE_BATCH)
 
     def _pass(self, batch: pa.RecordBatch, rows: np.ndarray) -> None:
         columns = [*batch.columns, pa.array(rows)]

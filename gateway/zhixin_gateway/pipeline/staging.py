@@ -6,6 +6,7 @@
       state.json           {"token": …, "step": "extracted" | "written" | "signed", …}
       records/             sorted runs of the records that passed (Arrow IPC)
       rejects/ reasons/    what was rejected, and why
+      late/                what had passed until keys were compared
       input.parquet        all extracted records, for the second opinion (only where one is asked)
       quarantine.parquet   the version's rejects
     <store>/bts.gov.example/flights/
@@ -62,6 +63,11 @@ class Work:
     def rejects(self) -> Path:
         """Runs of rejected records, as raw texts."""
         return self.folder / "rejects"
+
+    @property
+    def late(self) -> Path:
+        """Sorted runs of records that had passed, until keys were compared."""
+        return self.folder / "late"
 
     @property
     def reasons(self) -> Path:
