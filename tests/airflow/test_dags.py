@@ -53,8 +53,11 @@ PARSING = "_AIRFLOW_PARSING_CONTEXT_DAG_ID"
 def seen(world: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """What Airflow would see of the homes as they are, and of homes with changed contracts."""
     folder = tmp_path_factory.mktemp("dags")
-    for name in ("changed", "broken"):
+    for name in ("changed", "broken", "none"):
         shutil.copytree(world.folder, folder / name)
+    for dataset in world.five:
+        path = world.contract(dataset).relative_to(world.folder)
+        (folder / "none" / path).write_text("id: [")
     airports = Path(world.faa) / "contracts" / "airports.odcs.yaml"
     text = world.contract(f"{world.faa}/airports").read_text()
     (folder / "changed" / airports).write_text(text + "# another byte\n")
@@ -63,6 +66,7 @@ def seen(world: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]
         "all": {"ZHIXIN_HOMES": str(world.folder)},
         "changed": {"ZHIXIN_HOMES": str(folder / "changed")},
         "broken": {"ZHIXIN_HOMES": str(folder / "broken")},
+        "none": {"ZHIXIN_HOMES": str(folder / "none")},
         "own": {"ZHIXIN_HOMES": str(world.folder / world.ntsb)},
         "one": {"ZHIXIN_HOMES": str(world.folder), PARSING: dag_id(f"{world.bts}/flights")},
         "start": {"ZHIXIN_HOMES": str(world.folder), PARSING: "zhixin.start"},
@@ -131,6 +135,10 @@ def test_a_contract_that_cannot_be_used_is_a_dag_that_says_so(seen: Any, world: 
     dag = seen["broken"][dag_id(f"{world.faa}/airports")]
     assert dag["tasks"] == {"contract_is_refused": []}
     assert "kind" in dag["serialised"]
+
+
+def test_no_contract_that_can_be_used_takes_the_others_with_it(seen: Any) -> None:
+    assert set(seen["none"]) == set(seen["all"])
 
 
 def test_the_ledger_is_watched_where_inputs_are_made_elsewhere(seen: Any, world: Any) -> None:

@@ -101,6 +101,23 @@ def test_a_worker_finds_the_dag_of_a_contract_that_broke_meanwhile(homes: Path, 
     assert plan.problem is not None
 
 
+def test_a_file_of_any_name_has_an_id_that_airflow_takes(homes: Path, world: Any) -> None:
+    (homes / world.faa / "contracts" / "my table (2)é.odcs.yaml").write_text("id: [")
+    [plan] = [plan for plan in plans_of(homes).values() if plan.problem]
+    assert plan.dag_id == f"{world.faa}.my_table__2__"
+    assert read_plans(find_homes(str(homes)), plan.dag_id) == [plan]
+
+
+def test_a_derived_dataset_waits_for_no_dataset_that_can_never_tell(
+    homes: Path, world: Any
+) -> None:
+    for dataset in world.five:
+        member, name = dataset.split("/")
+        (homes / member / "contracts" / f"{name}.odcs.yaml").write_text("id: [")
+    plan = plans_of(homes)[world.derived]
+    assert (plan.upstream, plan.problem) == ((), None)
+
+
 def test_plans_and_steps_are_read_without_airflow() -> None:
     code = (
         "import sys, zhixin_gateway.airflow, zhixin_gateway.airflow.plans\n"

@@ -20,6 +20,7 @@ Airflow only wires here: what a task does stands in :mod:`zhixin_gateway.airflow
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
@@ -41,7 +42,13 @@ from airflow.sdk import (
     task,
 )
 from airflow.sdk.exceptions import AirflowSkipException
-from zhixin_errors import ContractError, LedgerUnavailable, TransientSourceError, ZhixinError
+from zhixin_errors import (
+    ConfigError,
+    ContractError,
+    LedgerUnavailable,
+    TransientSourceError,
+    ZhixinError,
+)
 
 from zhixin_gateway.airflow import steps
 from zhixin_gateway.airflow.connections import connection_url
@@ -82,13 +89,24 @@ class DagOptions:
 
     @classmethod
     def from_environment(cls, environ: Mapping[str, str] = os.environ) -> DagOptions:
-        """Read what is set."""
+        """Read what is set.
+
+        Raises:
+            ConfigError: a number is none.
+        """
         return cls(
             schedule=environ.get("ZHIXIN_SCHEDULE") or None,
-            retries=int(environ.get("ZHIXIN_RETRIES", "5")),
-            retry_delay=timedelta(seconds=float(environ.get("ZHIXIN_RETRY_DELAY_S", "60"))),
-            watch_s=float(environ.get("ZHIXIN_WATCH_S", "60")),
+            retries=int(_number(environ, "ZHIXIN_RETRIES", 5)),
+            retry_delay=timedelta(seconds=_number(environ, "ZHIXIN_RETRY_DELAY_S", 60)),
+            watch_s=_number(environ, "ZHIXIN_WATCH_S", 60),
         )
+
+
+def _number(environ: Mapping[str, str], name: str, default: float) -> float:
+    text = environ.get(name) or str(default)
+    if not re.fullmatch(r"[0-9]{1,9}(\.[0-9]{1,9})?", text):
+        raise ConfigError(f"{name} is a number of 0 or more, not {text!r}")
+    return float(text)
 
 
 def _started() -> Asset:
@@ -169,7 +187,7 @@ def _schedule(plan: DatasetPlan, options: DagOptions) -> list[Asset] | AssetAll 
         return [_watched(plan, options)]
     if plan.derived:
         rounds = [AssetAny(dataset_asset(name), unchanged_asset(name)) for name in plan.upstream]
-        return AssetAll(*rounds)
+        return AssetAll(*rounds) if rounds else None
     return [_started()]
 
 

@@ -19,6 +19,7 @@ every other DAG vanish, nor vanish itself without a word. Pure but for reading f
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -87,8 +88,11 @@ class DatasetPlan:
 
 
 def dag_id(dataset: str) -> str:
-    """Give the id of a dataset's DAG: ``bts.gov.example/flights`` → ``bts.gov.example.flights``."""
-    return dataset.replace("/", ".")
+    """Give the id of a dataset's DAG: ``bts.gov.example/flights`` → ``bts.gov.example.flights``.
+
+    A file that is no sound contract may have any name; what an id can't hold becomes ``_``.
+    """
+    return re.sub(r"[^A-Za-z0-9_.-]", "_", dataset.replace("/", "."))[:250]
 
 
 def find_homes(folders: str | None = None) -> list[Path]:
@@ -146,7 +150,7 @@ def _may_make(file: tuple[Path, Path, str], only: str) -> bool:
     _, path, member = file
     dataset = "/".join(only.rsplit(".", 1))
     try:
-        return dataset == _guess(path, member) or dataset.encode() in path.read_bytes()
+        return only == dag_id(_guess(path, member)) or dataset.encode() in path.read_bytes()
     except OSError:
         return False
 

@@ -16,7 +16,7 @@ import urllib.request
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from zhixin_errors import ConfigError, LedgerUnavailable
+from zhixin_errors import ConfigError, ZhixinError
 
 __all__ = ["AirflowApi", "AirflowTimeout", "wait_until"]
 
@@ -24,10 +24,11 @@ T = TypeVar("T")
 _PAGE = 100
 
 
-class AirflowTimeout(LedgerUnavailable):
+class AirflowTimeout(ZhixinError):
     """Airflow did not come to what was waited for in time."""
 
     default_code = "airflow-timeout"
+    exit_code = 3
 
 
 def wait_until(what: str, probe: Callable[[], T | None], timeout_s: float, *, every_s: float) -> T:
@@ -68,6 +69,8 @@ class AirflowApi:
         self.url = url
         self._login = {"username": username, "password": password}
         self._token: str | None = None
+        # Straight there: a proxy of the environment would not know this machine's loopback.
+        self._opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
     def request(self, method: str, path: str, body: Mapping[str, Any] | None = None) -> Any:
         """Send one request and read the JSON answer; ``path`` begins with a slash.
@@ -89,7 +92,7 @@ class AirflowApi:
             self.url + path, data=data, headers=headers, method=method
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+            with self._opener.open(request, timeout=30) as answer:
                 text = answer.read()
         except urllib.error.HTTPError as error:
             said = error.read()[:500].decode(errors="replace")

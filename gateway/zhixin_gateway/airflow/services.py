@@ -129,7 +129,7 @@ class AirflowServices:
             "AIRFLOW__SCHEDULER__TASK_INSTANCE_HEARTBEAT_TIMEOUT_DETECTION_INTERVAL": "2",
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "GX_ANALYTICS_ENABLED": "false",
-            "NO_PROXY": "127.0.0.1",
+            "NO_PROXY": ",".join(filter(None, [os.environ.get("NO_PROXY"), "127.0.0.1"])),
             "TQDM_DISABLE": "1",
         }
         if database.startswith("postgresql+psycopg:"):
