@@ -34,7 +34,8 @@ def previous_version(store: Path, known: State, dataset: str) -> Previous | None
         dataset: ``member/name``.
 
     Returns:
-        None where there is none, or where what lies in the store is not what was stated.
+        None where there is none, or where what lies in the store is not what was stated, or not
+        whole.
     """
     fact = known.dataset(dataset)
     stated = None if fact is None else known.stated(dataset, fact.version)
@@ -46,6 +47,9 @@ def previous_version(store: Path, known: State, dataset: str) -> Previous | None
         data = (folder / directory.MANIFEST_FILE).read_bytes()
         if sha256(statement) != stated.statement or sha256(data) != stated.manifest:
             return None
-        return Previous(fact.version, folder, parse_manifest(data))
+        manifest = parse_manifest(data)
+        if any((folder / part.path).stat().st_size != part.size_bytes for part in manifest.parts):
+            return None
+        return Previous(fact.version, folder, manifest)
     except (OSError, FormatError):
         return None

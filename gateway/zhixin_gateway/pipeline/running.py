@@ -86,6 +86,8 @@ def _run(
     earlier = None if dry_run else finish_earlier(home, work, progress)
     if earlier is not None and earlier.pending:
         return earlier
+    if not dry_run:
+        home.signer()  # a key that can't be used must not come to light after hours of extracting
     staged = extract(
         home,
         contract_path,

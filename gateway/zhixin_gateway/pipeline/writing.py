@@ -83,7 +83,7 @@ def _version(work: Work, contract: Contract, state: Staged, progress: Progress) 
             writer.write(pa.record_batch(kept.columns[:-1], schema=schema))
             progress.advance(kept.num_rows)
         entries = writer.finish()
-    entries = _carried(work, schema, entries)
+    entries = _carried(work, schema, entries, progress)
     manifest = _manifest(contract, schema, entries, state)
     directory.write_file(work.version / directory.CONTRACT_FILE, contract.bytes)
     directory.write_file(work.version / directory.MANIFEST_FILE, manifest.to_bytes())
@@ -102,7 +102,7 @@ def _without(batch: pa.RecordBatch, excluded: np.ndarray) -> pa.RecordBatch:
 
 
 def _carried(
-    work: Work, schema: pa.Schema, entries: tuple[PartEntry, ...]
+    work: Work, schema: pa.Schema, entries: tuple[PartEntry, ...], progress: Progress
 ) -> tuple[PartEntry, ...]:
     """Take unchanged parts over from the version before, so that they keep root and bytes."""
     try:
@@ -110,6 +110,12 @@ def _carried(
     except LedgerUnavailable:
         return entries
     before = previous_version(work.home.store, known, work.dataset)
+    fact = known.dataset(work.dataset)
+    if before is None and fact is not None:
+        progress.warn(
+            f"{work.dataset}@{fact.version} in this home's store is gone, not whole, or not what "
+            "was stated; a new version is published in its place"
+        )
     if before is None or not before.manifest.schema.equals(schema):
         return entries
     return carry_over(entries, work.version, before.manifest, before.folder)
