@@ -33,6 +33,7 @@ from zhixin_connectors.protocol import Extracted, Misfit, ReadRequest, TableDesc
 
 __all__ = ["FileSource", "open_files"]
 
+_SQLITE = b"SQLite format 3\0"
 _TEXT = re.compile(r"\.(csv|tsv|txt)(\.gz|\.zip)?$|^[^.]+\.zip$", re.IGNORECASE)
 _PARQUET = re.compile(r"\.(parquet|pq)$", re.IGNORECASE)
 _MAX_NAMED = 20
@@ -66,10 +67,12 @@ class FileSource:
         if not self._root.exists():
             raise PermanentSourceError(
                 f"source {self.name}: there is no such file or folder",
-                hint="check url in [sources] of zhixin.toml",
+                hint="check the path, or url in [sources] of zhixin.toml",
             )
         if not os.access(self._root, os.R_OK):
             raise PermanentSourceError(f"source {self.name}: no permission to read it")
+        if self._root.is_file() and not self._kind:
+            _check_no_database(self._root, self.name)
 
     def tables(self) -> list[TableInfo]:
         """The files that can be read, by their path within the folder."""
@@ -174,6 +177,16 @@ class FileSource:
         return PermanentSourceError(
             f"source {self.name} has no {table}", hint=f"there is {listed}", code="object-missing"
         )
+
+
+def _check_no_database(path: Path, name: str) -> None:
+    """Refuse a database whose path was given plain: its bytes are no CSV."""
+    with path.open("rb") as file:
+        if file.read(len(_SQLITE)) == _SQLITE:
+            raise PermanentSourceError(
+                f"source {name}: this is a SQLite database, not a CSV or Parquet file",
+                hint=f"write sqlite:///{path}",
+            )
 
 
 def _with_ragged(batch: Extracted, rows: csvfile.CsvRows, width: int) -> Extracted:

@@ -12,6 +12,7 @@ infinite dates and NaN numerics arrive.
 from __future__ import annotations
 
 import difflib
+import os
 import re
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -268,8 +269,10 @@ class SqlSource:
         if not full.is_file():
             raise PermanentSourceError(
                 f"source {self.name}: there is no such SQLite file",
-                hint="check url in [sources] of zhixin.toml: three slashes before a relative path",
+                hint="check the path, or url in [sources] of zhixin.toml: sqlite:/// and then it",
             )
+        if not os.access(full, os.R_OK):
+            raise PermanentSourceError(f"source {self.name}: no permission to read it")
         return sqlite3.connect(
             f"file:{quote(str(full))}?mode=ro", uri=True, timeout=_LOCK_WAIT_S, isolation_level=None
         )

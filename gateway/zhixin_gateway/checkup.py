@@ -74,7 +74,7 @@ def _ledger(home: Home) -> Iterator[tuple[str, str]]:
 
 def _trust(home: Home) -> Iterator[tuple[str, str]]:
     pinned = home.pinned_trust()
-    yield "ok", f"{pinned.origin} up to {pinned.size:,} entries, {pinned.fingerprint}"
+    yield "ok", f"{pinned.origin}, as pinned at {pinned.size:,} entries: {pinned.fingerprint}"
     view = home.ledger_view()
     if view is None:
         return

@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -84,17 +84,19 @@ class Home:
             ConfigError: there is no home, or its settings are wrong.
         """
         environ = os.environ if environ is None else environ
-        folder = Path(path or environ.get("ZHIXIN_HOME") or ".").absolute()
+        folder = Path(os.path.abspath(path or environ.get("ZHIXIN_HOME") or "."))  # noqa: PTH100
         file = folder / SETTINGS_FILE
         try:
             text = file.read_text("utf-8")
         except (FileNotFoundError, NotADirectoryError) as error:
             raise ConfigError(
                 f"{folder} is no member's home: it has no {SETTINGS_FILE}",
-                hint="name one by --home or ZHIXIN_HOME, or make one with `zhixin init MEMBER`",
+                hint=_way_home(folder),
             ) from error
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{file} can't be read: {type(error).__name__}") from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{file} can't be read: it is not UTF-8") from error
+        except OSError as error:
+            raise ConfigError(f"{file} can't be read: {error.strerror}") from error
         settings = with_environment(parse_settings(text, str(file)), environ)
         return cls(folder, settings, environ, dict(sources or {}))
 
@@ -227,8 +229,9 @@ class Home:
             or self._from_here(self.settings.sources.get(name, ""))
         )
         if not url:
+            known = ", ".join(self.settings.sources)
             raise ConfigError(
-                f"the source {name} has no address",
+                f"the source {name} has no address" + (f" (there is {known})" if known else ""),
                 hint=f"set url in [sources.{name}] of {self.path / SETTINGS_FILE}, "
                 f"or ZHIXIN_SOURCES_… in the environment",
             )
@@ -398,3 +401,15 @@ def sync_folder(folder: Path) -> None:
         os.fsync(handle)
     finally:
         os.close(handle)
+
+
+def _way_home(folder: Path) -> str:
+    """Name the homes nearby, for somebody who stands in the wrong folder."""
+    near = [parent for parent in folder.parents if (parent / SETTINGS_FILE).is_file()][:1]
+    with suppress(OSError):
+        near += sorted(file.parent for file in folder.glob(f"*/{SETTINGS_FILE}"))
+    if near:
+        return (
+            f"there is one in {' and '.join(map(str, near[:5]))}: name it by --home or ZHIXIN_HOME"
+        )
+    return "name one by --home or ZHIXIN_HOME, or make one with `zhixin init MEMBER`"

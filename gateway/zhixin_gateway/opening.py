@@ -17,7 +17,7 @@ import datetime as dt
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zhixin_errors import ConfigError
+from zhixin_errors import ConfigError, FormatError
 
 from zhixin_gateway.home import Home
 
@@ -129,8 +129,18 @@ def _path(name: str | Path) -> Path | None:
     """The path that was meant, or None where a dataset's name was."""
     if isinstance(name, Path):
         return name
-    looks_like_path = name.startswith((".", "/", "~")) or name.count("/") != 1
+    looks_like_path = name.startswith((".", "/", "~")) or not _is_name(name)
     return Path(name).expanduser() if looks_like_path else None
+
+
+def _is_name(text: str) -> bool:
+    from zhixin_ledger.names import check_dataset
+
+    try:
+        check_dataset(text.partition("@")[0], "the name")
+    except FormatError:
+        return False
+    return True
 
 
 def _find(home: Home, name: str) -> tuple[Path, str]:
@@ -160,6 +170,12 @@ def _expected(path: Path) -> str:
     parts = path.absolute().parts
     if len(parts) > 3 and parts[-1].isdecimal():
         return f"{parts[-3]}/{parts[-2]}@{parts[-1]}"
+    if not path.exists():
+        raise ConfigError(
+            f"{path} is neither MEMBER/DATASET[@N] nor the folder of a version",
+            hint="`zhixin ls` shows what there is",
+        )
     raise ConfigError(
-        f"{path} does not say which version it should be", hint="give expect='MEMBER/DATASET@N'"
+        f"{path} does not say which version it should be",
+        hint="give expect='MEMBER/DATASET@N'; on the command line --expect MEMBER/DATASET@N",
     )

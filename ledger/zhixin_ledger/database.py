@@ -74,12 +74,27 @@ class Database:
         self.connection.close()
 
 
+_CLOSED = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
+
+
+def fault_code(fault: sqlite3.Error) -> int | None:
+    """SQLite's primary code of an error; None where the error has none."""
+    code = getattr(fault, "sqlite_errorcode", None)
+    return None if code is None else code & 0xFF
+
+
 @contextmanager
 def mapped(what: str) -> Iterator[None]:
     """Turn the database's errors into `LedgerUnavailable`; `what` names it for people."""
     try:
         yield
     except sqlite3.Error as fault:
+        if fault_code(fault) in _CLOSED:
+            raise LedgerUnavailable(
+                f"{what} can't be opened: {fault}",
+                code="ledger-closed",
+                hint="may this user read and write it and its folder? Work as the home's owner",
+            ) from fault
         busy = "locked" in str(fault)
         raise LedgerUnavailable(
             f"{what} can't be used: {fault}",

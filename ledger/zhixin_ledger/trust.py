@@ -254,7 +254,8 @@ def load_trust(directory: Path) -> Trust:
     except OSError as error:
         raise TrustError(
             f"there is no trust in {directory}: {MEMBERS_FILE} can't be read ({error.strerror})",
-            hint="import one with `zhixin trust import DIR --fingerprint F`",
+            hint="want the folder that `zhixin trust export` wrote; a home pins its own with "
+            "`zhixin trust import DIR --fingerprint F`",
         ) from error
     return Trust.parse(data)
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from zhixin_errors import ContractError
+from zhixin_errors import ConfigError, ContractError
 
 from zhixin_schemas.document import Document, Place, read_document
 from zhixin_schemas.fields import read_fields, titles_of
@@ -79,13 +79,16 @@ def load_contract_file(path: Path) -> Contract:
     """Read a contract from a file.
 
     Raises:
-        ContractError: it can't be read, or is not sound.
+        ConfigError: it can't be read.
+        ContractError: it is not sound.
     """
     try:
         data = path.read_bytes()
     except OSError as error:
-        raise ContractError(
-            f"{path}: the contract can't be read: {error.strerror}", code="contract-missing"
+        raise ConfigError(
+            f"{path}: the contract can't be read: {error.strerror}",
+            code="contract-missing",
+            hint="give the file of one contract, such as contracts/permits.odcs.yaml",
         ) from error
     return load_contract(data, str(path))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from zhixin_errors import ContractError
+from zhixin_errors import ConfigError, ContractError
 from zhixin_schemas.lint import advice, lint
 from zhixin_schemas.loader import load_contract, load_contract_file
 
@@ -454,7 +454,7 @@ def test_lists_every_problem_at_once(contract_text):
 def test_refuses_what_is_no_contract(tmp_path):
     assert "a mapping of keys" in said("- a\n")[0]
     assert "1 MiB" in said("#" * (1 << 20) + "\n")[0]
-    with pytest.raises(ContractError) as caught:
+    with pytest.raises(ConfigError) as caught:
         load_contract_file(tmp_path / "none.yaml")
     assert caught.value.code == "contract-missing"
 

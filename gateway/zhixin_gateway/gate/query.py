@@ -116,7 +116,7 @@ def query(
         answer = connection.sql(sql).to_arrow_reader(batch_rows)
     except Exception as error:
         stack.close()
-        raise _mapped(error, failures) from error
+        raise _mapped(error, failures, datasets) from error
     return pa.RecordBatchReader.from_batches(answer.schema, _Answer(answer, stack, failures))
 
 
@@ -172,7 +172,9 @@ class _Answer:
         self._query_ends.close()
 
 
-def _mapped(error: Exception, failures: list[ZhixinError]) -> Exception:
+def _mapped(
+    error: Exception, failures: list[ZhixinError], datasets: Mapping[str, Table] | None = None
+) -> Exception:
     """Our own error where a source failed; else what DuckDB says, without record contents."""
     import duckdb
 
@@ -184,8 +186,30 @@ def _mapped(error: Exception, failures: list[ZhixinError]) -> Exception:
         )
     if isinstance(error, (duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException)):
         first_line = str(error).partition("\n")[0]
-        return ConfigError(f"the SQL can't be run: {first_line}", code="sql")
+        parsed = isinstance(error, duckdb.ParserException)
+        hint = None if parsed or not datasets else _what_there_is(datasets)
+        return ConfigError(f"the SQL can't be run: {first_line}", code="sql", hint=hint)
+    if isinstance(error, duckdb.PermissionException):
+        return ConfigError(
+            "the SQL reads a file or changes a setting, and may do neither",
+            code="sql",
+            hint=None if not datasets else _what_there_is(datasets),
+        )
     if isinstance(error, (duckdb.Error, pa.ArrowException)):
         # The message may quote a value: name the kind of error alone.
         return ConfigError(f"the SQL failed while it ran ({type(error).__name__})", code="sql")
     return error
+
+
+_SHOWN = 20
+
+
+def _what_there_is(datasets: Mapping[str, Table]) -> str:
+    """Name the tables and their fields: the way out of a misspelt one."""
+    told = []
+    for name, dataset in datasets.items():
+        fields = list(dataset.schema.names)
+        more = f", and {len(fields) - _SHOWN} more" if len(fields) > _SHOWN else ""
+        shown = f'"{name}"' if "/" in name else name
+        told.append(f"{shown} has {', '.join(fields[:_SHOWN])}{more}")
+    return "; ".join(dict.fromkeys(told[-_SHOWN:]))

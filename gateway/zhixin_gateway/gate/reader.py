@@ -204,7 +204,10 @@ def open_version(
     )
     examination = examine(path, trust, options)
     if examination.verdict.code == "stale" and not (standings or ledger_copy):
-        message = f"{examination.verdict.message}, or read it anyway with unsafe_no_standing=True"
+        message = (
+            f"{examination.verdict.message}, or read it anyway: "
+            "unsafe_no_standing=True, on the command line --unsafe-no-standing"
+        )
         examination = replace(examination, verdict=replace(examination.verdict, message=message))
     examination.verdict.require()
     return VerifiedDataset(examination)

@@ -183,7 +183,7 @@ class Examination:
 
 def verify(
     path: Path | str,
-    trust: Trust,
+    trust: Trust | Path | str,
     *,
     expect: str | None = None,
     deep: bool = False,
@@ -200,7 +200,7 @@ def verify(
 
     Args:
         path: the directory; itself, not what lies in it, may be reached through links.
-        trust: what the caller pinned.
+        trust: what the caller pinned, or its folder.
         expect: ``MEMBER/DATASET[@N]``; None: what the path asks for, if it asks.
         deep: recompute every record tree.
         now: the verifier's clock, aware; None: this machine's.
@@ -217,6 +217,7 @@ def verify(
 
     Raises:
         ConfigError: the set-up is at fault: no such directory, a file that can't be read.
+        TrustError: the trust can't be used.
     """
     options = Options(
         expect=expect,
@@ -230,7 +231,10 @@ def verify(
         require_standing=require_standing,
         progress=progress or NullProgress(),
     )
-    return examine(path, trust, options).verdict
+    from zhixin_ledger.trust import Trust, load_trust
+
+    pinned = trust if isinstance(trust, Trust) else load_trust(Path(trust))
+    return examine(path, pinned, options).verdict
 
 
 def examine(path: Path | str, trust: Trust, options: Options) -> Examination:
