@@ -7,13 +7,16 @@ stays quick. Exit codes: 0 done, 1 refused, 2 usage or set-up, 3 not reached or 
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from zhixin_errors import ZhixinError
+from zhixin_errors import ConfigError, ZhixinError
+
+from zhixin_gateway.cli.interrupts import listen
 
 if TYPE_CHECKING:
     import click
@@ -32,6 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     Returns:
         Never, when called without arguments (the process ends); else the exit code.
     """
+    if arguments is None:
+        listen()
     code = _call(list(sys.argv[1:] if arguments is None else arguments))
     if arguments is None:
         _flush()
@@ -48,9 +53,9 @@ def _call(arguments: list[str]) -> int:
     Returns:
         The exit code.
     """
-    from zhixin_gateway.cli.root import zhixin
-
     try:
+        from zhixin_gateway.cli.root import zhixin
+
         outcome = zhixin.main(args=arguments, prog_name="zhixin", standalone_mode=False)
     except BaseException as error:  # noqa: BLE001 - the one place where every end gets its code
         return _code_of(error, as_json="--json" in arguments)
@@ -105,7 +110,7 @@ def _refused(error: ZhixinError, *, as_json: bool) -> int:
 
 
 def _problems(problems: object) -> None:
-    if not isinstance(problems, list):
+    if not isinstance(problems, list) or len(problems) < 2:  # a single one is the message itself
         return
     for problem in problems:
         if isinstance(problem, dict):
@@ -119,15 +124,34 @@ def _unexpected(error: Exception, *, as_json: bool) -> int:
         return _interrupted()
     if os.environ.get("ZHIXIN_DEBUG"):
         raise error
-    told = f"{type(error).__name__}: {error}" if isinstance(error, OSError) else _place(error)
-    code = "system" if isinstance(error, OSError) else "internal"
+    if isinstance(error, OSError):
+        return _refused(_system(error), as_json=as_json)
+    told = _place(error)
     if as_json:
-        _print_json({"error": {"code": code, "message": told}})
-    sys.stderr.write(f"error ({code}): {told}\n")
-    if code == "internal":
-        sys.stderr.write("  this is a fault of Zhixin's; ZHIXIN_DEBUG=1 shows where\n")
-        return 4
-    return 2
+        _print_json({"error": {"code": "internal", "message": told}})
+    sys.stderr.write(f"error (internal): {told}\n")
+    sys.stderr.write("  this is a fault of Zhixin's; ZHIXIN_DEBUG=1 shows where\n")
+    return 4
+
+
+def _system(error: OSError) -> ConfigError:
+    """Say what the operating system refused, and for which file."""
+    told = error.strerror or type(error).__name__
+    if error.filename is not None:
+        told = f"{os.fsdecode(error.filename)}: {told}"
+    hint = _WAYS_OUT.get(error.errno) if error.errno else None
+    return ConfigError(told, code="system", hint=hint)
+
+
+_ACCESS = "work as the user to whom it belongs, or let that user give you access"
+_ROOM = "make room there; nothing is half-done, the same command goes on from here"
+_WAYS_OUT = {
+    errno.EACCES: _ACCESS,
+    errno.EPERM: _ACCESS,
+    errno.ENOSPC: _ROOM,
+    errno.EDQUOT: _ROOM,
+    errno.EROFS: "give a place on a disk that can be written",
+}
 
 
 def _place(error: Exception) -> str:

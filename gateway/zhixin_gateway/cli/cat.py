@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zhixin_gateway.cli.options import Context, home_option, say
+from zhixin_gateway.cli.options import Context, examples, home_option, say
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -20,7 +20,14 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("cat")
+@click.command(
+    "cat",
+    epilog=examples(
+        "zhixin cat city.gov.example/permits --format json",
+        "zhixin cat city.gov.example/permits --sql 'SELECT count(*) AS n FROM permits'",
+        "zhixin cat /media/disk/permits-2 --trust trust --expect city.gov.example/permits@2",
+    ),
+)
 @click.argument("name", metavar="MEMBER/DATASET[@N]")
 @click.option("--sql", help='One SELECT over it; the table is "MEMBER/DATASET", or DATASET alone.')
 @click.option(
@@ -38,6 +45,7 @@ __all__ = ["command"]
     type=click.Path(path_type=Path),
     help="The pinned trust; the home's by default.",
 )
+@click.option("--expect", metavar="NAME[@N]", help="For a path: the version that it must be.")
 @click.option(
     "--unsafe-no-standing",
     is_flag=True,
@@ -48,10 +56,11 @@ __all__ = ["command"]
 def command(
     context: Context,
     name: str,
+    *,
     sql: str | None,
     form: str,
     trust_dir: Path | None,
-    *,
+    expect: str | None,
     unsafe_no_standing: bool,
 ) -> None:
     """Print the records of a version, which may also be a directory's path. Verified, or none.
@@ -61,7 +70,11 @@ def command(
     from zhixin_gateway.opening import open as open_dataset
 
     opened = open_dataset(
-        name, home=context.home, trust=trust_dir, unsafe_no_standing=unsafe_no_standing
+        name,
+        home=context.home,
+        trust=trust_dir,
+        expect=expect,
+        unsafe_no_standing=unsafe_no_standing,
     )
     for warning in opened.warnings:
         say(f"warning: {warning}")

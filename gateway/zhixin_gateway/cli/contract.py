@@ -9,7 +9,15 @@ from typing import Any
 import click
 from zhixin_errors import ConfigError, ContractError
 
-from zhixin_gateway.cli.options import Context, answer, home_option, json_option, say, table
+from zhixin_gateway.cli.options import (
+    Context,
+    answer,
+    examples,
+    home_option,
+    json_option,
+    say,
+    table,
+)
 
 __all__ = ["command"]
 
@@ -19,7 +27,11 @@ def command() -> None:
     """Lint, publish and compare contracts."""
 
 
-@command.command("lint")
+@command.command(
+    "lint",
+    short_help="Check that a contract can be used.",
+    epilog=examples("zhixin contract lint contracts/permits.odcs.yaml --against permits"),
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--against", metavar="URL", help="Show what each rule would reject in that source.")
 @json_option
@@ -50,11 +62,18 @@ def lint(context: Context, file: Path, against: str | None, *, as_json: bool) ->
         say(f"{file}: advice: {problem}")
     if tried is not None:
         _tell_trial(tried)
-    say(f"{len(problems)} problems" if problems else f"{file} can be used")
+    if problems:
+        say("1 problem" if len(problems) == 1 else f"{len(problems)} problems")
+    else:
+        say(f"{file} can be used")
     return 1 if problems else 0
 
 
-@command.command("publish")
+@command.command(
+    "publish",
+    short_help="State a contract in the ledger.",
+    epilog=examples("zhixin contract publish contracts/permits.odcs.yaml"),
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @json_option
 @home_option
@@ -75,7 +94,11 @@ def publish(context: Context, file: Path, *, as_json: bool) -> None:
     say(f"contract {contract.dataset}@{contract.version} {told}")
 
 
-@command.command("diff")
+@command.command(
+    "diff",
+    short_help="What changed, and the version it asks for.",
+    epilog=examples("zhixin contract diff permits-1.0.0.odcs.yaml permits.odcs.yaml"),
+)
 @click.argument("old", type=click.Path(path_type=Path))
 @click.argument("new", type=click.Path(path_type=Path))
 @json_option

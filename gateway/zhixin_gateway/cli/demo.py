@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zhixin_gateway.cli.options import Context, answer, json_option, say, table
+from zhixin_gateway.cli.options import Context, answer, examples, json_option, say, table
 
 if TYPE_CHECKING:
     from zhixin_gateway.demo.story import Published, Shown
@@ -29,7 +29,7 @@ _COLUMNS = [
 ]
 
 
-@click.command("demo")
+@click.command("demo", epilog=examples("zhixin demo zhixin-demo"))
 @click.argument(
     "directory", metavar="[DIR]", default="zhixin-demo", type=click.Path(path_type=Path)
 )

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import click
 
-from zhixin_gateway.cli.options import Context, answer, home_option, json_option, table
+from zhixin_gateway.cli.options import Context, answer, examples, home_option, json_option, table
 
 __all__ = ["command"]
 
 
-@click.command("doctor")
+@click.command("doctor", epilog=examples("zhixin doctor"))
 @json_option
 @home_option
 @click.pass_obj

@@ -8,12 +8,25 @@ from pathlib import Path
 import click
 from zhixin_errors import ConfigError
 
-from zhixin_gateway.cli.options import Context, answer, home_option, json_option, say
+from zhixin_gateway.cli.options import (
+    Context,
+    answer,
+    dataset_name,
+    examples,
+    home_option,
+    json_option,
+    say,
+)
 
 __all__ = ["command"]
 
 
-@click.command("get")
+@click.command(
+    "get",
+    epilog=examples(
+        "zhixin get city.gov.example/permits", "zhixin get city.gov.example/permits@2 /media/disk"
+    ),
+)
 @click.argument("name", metavar="MEMBER/DATASET[@N]")
 @click.argument("destination", metavar="[DEST]", required=False, type=click.Path(path_type=Path))
 @json_option
@@ -24,11 +37,11 @@ def command(context: Context, name: str, destination: Path | None, *, as_json: b
 
     Without @N the newest version that stands is fetched. What the gate refuses is not kept.
     """
-    from zhixin_gateway.fetching import fetch, newest_standing, parse_name
+    from zhixin_gateway.fetching import fetch, newest_standing
     from zhixin_gateway.pipeline.notarising import known_state
 
     home = context.open_home()
-    dataset, version = parse_name(name)
+    dataset, version = dataset_name(name)
     progress = context.open_progress()
     state = known_state(home.ledger_client(), progress)
     progress.close()

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zhixin_gateway.cli.options import Context, answer, home_option, json_option, say
+from zhixin_gateway.cli.options import Context, answer, examples, home_option, json_option, say
 
 if TYPE_CHECKING:
     from zhixin_gateway.home import Home
@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("init")
+@click.command(
+    "init", epilog=examples("zhixin init city.gov.example --title 'City Office' --title-zh 市政厅")
+)
 @click.argument("member")
 @click.option("--title", help="The member's name for people, in English.")
 @click.option("--title-zh", help="The member's name for people, in Chinese.")
@@ -43,6 +45,7 @@ def command(
     from zhixin_gateway.home import create_home
 
     path = Path(context.home or os.environ.get("ZHIXIN_HOME") or member)
+    _check(member)
     origin = origin or f"ledger.{member}/{dt.datetime.now(dt.UTC).year}"
     titles = {"en": title or member, "zh": title_zh or title or member}
     made = _begun(path, member) or create_home(path, member, titles, operator=True)
@@ -61,6 +64,16 @@ def command(
     say(f"its trust, for those who will use your data: {home.trust_dir}")
     say(f"fingerprint, to read to them over the telephone: {fingerprint}")
     say(f"next: zhixin --home {path} source infer URL TABLE > {path}/contracts/NAME.odcs.yaml")
+
+
+def _check(member: str) -> None:
+    from zhixin_errors import ConfigError, FormatError
+    from zhixin_ledger.names import check_member
+
+    try:
+        check_member(member, "MEMBER")
+    except FormatError as error:
+        raise ConfigError(error.message) from error
 
 
 def _begun(path: Path, member: str) -> Home | None:

@@ -9,7 +9,15 @@ from typing import Any
 import click
 from zhixin_errors import ConfigError, FormatError
 
-from zhixin_gateway.cli.options import Context, answer, home_option, json_option, say, table
+from zhixin_gateway.cli.options import (
+    Context,
+    answer,
+    examples,
+    home_option,
+    json_option,
+    say,
+    table,
+)
 
 __all__ = ["command"]
 
@@ -19,7 +27,7 @@ def command() -> None:
     """Read and check the ledger."""
 
 
-@command.command("log")
+@command.command("log", epilog=examples("zhixin ledger log --limit 10"))
 @click.option("--limit", type=click.IntRange(1), help="Only the last so many entries.")
 @json_option
 @home_option
@@ -45,7 +53,7 @@ def log(context: Context, limit: int | None, *, as_json: bool) -> None:
     )
 
 
-@command.command("show")
+@command.command("show", epilog=examples("zhixin ledger show 4"))
 @click.argument("index", type=click.IntRange(0))
 @json_option
 @home_option
@@ -64,7 +72,9 @@ def show(context: Context, index: int, *, as_json: bool) -> None:
     sys.stdout.write(json.dumps({"index": index, **told}, ensure_ascii=False, indent=2) + "\n")
 
 
-@command.command("fsck")
+@command.command(
+    "fsck", short_help="Recompute and check everything.", epilog=examples("zhixin ledger fsck")
+)
 @json_option
 @home_option
 @click.pass_obj

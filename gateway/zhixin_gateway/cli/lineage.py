@@ -7,12 +7,25 @@ import sys
 import click
 from zhixin_errors import ConfigError
 
-from zhixin_gateway.cli.options import Context, answer, home_option, json_option
+from zhixin_gateway.cli.options import (
+    Context,
+    answer,
+    dataset_name,
+    examples,
+    home_option,
+    json_option,
+)
 
 __all__ = ["command"]
 
 
-@click.command("lineage")
+@click.command(
+    "lineage",
+    epilog=examples(
+        "zhixin lineage city.gov.example/permits",
+        "zhixin lineage city.gov.example/permits@2 --svg > permits.svg",
+    ),
+)
 @click.argument("name", metavar="MEMBER/DATASET[@N]")
 @click.option("--svg", "as_svg", is_flag=True, help="Draw it, as SVG to standard output.")
 @json_option
@@ -20,11 +33,11 @@ __all__ = ["command"]
 @click.pass_obj
 def command(context: Context, name: str, *, as_svg: bool, as_json: bool) -> None:
     """Show every version that a version stands on, as far back as the ledger goes."""
-    from zhixin_gateway.fetching import newest_standing, parse_name
+    from zhixin_gateway.fetching import newest_standing
     from zhixin_gateway.lineage import lineage, lineage_svg, lineage_text
     from zhixin_gateway.pipeline.notarising import known_state
 
-    dataset, version = parse_name(name)
+    dataset, version = dataset_name(name)
     client = context.open_home().ledger_client()
     progress = context.open_progress()
     state = known_state(client, progress)

@@ -6,12 +6,12 @@ from typing import Any
 
 import click
 
-from zhixin_gateway.cli.options import Context, answer, home_option, json_option, table
+from zhixin_gateway.cli.options import Context, answer, examples, home_option, json_option, table
 
 __all__ = ["command"]
 
 
-@click.command("ls")
+@click.command("ls", epilog=examples("zhixin ls"))
 @json_option
 @home_option
 @click.pass_obj

@@ -7,6 +7,7 @@ import json
 import os
 import re
 import sys
+import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -17,7 +18,18 @@ if TYPE_CHECKING:
     from zhixin_gateway.home import Home
     from zhixin_gateway.progress import Progress
 
-__all__ = ["Context", "Duration", "answer", "home_option", "json_option", "say", "table"]
+__all__ = [
+    "Context",
+    "Duration",
+    "answer",
+    "dataset_name",
+    "examples",
+    "home_option",
+    "json_option",
+    "one_line",
+    "say",
+    "table",
+]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -100,6 +112,32 @@ def json_option(command: Command) -> Command:
     return click.option("--json", "as_json", is_flag=True, help="Answer in JSON.")(command)
 
 
+def dataset_name(text: str) -> tuple[str, int | None]:
+    """Read an argument ``MEMBER/DATASET[@N]``.
+
+    Raises:
+        ConfigError: it is none; what was typed is at fault, no data.
+    """
+    from zhixin_errors import ConfigError, FormatError
+
+    from zhixin_gateway.fetching import parse_name
+
+    try:
+        return parse_name(text)
+    except FormatError as error:
+        raise ConfigError(
+            f"{text!r} is no MEMBER/DATASET or MEMBER/DATASET@N: {error.message}",
+            hint="`zhixin ls` shows what there is",
+        ) from error
+
+
+def examples(*lines: str) -> str:
+    """Put examples at the end of a command's help."""
+    return "\n".join(
+        ["\b", "Example:" if len(lines) == 1 else "Examples:", *map("  ".__add__, lines)]
+    )
+
+
 def answer(value: object) -> None:
     """Write JSON to standard output."""
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
@@ -108,6 +146,17 @@ def answer(value: object) -> None:
 def say(text: str) -> None:
     """Write a sentence to standard error."""
     sys.stderr.write(text + "\n")
+
+
+_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def one_line(text: str) -> str:
+    """A value as a terminal may show it: line ends and control characters are spelled out."""
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in _UNSEEN else char
+        for char in text
+    )
 
 
 def table(columns: list[str], rows: list[list[str]]) -> None:

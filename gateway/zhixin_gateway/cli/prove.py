@@ -7,12 +7,15 @@ from pathlib import Path
 
 import click
 
-from zhixin_gateway.cli.options import Context, home_option, say
+from zhixin_gateway.cli.options import Context, examples, home_option, say
 
 __all__ = ["command"]
 
 
-@click.command("prove")
+@click.command(
+    "prove",
+    epilog=examples("zhixin prove /media/disk/permits-2 --where 'id = 2' --out proof.json"),
+)
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--where", required=True, metavar="SQL", help="A condition that picks one record.")
 @click.option("--expect", metavar="NAME[@N]", help="The version that it must be.")

@@ -29,7 +29,8 @@ def reference() -> str:
 
 
 def _helps(command: click.Command, name: str) -> Iterator[tuple[str, str]]:
-    context = click.Context(command, info_name=name, terminal_width=98, max_content_width=98)
+    settings = {**zhixin.context_settings, "max_content_width": 98}
+    context = click.Context(command, info_name=name, terminal_width=98, **settings)
     yield name, command.get_help(context)
     if isinstance(command, click.Group):
         for each in command.list_commands(context):

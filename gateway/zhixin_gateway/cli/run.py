@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from zhixin_gateway.cli.options import Context, answer, home_option, json_option, say
+from zhixin_gateway.cli.options import Context, answer, examples, home_option, json_option, say
 
 if TYPE_CHECKING:
     from zhixin_gateway.pipeline.results import RunResult
@@ -18,7 +18,13 @@ __all__ = ["command", "tell_run"]
 PENDING = 3
 
 
-@click.command("run")
+@click.command(
+    "run",
+    epilog=examples(
+        "zhixin run contracts/permits.odcs.yaml --dry-run",
+        "zhixin run contracts/permits.odcs.yaml --json",
+    ),
+)
 @click.argument("contract", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Extract and validate; publish and leave nothing.")
 @click.option("--force", is_flag=True, help="Publish a version even where nothing changed.")

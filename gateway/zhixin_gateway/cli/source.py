@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING
 import click
 from zhixin_errors import ConfigError
 
-from zhixin_gateway.cli.options import Context, answer, home_option, json_option, say, table
+from zhixin_gateway.cli.options import (
+    Context,
+    answer,
+    examples,
+    home_option,
+    json_option,
+    say,
+    table,
+)
 
 if TYPE_CHECKING:
     from zhixin_connectors.protocol import Connector
@@ -26,7 +34,7 @@ def command() -> None:
     """What a connector can see; a first contract from it."""
 
 
-@command.command("check")
+@command.command("check", epilog=examples("zhixin source check sqlite:///permits.db"))
 @click.argument("url")
 @json_option
 @home_option
@@ -40,7 +48,13 @@ def check(context: Context, url: str, *, as_json: bool) -> None:
     say(f"reached {connector.name}")
 
 
-@command.command("tables")
+@command.command(
+    "tables",
+    epilog=examples(
+        "zhixin source tables sqlite:///permits.db",
+        "zhixin source tables postgresql://reader@host/registry",
+    ),
+)
 @click.argument("url")
 @json_option
 @home_option
@@ -69,7 +83,14 @@ def tables(context: Context, url: str, *, as_json: bool) -> None:
     )
 
 
-@command.command("infer")
+@command.command(
+    "infer",
+    short_help="A first contract for a table.",
+    epilog=examples(
+        "zhixin source infer sqlite:///permits.db permits > contracts/permits.odcs.yaml",
+        "zhixin source infer permits.csv permits",
+    ),
+)
 @click.argument("url")
 @click.argument("name", metavar="TABLE")
 @click.option("--dataset", metavar="MEMBER/NAME", help="The dataset; the home's member and TABLE.")
@@ -97,7 +118,10 @@ def infer(
     connector = open_named(context, url)
     if dataset is None:
         if home is None:
-            raise ConfigError("say which dataset it is to be: --dataset MEMBER/NAME")
+            raise ConfigError(
+                "no home says whose dataset it is to be",
+                hint="give --dataset MEMBER/NAME, or a home by --home or ZHIXIN_HOME",
+            )
         dataset = f"{home.member}/{_slug(Path(name.rpartition('.')[0] or name).name, 'dataset')}"
     known = home is not None and url in home.settings.sources
     server = source or (url if known else _slug(_last(url), "source"))

@@ -6,7 +6,15 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from zhixin_gateway.cli.options import Context, answer, home_option, json_option, say, table
+from zhixin_gateway.cli.options import (
+    Context,
+    answer,
+    examples,
+    home_option,
+    json_option,
+    say,
+    table,
+)
 
 if TYPE_CHECKING:
     from zhixin_gateway.home import Home
@@ -14,7 +22,7 @@ if TYPE_CHECKING:
 __all__ = ["command"]
 
 
-@click.command("status")
+@click.command("status", epilog=examples("zhixin status --resume"))
 @click.option("--resume", is_flag=True, help="Finish what waits for its proof.")
 @json_option
 @home_option

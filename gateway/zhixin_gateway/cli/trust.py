@@ -8,7 +8,15 @@ from typing import TYPE_CHECKING
 import click
 from zhixin_errors import ConfigError
 
-from zhixin_gateway.cli.options import Context, answer, home_option, json_option, say, table
+from zhixin_gateway.cli.options import (
+    Context,
+    answer,
+    examples,
+    home_option,
+    json_option,
+    say,
+    table,
+)
 
 if TYPE_CHECKING:
     from zhixin_ledger.trust import Trust
@@ -21,7 +29,11 @@ def command() -> None:
     """Export, show and import a trust."""
 
 
-@command.command("export")
+@command.command(
+    "export",
+    short_help="Write a trust for those who verify.",
+    epilog=examples("zhixin trust export /media/disk/trust"),
+)
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @json_option
 @home_option
@@ -36,7 +48,7 @@ def export(context: Context, directory: Path, *, as_json: bool) -> None:
     say("whoever pins it compares the fingerprint with you, over another way than the files'")
 
 
-@command.command("show")
+@command.command("show", epilog=examples("zhixin trust show /media/disk/trust"))
 @click.argument("directory", metavar="[DIR]", required=False, type=click.Path(path_type=Path))
 @json_option
 @home_option
@@ -65,7 +77,11 @@ def show(context: Context, directory: Path | None, *, as_json: bool) -> None:
     )
 
 
-@command.command("import")
+@command.command(
+    "import",
+    short_help="Pin a trust for this home.",
+    epilog=examples("zhixin trust import /media/disk/trust --fingerprint b7np-wmc6-…"),
+)
 @click.argument("directory", metavar="DIR", type=click.Path(path_type=Path))
 @click.option(
     "--fingerprint",

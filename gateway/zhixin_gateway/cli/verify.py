@@ -10,7 +10,15 @@ from typing import TYPE_CHECKING
 import click
 from zhixin_errors import ConfigError, TrustError
 
-from zhixin_gateway.cli.options import Context, Duration, answer, home_option, json_option, say
+from zhixin_gateway.cli.options import (
+    Context,
+    Duration,
+    answer,
+    examples,
+    home_option,
+    json_option,
+    say,
+)
 
 if TYPE_CHECKING:
     from zhixin_ledger.trust import Trust
@@ -22,7 +30,12 @@ if TYPE_CHECKING:
 __all__ = ["command", "find_trust", "ledger_copy", "no_verdict", "tell"]
 
 
-@click.command("verify")
+@click.command(
+    "verify",
+    epilog=examples(
+        "zhixin verify /media/disk/permits-2 --trust trust --expect city.gov.example/permits@2"
+    ),
+)
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option(
     "--trust",
@@ -90,7 +103,10 @@ def command(
         )
     finally:
         progress.close()
-    return tell(verdict, as_json=as_json)
+    code = tell(verdict, as_json=as_json)
+    if verdict.code == "malformed" and not (path / "manifest.json").exists():
+        say(f"  is {path} the folder of one version, such as STORE/MEMBER/DATASET/3?")
+    return code
 
 
 def find_trust(home: Home | None, trust_dir: Path | None) -> Trust:
@@ -111,7 +127,7 @@ def find_trust(home: Home | None, trust_dir: Path | None) -> Trust:
     if home is None:
         raise ConfigError(
             "nothing says whom to trust",
-            hint="give --trust DIR, a trust that was pinned by `zhixin trust import`",
+            hint="give --trust DIR, what its owner exported and whose fingerprint you compared",
         )
     return home.trust()
 
@@ -145,7 +161,7 @@ def tell(verdict: Verdict, *, as_json: bool) -> int:
 
 
 def _time(time: dt.datetime | None) -> str:
-    return "?" if time is None else time.isoformat(timespec="seconds")
+    return "?" if time is None else time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
 def no_verdict(error: TrustError) -> dict[str, object]:

@@ -10,12 +10,26 @@ from pathlib import Path
 import click
 from zhixin_errors import ConfigError, TrustError
 
-from zhixin_gateway.cli.options import Context, Duration, answer, home_option, json_option, say
+from zhixin_gateway.cli.options import (
+    Context,
+    Duration,
+    answer,
+    examples,
+    home_option,
+    json_option,
+    one_line,
+    say,
+)
 
 __all__ = ["command"]
 
 
-@click.command("verify-record")
+@click.command(
+    "verify-record",
+    epilog=examples(
+        "zhixin verify-record proof.json --trust trust --expect city.gov.example/permits"
+    ),
+)
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option(
     "--trust",
@@ -83,5 +97,5 @@ def command(
         for field, value in zip(verdict.fields or [], verdict.values or [], strict=True):
             name = field["name"] if isinstance(field, dict) else field
             shown = value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)
-            sys.stdout.write(f"{name}: {'(null)' if value is None else shown}\n")
+            sys.stdout.write(f"{name}: {'(null)' if value is None else one_line(shown)}\n")
     return tell(verdict, as_json=as_json)

@@ -5,12 +5,23 @@ from __future__ import annotations
 import click
 from zhixin_errors import ConfigError
 
-from zhixin_gateway.cli.options import Context, answer, home_option, json_option, say
+from zhixin_gateway.cli.options import (
+    Context,
+    answer,
+    dataset_name,
+    examples,
+    home_option,
+    json_option,
+    say,
+)
 
 __all__ = ["command"]
 
 
-@click.command("withdraw")
+@click.command(
+    "withdraw",
+    epilog=examples("zhixin withdraw city.gov.example/permits@1 --reason error --replaced-by 2"),
+)
 @click.argument("name", metavar="MEMBER/DATASET@N")
 @click.option(
     "--reason",
@@ -26,10 +37,9 @@ def command(
     context: Context, name: str, reason: str, replaced_by: int | None, *, as_json: bool
 ) -> None:
     """Withdraw a version. It is not deleted: the gate refuses it from now on."""
-    from zhixin_gateway.fetching import parse_name
     from zhixin_gateway.withdrawing import withdraw
 
-    dataset, version = parse_name(name)
+    dataset, version = dataset_name(name)
     if version is None:
         raise ConfigError(f"say which version: {dataset}@N")
     index = withdraw(context.open_home(), dataset, version, reason, replaced_by)
