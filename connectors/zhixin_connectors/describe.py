@@ -33,6 +33,7 @@ _MOST_BYTES = 1 << 27
 _MOST_DISTINCT = 20
 _WORDS = ["NA", "N/A", "n/a", "NULL", "null", "None", "nan", "NaN", "-", ".", "?"]
 _UTC = pa.timestamp("us", tz="UTC")
+_TIMES = (pa.date32(), pa.timestamp("us"), _UTC, pa.time64("us"))
 _CODE = r"^[+-]?0[0-9]"
 _INTEGER = r"^-?(?:0|[1-9][0-9]*)$"
 _FLOAT = r"^-?(?:0|[1-9][0-9]*)(?:\.[0-9]+)?(?:[eE][+-]?[0-9]+)?$"
@@ -132,11 +133,11 @@ def _declared(own: Declared, column: Array, values: int) -> tuple[pa.DataType, s
     bad = len(cast_texts(column, wanted, Reading(binary="")).misfits) if scalar else 0
     if not bad:
         return wanted, ""
-    remark = f"declared {own.source_type}, and {bad} of {values} values are not of that type"
     if bad * 10 <= values:
-        return wanted, remark
-    guessed, _ = _guess(column)
-    return guessed, remark
+        return wanted, f"declared {own.source_type}"
+    remark = f"declared {own.source_type}, and {bad:,} of {values:,} values are not of that type"
+    guessed, more = _guess(column)
+    return guessed, f"{remark}; {more}" if more else remark
 
 
 def _guess(column: Array) -> tuple[pa.DataType, str]:
@@ -185,7 +186,7 @@ def _scale(column: Array) -> int:
 
 
 def _times(column: Array) -> pa.DataType | None:
-    for wanted in (pa.date32(), pa.timestamp("us"), _UTC, pa.time64("us")):
+    for wanted in _TIMES:
         if _fits(column, wanted):
             return wanted
     return None
@@ -197,11 +198,32 @@ def _would_be(column: Array) -> str:
     words = sorted(pc.unique(column.filter(word)).drop_null().to_pylist())
     rest = column.filter(pc.invert(word)).drop_null()
     other = (_numbers(rest) or _times(rest)) if len(rest) else None
-    if other is None or re.match(_CODE, str(rest[0])):
+    means_null = f"if {', '.join(words)} means null: add it to zhixin.null"
+    if other is None:
+        near = _nearly(rest)
+        return f"{near}, {means_null}" if near and words else near
+    if re.match(_CODE, str(rest[0])):
         return ""
     if words:
-        return f"{_word(other)}, if {', '.join(words)} means null: add it to zhixin.null"
+        return f"{_word(other)}, {means_null}"
     return f"kept as text as declared; all values seen would do as {_word(other)}"
+
+
+def _nearly(column: Array) -> str:
+    """What all but a few texts are, and those few would have to be rejected."""
+    values = len(column)
+    if pc.any(pc.match_substring_regex(column, _CODE), min_count=0).as_py():
+        kinds: tuple[pa.DataType, ...] = _TIMES
+    else:
+        kinds = (pa.int64(), pa.float64(), *_TIMES)
+    for wanted in kinds:
+        sample = cast_texts(column.slice(0, 100), wanted, Reading()).misfits
+        if len(sample) * 2 > min(values, 100):
+            continue
+        bad = len(cast_texts(column, wanted, Reading()).misfits)
+        if bad * 10 <= values:
+            return f"{_word(wanted)}, but for {bad:,} of {values:,} values, which that would reject"
+    return ""
 
 
 def _word(wanted: pa.DataType) -> str:

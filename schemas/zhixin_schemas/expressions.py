@@ -342,7 +342,7 @@ class _Parser:
                 raise self._refused(tree, "compares with NULL; say IS NULL")
         families = {left.family, right.family}
         if len(families) > 1 and not families <= set(_NUMBERS):
-            raise self._refused(tree, f"compares {left.family} with {right.family}")
+            raise self._refused(tree, f"compares {_said(left.family)} with {_said(right.family)}")
         if families == {"exact"} and _digits("+", left, right)[0] - 1 > _MAX_DIGITS:
             raise self._refused(tree, "can have more than 76 digits")
         return left, right
@@ -472,3 +472,7 @@ def _asked(node: Node, asked: set[str]) -> None:
             _asked(node.operand, asked)
         case _:
             pass
+
+
+def _said(family: str | None) -> str:
+    return "an exact number" if family == "exact" else str(family)

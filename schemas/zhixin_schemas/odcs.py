@@ -181,7 +181,8 @@ def _problems(error: ValidationError, broken: set[Path]) -> Iterator[tuple[Path,
         if missing != "map" or "logicalType" in _keys(error.instance):
             yield path, f'the key "{missing}" is missing'
     elif error.validator == "type":
-        yield path, _wrong_type(error)
+        listed = len(path) > 1 and path[-2] == "enum"
+        yield path, _wrong_type(error) + ("; write {value: …}" if listed else "")
     elif error.validator == "enum":
         words = [str(word) for word in _list(error.validator_value)]
         near = suggestion(str(error.instance), words)
@@ -255,9 +256,28 @@ def _surplus(error: ValidationError, path: Path, broken: set[Path]) -> Iterator[
     for key in _keys(error.instance):
         here = (*path, key)
         if key not in known:
-            yield here, f"unknown key{suggestion(key, known)}"
+            yield (
+                here,
+                f"unknown key{_its_place(key, path, error.instance) or suggestion(key, known)}",
+            )
         elif key in _only_elsewhere(error) and not any(b[: len(here)] == here for b in broken):
             yield here, "this key does not belong to this logicalType"
+
+
+_IN_OPTIONS = (
+    "pattern", "format", "timezone", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
+    "minLength", "maxLength", "minItems", "maxItems", "multipleOf",
+)  # fmt: skip
+_BESIDE = ("enum", "required", "unique", "primaryKey", "primaryKeyPosition", "quality")
+
+
+def _its_place(key: str, path: Path, holder: object) -> str:
+    """Say where a key of a field stands that was written a level too high or too low."""
+    if path[-1:] == ("logicalTypeOptions",) and key in _BESIDE:
+        return "; it stands beside logicalType, not within logicalTypeOptions"
+    if "logicalType" in _keys(holder) and key in _IN_OPTIONS:
+        return f"; write logicalTypeOptions: {{{key}: …}}"
+    return ""
 
 
 def _only_elsewhere(error: ValidationError) -> set[str]:

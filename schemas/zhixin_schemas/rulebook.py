@@ -202,7 +202,8 @@ class _Book:
         if place.document.root.text("apiVersion") == "v3.1.0":
             place.at("enum").report("enum came with apiVersion v3.2.0; say that, or invalidValues")
             return
-        values = allowed_values([item.at("value") for item in place.items("enum")], field)
+        listed = [item.at("value") for item in place.items("enum") if isinstance(item.value, dict)]
+        values = allowed_values(listed, field)
         if values:
             says = "must be one of the allowed values"
             self._row(place, field, "allowed", r.Allowed(field.name, values), says)

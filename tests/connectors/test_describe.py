@@ -108,3 +108,20 @@ def test_sqlites_declared_types_count_only_where_the_values_agree(tmp_path):
     remarks = {column.name: column.remark for column in seen.columns if column.remark}
     assert remarks["mixed"] == "declared INTEGER, and 2 of 2 values are not of that type"
     assert "integer" in remarks["code"]
+
+
+def test_tells_what_all_but_a_few_texts_are(describe):
+    days = [f"2024-01-{day:02}" for day in range(1, 29)]
+    seen = describe([*days, "2024-02-30"])
+    assert (seen.type, seen.remark) == (
+        pa.string(),
+        "date, but for 1 of 29 values, which that would reject",
+    )
+    zoned = [f"{day}T08:00:00+08:00" for day in days]
+    assert describe([*zoned, "2024-02-30"]).remark.startswith("timestamptz, but for 1 of 29")
+    scores = describe([*map(str, range(20)), "NA", "fifty"])
+    assert scores.remark == (
+        "integer, but for 1 of 21 values, which that would reject, "
+        "if NA means null: add it to zhixin.null"
+    )
+    assert describe([*days, "a", "b", "c", "d"]).remark == ""

@@ -128,7 +128,7 @@ def test_means_what_sql_means(text, columns, expected):
         ("c = 1", '"c" is no field'),
         ("dayy = '2013-01-01'", 'did you mean "day"'),
         ("a = NULL", "say IS NULL"),
-        ("a = 'x'", "compares exact with string"),
+        ("a = 'x'", "compares an exact number with string"),
         ("day = 'yesterday'", "no date"),
         ("ts = '2013-01-01T00:00:00Z'", "no timestamp"),
         ("tz = '2013-01-01'", "no timestamptz"),
