@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from zhixin_schemas.lint import lint
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -94,6 +95,14 @@ def test_the_demo_ends_as_the_readme_says(demo) -> None:
     for shown in answer["shown"]:
         if not shown["ok"]:
             assert f"REFUSED   {shown['what']}: {shown['code']}" in session
+
+
+def test_the_examples_of_contracts_can_be_used() -> None:
+    page = (ROOT / "docs" / "contracts.md").read_text(encoding="utf-8")
+    first, rules = re.findall(r"^```yaml\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    assert lint(first.encode()) == []
+    head, _, _ = first.partition("    properties:")
+    assert lint((head + rules).encode()) == []
 
 
 def test_the_readme_is_within_what_a_reader_takes_in() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import shutil
+import sys
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -121,9 +123,10 @@ def _close(directory: Path, fresh: int, shown: list[Shown], seconds: float) -> N
     say(f"{len(shown) - refused} verified, {refused} refused, in {seconds:.0f} s")
     ntsb, faa = directory / "ntsb.gov.example", directory / "faa.gov.example"
     planes, count = "faa.gov.example/planes", "SELECT count(*) AS n FROM planes"
+    zhixin = "zhixin" if shutil.which("zhixin") else sys.argv[0]
     say("what to try next:")
-    say(f"  zhixin --home {ntsb} lineage ntsb.gov.example/delays-by-weather")
-    say(f"  zhixin --home {ntsb} cat {planes} --sql '{count}'")
-    say(f"  zhixin --home {faa} quarantine show faa.gov.example/airports@1")
-    say(f"  zhixin --home {ntsb} ledger fsck")
+    say(f"  {zhixin} --home {ntsb} lineage ntsb.gov.example/delays-by-weather")
+    say(f"  {zhixin} --home {ntsb} cat {planes} --sql '{count}'")
+    say(f"  {zhixin} --home {faa} quarantine show faa.gov.example/airports@1")
+    say(f"  {zhixin} --home {ntsb} ledger fsck")
     say(f"  the second opinion's report lies in {faa / 'reports'}")
