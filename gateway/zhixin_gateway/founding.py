@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from zhixin_ledger.state import State
     from zhixin_ledger.trust import Trust
 
-__all__ = ["default_quorum", "export_trust", "found", "trust_of"]
+__all__ = ["default_quorum", "export_trust", "found"]
 
 
 def default_quorum(members: int) -> int:
@@ -91,24 +91,11 @@ def export_trust(home: Home, state: State, directory: Path | None = None) -> Tru
     Returns:
         The trust.
     """
-    from zhixin_ledger.trust import save_trust
+    from zhixin_ledger.trust import save_trust, trust_of
 
     trust = trust_of(state)
     save_trust(trust, directory or home.trust_dir)
     return trust
-
-
-def trust_of(state: State) -> Trust:
-    """The trust that follows from a replayed ledger; its size ends with a seal."""
-    from zhixin_ledger.trust import Trust
-
-    return Trust.make(
-        state.origin or "",
-        state.size,
-        state.root,
-        state.quorums,
-        [member.to_json() for member in state.members.values()],
-    )
 
 
 def _member_object(home: Home, origin: str, operator: Home) -> dict[str, Any]:

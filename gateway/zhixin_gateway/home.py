@@ -203,7 +203,7 @@ class Home:
         Raises:
             TrustError: there is no pinned trust, or it contradicts itself.
         """
-        from zhixin_gateway.founding import trust_of
+        from zhixin_ledger.trust import trust_of
 
         pinned = self.pinned_trust()
         view = self.ledger_view()

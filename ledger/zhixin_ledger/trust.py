@@ -45,9 +45,9 @@ __all__ = [
     "CosignerKey",
     "StatementKey",
     "Trust",
-    "export_trust",
     "load_trust",
     "save_trust",
+    "trust_of",
 ]
 
 MEMBERS_FILE = "members.json"
@@ -224,7 +224,7 @@ class Trust:
         )
 
 
-def export_trust(state: State) -> Trust:
+def trust_of(state: State) -> Trust:
     """The trust of a ledger that the caller replayed, as of its last entry, a seal.
 
     Raises:

@@ -17,9 +17,9 @@ from zhixin_ledger.trust import (
     MEMBERS_FILE,
     POLICY_FILE,
     Trust,
-    export_trust,
     load_trust,
     save_trust,
+    trust_of,
 )
 from zhixin_ledger.trust_history import check_history, minimum_quorum
 
@@ -143,13 +143,13 @@ def replayed(size):
 @pytest.mark.parametrize("name", ["trust", "trust-early", "trust-before-leave"])
 def test_exports_the_trust_of_a_replayed_ledger_to_the_byte(name):
     data = (VECTORS / name / MEMBERS_FILE).read_bytes()
-    assert export_trust(replayed(Trust.parse(data).size)).to_bytes() == data
+    assert trust_of(replayed(Trust.parse(data).size)).to_bytes() == data
 
 
 @pytest.mark.parametrize("size", [0, 1, 285])
 def test_exports_no_trust_of_an_open_block(size):
     with pytest.raises(TrustError):
-        export_trust(replayed(size))
+        trust_of(replayed(size))
 
 
 def test_two_vkeys_never_share_a_name_and_key_id():
