@@ -99,7 +99,7 @@ class Verdict:
         return {
             "ok": self.ok,
             "code": self.code,
-            "message": " ".join((self.message, *(f"Warning: {text}" for text in self.warnings))),
+            "message": ". ".join((self.message, *(f"Warning: {text}" for text in self.warnings))),
             "dataset": self.dataset,
             "version": self.version,
             "index": self.index,

@@ -122,7 +122,9 @@ def notarise(
             opinion = heard_opinion(work, state)
             same = None if force else _unchanged(home, work, known, state)
             if same is not None:
-                return _nothing_new(work, state, same)
+                fact = known.dataset(work.dataset)
+                withdrawn = fact is not None and same in fact.withdrawn
+                return _nothing_new(work, state, same, withdrawn=withdrawn)
             _sign(work, client, known, state, (opinion or {}).get("external", []))
         return finish(work, progress)
 
@@ -267,11 +269,14 @@ def _says(manifest: Manifest, only_checked: set[str]) -> tuple[object, ...]:
     )
 
 
-def _nothing_new(work: Work, state: dict[str, Any], standing: int) -> RunResult:
+def _nothing_new(work: Work, state: dict[str, Any], standing: int, *, withdrawn: bool) -> RunResult:
+    notes = [f"nothing changed since {work.dataset}@{standing}, so nothing is published"]
+    if withdrawn:
+        notes.append("that version is withdrawn; --force publishes the same records again")
     result = replace(
         _result({**state, "version": None, "root": None}),
         standing=standing,
-        notes=(f"nothing changed since {work.dataset}@{standing}, so nothing is published",),
+        notes=tuple(notes),
     )
     _remember(work.home, state, result)
     work.discard()

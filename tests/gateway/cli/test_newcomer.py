@@ -163,6 +163,15 @@ def test_a_version_that_is_not_whole_any_more_is_replaced_and_told(zhixin, publi
     assert zhixin("cat", THINGS, home=published).code == 0
 
 
+def test_an_unchanged_source_of_a_withdrawn_version_is_told_the_way_out(zhixin, published):
+    contract = published / "contracts/things.odcs.yaml"
+    assert zhixin("withdraw", f"{THINGS}@1", "--reason", "error", home=published).code == 0
+    again = zhixin("run", contract, home=published)
+    assert (again.code, "that version is withdrawn; --force" in again.err) == (0, True)
+    assert zhixin("run", contract, "--force", home=published).code == 0
+    assert zhixin("cat", THINGS, home=published).code == 0
+
+
 def test_what_the_system_refuses_names_file_and_way_out(zhixin, published, monkeypatch):
     def refuse(*_arguments, **_options):
         raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), "/a/file")
