@@ -132,7 +132,7 @@ def _catch_up(home: Home) -> None:
 
 def published(world: World, results: list[RunResult]) -> Iterator[Published]:
     """Every version of the demo's datasets, as their owners' stores and the ledger have them."""
-    runs = {(result.dataset, result.version): result for result in results}
+    runs = {(result.dataset, result.version or result.standing): result for result in results}
     for dataset in _ORDER:
         home = world.home(dataset.partition("/")[0])
         with home.ledger_client() as client:
@@ -194,12 +194,14 @@ def _judge(home: Home, path: Path, expect: str) -> Verdict:
 
 
 def _tell(progress: Progress, shown: Shown) -> None:
-    if shown.verdict.ok:
+    verdict = shown.verdict
+    if verdict.ok:
         progress.say(f"VERIFIED  {shown.what}")
     else:
-        progress.say(
-            f"REFUSED   {shown.what}: {shown.verdict.code}\n          {shown.verdict.message}"
-        )
+        progress.say(f"REFUSED   {shown.what}: {verdict.code}")
+        progress.say(f"          {verdict.message}")
+    for warning in verdict.warnings:
+        progress.warn(warning)
 
 
 def _flipped_byte(world: World, home: Home) -> Shown:
