@@ -220,3 +220,52 @@ def test_postgresql_gives_the_same_contents_as_sqlite(demo, tmp_path, postgresql
             for each in (path, find(answer, dataset)["path"])
         ]
         assert contents[0] == contents[1], dataset
+
+
+WATCHED = """
+import json, os, sys
+seen = set()
+def hook(event, arguments):
+    if event in ("open", "os.listdir", "os.scandir", "sqlite3.connect") and arguments:
+        if isinstance(arguments[0], (str, bytes)):
+            seen.add(os.path.abspath(os.fsdecode(arguments[0])))
+sys.addaudithook(hook)
+from zhixin_gateway.cli import main
+code = main(sys.argv[2:])
+open(sys.argv[1], "w").write(json.dumps(sorted(seen)))
+sys.exit(code)
+"""
+
+
+def test_a_member_opens_no_home_but_its_own(demo, tmp_path) -> None:
+    """Apart from the ledger's transport, and from other members' stores, which ``get`` reads."""
+    folder, _ = demo
+    world, own = tmp_path / "world", "ntsb.gov.example"
+    shutil.copytree(folder, world, ignore=shutil.ignore_patterns("silos", "tampered"))
+    shutil.rmtree(world / own / "store" / "noaa.gov.example")
+    contract = world / own / "contracts" / "delays-by-weather.odcs.yaml"
+    told = tmp_path / "opened.json"
+    command = ["--home", world / own, "run", contract, "--force"]
+    done = subprocess.run(
+        [sys.executable, "-c", WATCHED, told, *map(str, command)],
+        capture_output=True,
+        text=True,
+        timeout=300,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    opened = {
+        Path(each).relative_to(world).parts
+        for each in json.loads(told.read_text())
+        if each.startswith(str(world) + "/")
+    }
+    others = {parts for parts in opened if parts and parts[0] != own}
+    assert any(parts[0] == own for parts in opened)
+    transport = {("ledger",), ("log",), ("keys", "cosigner.pem"), ("keys", "log.pem")}
+    strange = {
+        parts
+        for parts in others
+        if parts[1:2] != ("store",) and not any(parts[1 : 1 + len(t)] == t for t in transport)
+    }
+    assert strange == set()
+    assert {parts[0] for parts in others if parts[1:2] == ("store",)} == {"noaa.gov.example"}
