@@ -1,4 +1,4 @@
-"""Which texts say a value of a type exactly: the slow, obvious half of the cast (DESIGN 3.2).
+"""Which texts say a value of a type exactly (docs/formats.md 2.2): the cast's slow, obvious half.
 
 ::
 

@@ -1,4 +1,4 @@
-"""What a connector is: the one seam between a source and everything else (DESIGN 6 and 3.2).
+"""What a connector is: the one seam between a source and everything else (docs/formats.md 2.2).
 
 A connector is handed the wanted ``pyarrow.Schema`` and yields :class:`Extracted`: a record batch of
 exactly that schema, and the misfits, cells that the wanted type can't say exactly. It never raises
@@ -95,8 +95,8 @@ class ReadRequest:
     Args:
         object: table, ``schema.table``, query, or path in the source (the contract's physicalName).
         schema: the wanted fields with their types, in order; nothing else is selected.
-        order_by: a hint. SQL sources then yield in the order of DESIGN 3.1 as far as the database
-            can; files keep theirs. Whoever needs an order checks it.
+        order_by: a hint. SQL sources then yield in the order of docs/formats.md 2.1 as far as the
+            database can; files keep theirs. Whoever needs an order checks it.
         batch_rows: the most rows that a batch may have.
         options: ``zhixin.*`` options of the contract's server; they go before the source's own.
     """

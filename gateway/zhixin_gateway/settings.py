@@ -1,4 +1,4 @@
-"""A member's settings: ``zhixin.toml`` in its home, overridden by ``ZHIXIN_*`` (DESIGN.md 7).
+"""A member's settings: ``zhixin.toml`` in its home, overridden by ``ZHIXIN_*``.
 
 ::
 

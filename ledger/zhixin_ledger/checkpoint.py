@@ -1,6 +1,6 @@
-"""Checkpoints: a ledger's size and root as a signed note (C2SP tlog-checkpoint, DESIGN 3.5).
+"""Checkpoints: a ledger's size and root as a signed note (docs/formats.md 2.5).
 
-::
+C2SP tlog-checkpoint::
 
     ledger.gov.example/2026                         origin
     16                                              size, from 1 on

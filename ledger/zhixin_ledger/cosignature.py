@@ -7,8 +7,8 @@ signed, by type of key::
     0x06  ML-DSA-44   "subtree/v1\n\0" ‖ u8 length ‖ cosigner's name ‖ u64 time
                       ‖ u8 length ‖ origin ‖ u64 0 ‖ u64 size ‖ root
 
-A member's cosignature says besides (DESIGN 3.5) that it replayed every entry up to this size and
-found the last seal's state root its own.
+A member's cosignature says besides (docs/formats.md 2.5) that it replayed every entry up to this
+size and found the last seal's state root its own.
 
 It does not judge times by a clock, nor quorums: the gate does.
 """

@@ -1,13 +1,13 @@
 """DSSE envelopes: a payload, and signatures over its type and its bytes.
 
-DESIGN 3.4. An entry of the ledger is an envelope's exact bytes, in JCS::
+docs/formats.md 2.4. An entry of the ledger is an envelope's exact bytes, in JCS::
 
     {"payload":"<base64>","payloadType":"application/vnd.in-toto+json",
      "signatures":[{"keyid":"<hex SHA-256 of the raw public key>","sig":"<base64>"}]}
 
 (on one line). What is signed: ``DSSEv1 <length> <type> <length> <payload>``, by Ed25519. Signatures
 stand sorted by keyid, no key twice. Two readers: `parse_envelope` takes only this; admission to the
-ledger takes more and makes this of it (`normalise_envelope`, DESIGN 3.8).
+ledger takes more and makes this of it (`normalise_envelope`, docs/formats.md 2.8).
 
 It does not know whose keys these are: the ledger's rules and the trust do.
 """

@@ -1,6 +1,6 @@
 """The few ways in which bytes stand for values: JSON (JCS), base64, hex, integers, times.
 
-DESIGN section 3: JSON is JCS (RFC 8785) in UTF-8 without a newline at the end, and has no numbers;
+docs/formats.md 1: JSON is JCS (RFC 8785) in UTF-8 without a newline at the end, and has no numbers;
 an integer is a string. Every reader here takes exactly what the writer beside it gives::
 
     {"dataset":"bts.gov.example/flights","previous":null,"version":"3"}
@@ -51,7 +51,7 @@ JsonInput = str | bool | Sequence["JsonInput"] | Mapping[str, "JsonInput"] | Non
 """What a writer takes: tuples and other mappings too."""
 
 MAX_DEPTH = 64
-"""Arrays and objects around a value. The deepest form that section 3 has needs less than 32."""
+"""Arrays and objects around a value. The deepest of our forms needs less than 32."""
 
 MAX_INT = 2**63 - 1
 
@@ -119,7 +119,7 @@ def _rises(names: list[str]) -> bool:
 
 
 class _Refused(ValueError):
-    """A value that JSON has and section 3 has not."""
+    """A value that JSON has and our formats have not."""
 
 
 def _refuse_number(text: str) -> NoReturn:  # noqa: ARG001 - the hook's signature
@@ -229,7 +229,7 @@ def _first_difference(a: str, b: str) -> int:
 
 
 def parse_json_object_lenient(data: bytes, what: str) -> dict[str, Json]:
-    """Read a JSON object in any layout: for admission to the ledger alone (DESIGN 3.8).
+    """Read a JSON object in any layout: for admission to the ledger alone (docs/formats.md 2.8).
 
     Args:
         data: the whole value.
@@ -357,7 +357,7 @@ def parse_hex(text: Json, what: str, size: int = 32) -> bytes:
 
 
 def parse_uint(text: Json, what: str) -> int:
-    """Read an integer of section 3: ``0|[1-9][0-9]*``, below 2^63, as a string.
+    """Read an integer of docs/formats.md 1: ``0|[1-9][0-9]*``, below 2^63, as a string.
 
     Args:
         text: the text; another JSON value is refused.

@@ -1,6 +1,6 @@
 """in-toto Statements v1: the frame in which every kind of statement speaks.
 
-DESIGN 3.4; JCS on one line, with exactly one subject that has a SHA-256 alone::
+docs/formats.md 2.4; JCS on one line, with exactly one subject that has a SHA-256 alone::
 
     {"_type":"https://in-toto.io/Statement/v1",
      "predicate":{…},"predicateType":"urn:zhixin:dataset:v1",

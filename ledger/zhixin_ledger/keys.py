@@ -1,6 +1,6 @@
 """Keys: verifier keys as text, strict signature checks, and signers.
 
-DESIGN 3.4 and 3.5; C2SP signed-note and tlog-cosignature. A verifier key is one line::
+docs/formats.md 2.4 and 2.5; C2SP signed-note and tlog-cosignature. A verifier key is one line::
 
     ledger.gov.example/2026+1f8b271f+AVpPIKu3ZwmzlDAvag0SI6kyuXgGzfDS0oL6OHfsd8/1
     <name>                 +<key ID>+<base64 of type ‖ public key>

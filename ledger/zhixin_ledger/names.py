@@ -1,4 +1,4 @@
-"""Names: members, datasets, origins, versions (DESIGN 3.1).
+"""Names: members, datasets, origins, versions (docs/formats.md 2.1).
 
 ::
 
@@ -140,7 +140,7 @@ def parse_contract_version(text: Json, what: str = "contract version") -> tuple[
         Three integers; tuples compare as versions do.
 
     Raises:
-        FormatError: not three integers of section 3.
+        FormatError: not three integers of docs/formats.md 1.
     """
     parts = as_text(text, what).split(".")
     if len(parts) != 3:

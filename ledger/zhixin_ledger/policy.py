@@ -7,9 +7,9 @@
     group members 2 bts.gov.example faa.gov.example noaa.gov.example
     quorum members
 
-The trust's ``policy.txt`` (DESIGN 3.6) is written here. The gate never reads it: it knows only the
-present, and the gate must judge receipts of the past. The reader is for tests and other people's
-policies.
+The trust's ``policy.txt`` (docs/formats.md 2.6) is written here. The gate never reads it: it knows
+only the present, and the gate must judge receipts of the past. The reader is for tests and other
+people's policies.
 """
 
 from __future__ import annotations

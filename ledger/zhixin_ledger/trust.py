@@ -1,4 +1,4 @@
-"""The trust: what a consumer pins once, out of band (DESIGN 3.6).
+"""The trust: what a consumer pins once, out of band (docs/formats.md 2.6).
 
 A directory with two files, exported from a verified ledger::
 
@@ -216,7 +216,7 @@ class Trust:
         }
 
     def policy(self) -> str:
-        """The text of ``policy.txt``: the present, for other tools (DESIGN 3.6)."""
+        """The text of ``policy.txt``: the present, for other tools (docs/formats.md 2.6)."""
         return format_policy(
             [key.text for key in self.log_keys(self.size)],
             [(cosigner.member, cosigner.key.text) for cosigner in self.cosigners(self.size)],

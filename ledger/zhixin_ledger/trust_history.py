@@ -1,4 +1,4 @@
-"""The history inside a trust, and what it must not contradict (DESIGN 3.5 and 3.6).
+"""The history inside a trust, and what it must not contradict (docs/formats.md 2.5, 2.6).
 
 A key is held over a span of entry indexes, from the statement that set it up to, not including, the
 one that ended it. A member is active exactly while a statement key of it is in force::
@@ -64,7 +64,7 @@ class TrustMember:
 
 
 def minimum_quorum(cosigners: int) -> int:
-    """The least k of n that DESIGN 3.5 allows: 2k - n ≥ f + 1, f = ⌊(n - 1) / 3⌋.
+    """The least k of n that docs/formats.md 2.5 allows: 2k - n ≥ f + 1, f = ⌊(n - 1) / 3⌋.
 
     Args:
         cosigners: n, the number of active cosigning members, at least 1.

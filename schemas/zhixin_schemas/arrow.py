@@ -1,4 +1,4 @@
-"""The manifest's types in Arrow (DESIGN section 3.2).
+"""The manifest's types in Arrow (docs/formats.md 2.2).
 
 ::
 

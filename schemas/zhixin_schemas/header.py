@@ -79,7 +79,7 @@ class Server:
 
 
 def is_dataset_name(text: str) -> bool:
-    """Whether a text is ``member/name`` in the form of DESIGN section 3.1."""
+    """Whether a text is ``member/name`` in the form of docs/formats.md 2.1."""
     member, slash, name = text.partition("/")
     return bool(
         slash and len(member) <= 247 and _MEMBER.fullmatch(member) and _NAME.fullmatch(name)

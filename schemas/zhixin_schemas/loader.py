@@ -1,4 +1,4 @@
-"""Reads a contract: strict YAML, the ODCS standard, and what DESIGN section 5 asks besides.
+"""Reads a contract: strict YAML, the ODCS standard, and what docs/contracts.md asks besides.
 
 One reading serves everybody: ``lint`` lists its problems, ``load_contract`` refuses with all of
 them, and nobody works with a contract that has any.

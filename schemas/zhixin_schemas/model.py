@@ -1,6 +1,6 @@
 """What a contract says, once it is known to be sound.
 
-A contract is an ODCS YAML file (DESIGN section 5). :mod:`zhixin_schemas.loader` reads it strictly
+A contract is an ODCS YAML file (docs/contracts.md). :mod:`zhixin_schemas.loader` reads it strictly
 and makes these frozen values; nothing here parses, and nothing here needs pyarrow until the Arrow
 schema is asked for.
 

@@ -1,4 +1,4 @@
-"""Which texts a type takes, case by case (DESIGN 3.2: exact or a reject)."""
+"""Which texts a type takes, case by case (docs/formats.md 2.2: exact or a reject)."""
 
 import datetime as dt
 from decimal import Decimal

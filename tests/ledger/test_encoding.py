@@ -165,7 +165,7 @@ def test_writes_tuples_as_arrays():
 
 def test_field_case_44_orders_names_by_utf_16_units():
     case = json.loads((FIELD / "44-jcs.json").read_text("utf-8"))
-    # Numbers have no place in section 3: the same object with strings in their stead.
+    # Numbers have no place in our formats: the same object with strings in their stead.
     wanted = re.sub(r":(\d)", r':"\1"', bytes.fromhex(case["jcs_hex"]).decode())
     wrong = re.sub(
         r":(\d)", r':"\1"', bytes.fromhex(case["python_sort_keys_hex_is_wrong"]).decode()

@@ -1,4 +1,4 @@
-"""The command line ``zhixin`` (DESIGN.md section 7): what it is called with, and how it ends.
+"""The command line ``zhixin`` (docs/cli.md): what it is called with, and how it ends.
 
 A command is a file in this folder and is imported when it is called, so that ``zhixin --help``
 stays quick. Exit codes: 0 done, 1 refused, 2 usage or set-up, 3 not reached or proof pending,

@@ -143,7 +143,7 @@ def tell(verdict: Verdict, *, as_json: bool) -> int:
 
     Args:
         verdict: the gate's.
-        as_json: the whole of it to standard output, as DESIGN.md section 4 has it.
+        as_json: the whole of it to standard output, as docs/formats.md 4 has it.
     """
     for warning in verdict.warnings:
         say(f"warning: {warning}")

@@ -1,6 +1,6 @@
 r"""Canonical text of records, ``zhixin/record/v1``, vectorised.
 
-Section 3.2 of the formats. One record is one JSON array in JCS, an element per field::
+Section 2.2 of the formats. One record is one JSON array in JCS, an element per field::
 
     ["2013-01-01T05:00:00.000000Z","UA","1545",null,"0.1",["a",null],{"a":"-0.01","b":"\"\u0000"}]
 

@@ -1,6 +1,6 @@
 """Whether a Parquet file's columns are exactly a version's fields.
 
-Section 3.2 of the formats: the manifest's columns, in its order, each of the one physical and
+Section 2.2 of the formats: the manifest's columns, in its order, each of the one physical and
 logical type that stands for the field's, optional at every level but a list's repeated group, and
 no ``ARROW:schema`` metadata, so that every reader sees the same types::
 

@@ -1,6 +1,6 @@
 """The version directory: where a version lies, what it consists of, how it appears.
 
-Section 3.1 of the formats. ``<store>/<member>/<dataset>/<number>/`` holds exactly::
+Section 2.1 of the formats. ``<store>/<member>/<dataset>/<number>/`` holds exactly::
 
     part-00000.parquet …   contract.yaml   manifest.json   statement.json   receipt.tlog-proof
 

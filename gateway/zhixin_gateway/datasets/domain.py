@@ -1,6 +1,6 @@
 """Which values of the Arrow types have a canonical form at all.
 
-Section 3.2 of the formats: a float is finite; a date or timestamp lies in the years 0001 to 9999;
+Section 2.2 of the formats: a float is finite; a date or timestamp lies in the years 0001 to 9999;
 a time lies below 24:00; a decimal has at most the type's digits; a string is UTF-8. All else that
 an Arrow array of the type can hold is a reject, and in a published part a fault (``record``).
 """

@@ -1,6 +1,6 @@
 """The manifest: the private description of one version of a dataset.
 
-Section 3.3 of the formats, JCS::
+Section 2.3 of the formats, JCS::
 
     {"contract":{"sha256":"6b8c…","version":"1.0.0"},"dataset":"bts.gov.example/flights",
      "fields":[{"name":"carrier","type":"string"}],"inputs":[],
@@ -221,7 +221,7 @@ def parse_manifest(data: bytes) -> Manifest:
         data: the file's bytes, at most 64 MiB.
 
     Raises:
-        FormatError: it is not exactly in the form of section 3.3; the message names the member.
+        FormatError: it is not exactly in the form of section 2.3; the message names the member.
     """
     if len(data) > MAX_MANIFEST_BYTES:
         raise FormatError(f"manifest: {len(data)} bytes, at most {MAX_MANIFEST_BYTES} are allowed")

@@ -1,6 +1,6 @@
 r"""Record trees: salts, leaves, a part's root and content, a version's root.
 
-Section 3.2 of the formats. ``MTH`` is RFC 6962's tree, ``H`` SHA-256::
+Section 2.2 of the formats. ``MTH`` is RFC 6962's tree, ``H`` SHA-256::
 
     leaf data of record j   "zhixin/record/v1\n" ‖ salt_j (16 bytes) ‖ text
     salt_j                  bytes 16j … 16j+15 of AES-256-CTR's key stream under the salt key

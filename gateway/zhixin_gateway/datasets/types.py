@@ -1,6 +1,6 @@
 """Types of fields: what the manifest says, and the one Arrow type that each stands for.
 
-Section 3.2 of the formats. A type is a name, or one list or struct around types::
+Section 2.2 of the formats. A type is a name, or one list or struct around types::
 
     "boolean" "integer" "unsigned" "decimal(7,2)" "float" "string" "binary"
     "date" "time" "timestamp" "timestamptz"
@@ -56,7 +56,7 @@ def parse_type(value: Json, what: str = "type") -> pa.DataType:
         what: the place, for the message.
 
     Raises:
-        FormatError: it is no type of section 3.2.
+        FormatError: it is no type of section 2.2.
     """
     return _parse_type(value, what, 0)
 

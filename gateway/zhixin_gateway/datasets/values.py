@@ -1,6 +1,6 @@
 """Reading canonical values that somebody else wrote, one by one.
 
-Section 3.2 of the formats, from the other side: a record proof brings a record's text as JSON, and
+Section 2.2 of the formats, from the other side: a record proof brings a record's text as JSON, and
 it is taken only where every element is the one canonical form of a value of its field's type::
 
     integer "-12"        not "-012", "+1", "-0", or beyond 64 bits

@@ -1,6 +1,6 @@
 """Writing a version's parts: cut by content, hashed while they are written, in bounded memory.
 
-Section 3.1 of the formats. A part ends after a record where
+Section 2.1 of the formats. A part ends after a record where
 
 - CRC-32 of its key's text has its lowest 18 bits zero and the part has 65,536 records or more, or
 - the part has 1,048,576 records, or

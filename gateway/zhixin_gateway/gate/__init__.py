@@ -1,4 +1,4 @@
-"""The gate: the one door through which a dataset is read (DESIGN section 4).
+"""The gate: the one door through which a dataset is read (docs/formats.md 4).
 
 ========================  ==========================================================================
 ``verdict``               what a verification answers: code, message, the checks in their order

@@ -1,4 +1,4 @@
-"""The rows of the table that need the version's own files alone, as pure functions (DESIGN 4).
+"""Rows of the table (docs/formats.md 4) that need the version's own files alone: pure functions.
 
 Each takes bytes or parsed values and returns, or raises `FormatError` (code ``malformed``) or
 `VerificationError` with the row's code. In which order they are asked is said in ``verify``; what a

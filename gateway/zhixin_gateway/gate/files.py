@@ -1,4 +1,4 @@
-"""The gate's only input: one version's directory, or one file (DESIGN 3.1).
+"""The gate's only input: one version's directory, or one file (docs/formats.md 2.1).
 
 Everything is looked at without following links, opened once, and read within a limit that the
 caller states; what was opened is checked again to be a regular file, so that nothing can be put in

@@ -1,4 +1,4 @@
-"""SQL over verified datasets: DuckDB over Arrow batches, never over files (DESIGN section 4).
+"""SQL over verified datasets: DuckDB over Arrow batches, never over files (docs/formats.md 4).
 
 ::
 

@@ -1,4 +1,4 @@
-"""`VerifiedDataset`: the only thing that has methods that yield data (DESIGN section 4).
+"""`VerifiedDataset`: the only thing that has methods that yield data (docs/formats.md 4).
 
 ::
 

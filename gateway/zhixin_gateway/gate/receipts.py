@@ -1,6 +1,6 @@
 """One receipt judged by the trust: log signature, quorum, the trust's own root, inclusion.
 
-The rows ``log-signature``, ``quorum`` and ``inclusion`` of the table (DESIGN section 4), in this
+The rows ``log-signature``, ``quorum`` and ``inclusion`` of the table (docs/formats.md 4), in this
 order, for a version's receipt, a record proof's and a standing's alike. What is in force is asked
 of the trust at the checkpoint's size. A receipt's time is the k-th latest of its counted
 cosignature times: k members say that this was the ledger then, or later.

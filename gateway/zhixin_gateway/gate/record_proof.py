@@ -1,4 +1,4 @@
-r"""Record proofs: one record shown to somebody who has no access to its dataset (DESIGN 3.7).
+r"""Record proofs (docs/formats.md 2.7): one record shown to who has no access to its dataset.
 
 ::
 

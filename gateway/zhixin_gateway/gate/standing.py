@@ -1,4 +1,4 @@
-r"""Standing: is the version withdrawn, is what we know fresh, is it one ledger (DESIGN 3.7 and 4).
+r"""Standing (docs/formats.md 2.7, 4): is it withdrawn, is what we know fresh, is it one ledger.
 
 A standing file says, as of the seal that its receipt ends with, which is a dataset's latest
 version and which are withdrawn::

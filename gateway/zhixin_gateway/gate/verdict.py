@@ -1,4 +1,4 @@
-"""What a verification answers, in words and as JSON (DESIGN section 4).
+"""What a verification answers, in words and as JSON (docs/formats.md 4).
 
 ::
 

@@ -1,4 +1,4 @@
-"""Verification: the rows of the table in their order, a directory in, a verdict out (DESIGN 4).
+"""The rows of the table (docs/formats.md 4) in their order: a directory in, a verdict out.
 
 The rules of the machine:
 

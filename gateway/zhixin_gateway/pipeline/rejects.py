@@ -1,4 +1,4 @@
-"""Rejected records with every reason, outside memory (DESIGN.md 3.1, quarantine).
+"""Rejected records with every reason, outside memory (docs/formats.md 2.1, quarantine).
 
 While records are extracted, two piles grow on disk: raw texts of rejected records, and pairs
 (row, rule) of every rule that any record broke. At the end both are sorted by row and joined into

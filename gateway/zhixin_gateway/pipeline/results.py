@@ -1,4 +1,4 @@
-"""What a run answers (DESIGN.md section 7, ``run --json``)."""
+"""What a run answers (``zhixin run --json``)."""
 
 from __future__ import annotations
 

@@ -7,8 +7,8 @@ to ``run_bytes``, sorted and written as a run; the runs are merged block by bloc
     emit     every record in hand with key ≤ bound, sorted; refill the blocks that are used up
 
 so that at most one block a run is in memory, and all comparing is vectorised. The order is that of
-DESIGN.md 3.1: numbers and times by value, strings and binaries by their bytes, false before true,
-field after field. Keys hold no nulls and no NaN: such records never get here.
+docs/formats.md 2.1: numbers and times by value, strings and binaries by their bytes, false before
+true, field after field. Keys hold no nulls and no NaN: such records never get here.
 
 Not here: what a duplicate means (``duplicates`` only marks neighbours of equal key).
 """

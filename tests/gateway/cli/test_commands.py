@@ -37,7 +37,7 @@ def test_from_an_own_table_to_verified_records(zhixin, published):
     ]
 
 
-def test_run_answers_in_json_as_the_design_says(zhixin, agency):
+def test_run_answers_in_json_as_is_promised(zhixin, agency):
     answer = zhixin("run", _contract(agency), "--json", home=agency)
     assert answer.code == 0
     told = answer.json
@@ -54,7 +54,7 @@ def test_run_answers_in_json_as_the_design_says(zhixin, agency):
     assert "nothing changed" in again.err
 
 
-def test_verify_answers_in_json_as_the_design_says(zhixin, published):
+def test_verify_answers_in_json_as_is_promised(zhixin, published):
     answer = zhixin("verify", _version(published), "--json", "--deep", home=published)
     assert answer.code == 0
     told = answer.json

@@ -1,4 +1,4 @@
-"""Manifests: every form and limit of section 3.3, by the vectors and by mutation."""
+"""Manifests: every form and limit of section 2.3, by the vectors and by mutation."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Whatever is changed in a version's directory is refused with the code that section 4 says.
 
-The tables below are written from DESIGN section 4 and the formats, not from the gate.
+The tables below are written from docs/formats.md, not from the gate.
 """
 
 import os

@@ -14,7 +14,7 @@ VERSIONS = sorted(
     for path in (VECTORS / "versions").glob("*/*/*/manifest.json")
 )
 
-# Which row of DESIGN section 4 has which code; a standing's faults fail `standing`.
+# Which row of docs/formats.md 4 has which code; a standing's faults fail `standing`.
 ROWS = {
     "malformed": "malformed",
     "part-missing": "malformed",
