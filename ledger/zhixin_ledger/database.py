@@ -20,6 +20,15 @@ TIMEOUT_S = 30.0
 _POLL_S = 0.01
 
 
+class _Connection(sqlite3.Connection):
+    """A connection that closes when the last of its users lets it go: client, mirror or state."""
+
+    def __del__(self) -> None:
+        """Close; what was not committed is rolled back."""
+        with suppress(sqlite3.Error):  # it could not be opened
+            self.close()
+
+
 class Database:
     """One connection; may pass between threads, used by one at a time.
 
@@ -32,12 +41,20 @@ class Database:
         self._what = f"{path.name} in {path.parent}"
         with mapped(self._what):
             self.connection = sqlite3.connect(
-                path, timeout=timeout_s, isolation_level=None, check_same_thread=False
+                path,
+                timeout=timeout_s,
+                isolation_level=None,
+                check_same_thread=False,
+                factory=_Connection,
             )
-        with mapped(self._what):
-            self.connection.execute("PRAGMA journal_mode = WAL")
-            self.connection.execute("PRAGMA synchronous = FULL")
-            self.connection.execute("PRAGMA fullfsync = ON")  # macOS: to the disk, not its cache
+        try:
+            with mapped(self._what):
+                self.connection.execute("PRAGMA journal_mode = WAL")
+                self.connection.execute("PRAGMA synchronous = FULL")
+                self.connection.execute("PRAGMA fullfsync = ON")  # macOS: to disk, not its cache
+        except LedgerUnavailable:
+            self.connection.close()
+            raise
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
