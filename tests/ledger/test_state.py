@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import sqlite3
+import weakref
 
 import pytest
 from zhixin_errors import FormatError, LedgerUnavailable
@@ -142,3 +144,31 @@ def test_what_can_not_be_written_is_told(tmp_path):
     with pytest.raises(LedgerUnavailable) as refused:
         tiles.write_file(tmp_path / "file" / "tile", b"x")
     assert refused.value.code == "ledger-unwritable"
+
+
+def test_a_file_that_is_no_database_is_closed_again(tmp_path, monkeypatch):
+    opened = []
+
+    def connect(*args, connect=sqlite3.connect, **kwargs):
+        opened.append(connect(*args, **kwargs))
+        return opened[-1]
+
+    monkeypatch.setattr(sqlite3, "connect", connect)
+    (tmp_path / "log.sqlite").write_bytes(b"no database, whatever its name says" * 100)
+    with pytest.raises(LedgerUnavailable):
+        database.Database(tmp_path / "log.sqlite")
+    with pytest.raises(sqlite3.ProgrammingError, match="closed"):
+        opened[0].execute("SELECT 1")
+
+
+def test_a_state_is_read_after_its_client_has_gone_and_then_closes_without_a_warning(tmp_path):
+    kept = database.Database(tmp_path / "mirror.sqlite")
+    kept.run(SqliteStore.SCHEMA)
+    store = SqliteStore(kept.connection)
+    del kept
+    gc.collect()
+    assert store.head() is None
+    connection = weakref.ref(store._db)
+    del store
+    gc.collect()  # from Python 3.13 on a connection that is open here is a ResourceWarning
+    assert connection() is None
