@@ -1,6 +1,7 @@
 """A small world for the pipeline: a ledger of two members, a database, contracts."""
 
 import sqlite3
+from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
@@ -87,7 +88,7 @@ class World:
     def fill(self, table, rows):
         columns = {"stops": "day, line, seats, place", "places": "code, name"}[table]
         marks = ", ".join("?" for _ in columns.split(","))
-        with sqlite3.connect(self.database) as connection:
+        with closing(sqlite3.connect(self.database)) as connection, connection:
             connection.execute(f"DROP TABLE IF EXISTS {table}")
             connection.execute(f"CREATE TABLE {table} ({columns})")
             connection.executemany(f"INSERT INTO {table} VALUES ({marks})", rows)

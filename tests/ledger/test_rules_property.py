@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import sqlite3
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from zhixin_errors import FormatError, LedgerRefused
 from zhixin_ledger import admission, dsse, encoding, facts, merkle, seal, statements
+from zhixin_ledger.database import Database
 from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, MemorySigner, VerifierKey
 from zhixin_ledger.slots import SlotTree
 from zhixin_ledger.state import State
@@ -56,7 +57,7 @@ TIME = "2026-01-31T08:00:00.000000Z"
 
 
 def sqlite_store() -> SqliteStore:
-    connection = sqlite3.connect(":memory:", isolation_level=None)
+    connection = Database(Path(":memory:")).connection
     connection.executescript(SqliteStore.SCHEMA)
     return SqliteStore(connection)
 
