@@ -56,7 +56,8 @@ def test_surplus_lines_are_left_out_and_failing_ones_do_not_count(published):
     (first, second, third, fourth) = lines.values()
     stranger = cosignature.cosign(note.text, "x/witness", MemorySigner(b"\1" * 32), 7)
     (line,) = parse_signature_lines(third)
-    broken = type(line)(line.name, line.key_id, line.signature[:-1] + b"\0").line.encode()
+    changed = line.signature[:-1] + bytes([line.signature[-1] ^ 1])
+    broken = type(line)(line.name, line.key_id, changed).line.encode()
     witnesses = [
         Fake("a", first + stranger.line.encode()),
         Fake("b", second),
