@@ -14,7 +14,16 @@ from zhixin_errors import PermanentSourceError, SourceError, TransientSourceErro
 
 __all__ = ["translate", "translated"]
 
-_DRIVERS = {"sqlalchemy", "sqlite3", "psycopg", "pymysql", "MySQLdb", "mariadb", "pyodbc"}
+_DRIVERS = {
+    "sqlalchemy",
+    "sqlite3",
+    "psycopg",
+    "pymysql",
+    "MySQLdb",
+    "mariadb",
+    "pyodbc",
+    "oracledb",
+}
 
 # (SQLSTATE or its class, transient, what, way out)
 _STATES: list[tuple[str, bool, str, str]] = [
@@ -120,14 +129,4 @@ def _state(cause: BaseException) -> str:
 
 def _of_a_driver(error: Exception) -> bool:
     names = {base.__module__.split(".")[0] for base in type(error).__mro__}
-    own = {
-        "sqlalchemy",
-        "sqlite3",
-        "psycopg",
-        "pymysql",
-        "MySQLdb",
-        "mariadb",
-        "pyodbc",
-        "oracledb",
-    }
-    return bool(names & own) or isinstance(error, OSError)
+    return bool(names & _DRIVERS) or isinstance(error, OSError)
