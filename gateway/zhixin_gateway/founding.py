@@ -27,13 +27,7 @@ if TYPE_CHECKING:
     from zhixin_ledger.state import State
     from zhixin_ledger.trust import Trust
 
-__all__ = ["default_quorum", "export_trust", "found"]
-
-
-def default_quorum(members: int) -> int:
-    """The smallest quorum k of n that the rules allow: 2k - n ≥ f + 1, f = ⌊(n - 1) / 3⌋."""
-    faulty = (members - 1) // 3
-    return (members + faulty + 2) // 2
+__all__ = ["export_trust", "found"]
 
 
 def found(
@@ -57,13 +51,14 @@ def found(
     from zhixin_ledger.client import found_ledger, make_genesis
     from zhixin_ledger.names import check_origin
     from zhixin_ledger.transport import LOG_FOLDER
+    from zhixin_ledger.trust_history import minimum_quorum
 
     check_origin(origin, "origin")
     if operator.path not in [home.path for home in homes]:
         raise ConfigError("the operator is one of the founding members")
     genesis = make_genesis(
         origin,
-        default_quorum(len(homes)) if quorum is None else quorum,
+        minimum_quorum(len(homes)) if quorum is None else quorum,
         [_member_object(home, origin, operator) for home in homes],
         [home.signer() for home in homes],
     )

@@ -3,8 +3,9 @@ from dataclasses import replace
 
 import pytest
 from zhixin_errors import ConfigError, FormatError, TrustError
-from zhixin_gateway.founding import default_quorum, found
+from zhixin_gateway.founding import found
 from zhixin_gateway.home import Home, create_home
+from zhixin_ledger.trust_history import minimum_quorum
 
 
 def test_keys_are_for_their_owner_alone(tmp_path):
@@ -81,7 +82,7 @@ def test_a_home_without_a_ledger_says_so(tmp_path):
 
 @pytest.mark.parametrize(("members", "quorum"), [(1, 1), (2, 2), (3, 2), (4, 3), (7, 5), (10, 7)])
 def test_the_smallest_quorum_is_the_rules_own(members, quorum):
-    assert default_quorum(members) == quorum
+    assert minimum_quorum(members) == quorum
 
 
 def test_four_members_found_a_ledger_and_each_has_its_copy_and_trust(tmp_path):

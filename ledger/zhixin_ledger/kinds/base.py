@@ -19,6 +19,7 @@ from zhixin_ledger.encoding import Json
 from zhixin_ledger.facts import LedgerFact
 from zhixin_ledger.intoto import Statement
 from zhixin_ledger.state import Change, SignerKey, State
+from zhixin_ledger.trust_history import MAX_COSIGNERS, minimum_quorum
 
 __all__ = [
     "Entry",
@@ -32,8 +33,6 @@ __all__ = [
     "predicate",
     "voting",
 ]
-
-MAX_COSIGNERS = 64
 
 M = TypeVar("M")
 
@@ -144,9 +143,7 @@ def check_quorum_rule(quorum: int, cosigners: int) -> None:
     Raises:
         LedgerRefused: `quorum-rule`.
     """
-    faulty = (cosigners - 1) // 3
-    fits = 1 <= quorum <= cosigners <= MAX_COSIGNERS and 2 * quorum - cosigners >= faulty + 1
-    if not fits:
+    if not 1 <= minimum_quorum(cosigners) <= quorum <= cosigners <= MAX_COSIGNERS:
         raise LedgerRefused(
             f"a quorum of {quorum} does not fit {cosigners} members that cosign", code="quorum-rule"
         )
