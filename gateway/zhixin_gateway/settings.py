@@ -74,7 +74,7 @@ class Settings:
         ledger_url: where entries are submitted and fetched; empty: none yet.
         witnesses: the cosigning members, in the order of the file.
         sources: address by source name.
-        source_options: further settings of a source by its name (``password_env`` and the like).
+        source_options: ``zhixin.*`` options of a source that are texts, by its name.
         stores: where other members' datasets lie, by member name.
         second_opinion: ``stop`` or ``warn``.
         store: own store, empty for ``store/`` in the home.
@@ -297,9 +297,8 @@ def check_source_url(name: str, url: str, what: str) -> str:
     except ValueError as error:
         raise ConfigError(f"{what} is no address") from error
     if password:
-        tag = re.sub(r"[^A-Z0-9]", "_", name.upper())
         raise ConfigError(
             f"{what} holds a password, which has no place in zhixin.toml",
-            hint=f"set the whole address in ZHIXIN_SOURCES_{tag}_URL, or in an Airflow connection",
+            hint=f"set the whole address in {source_variable(name)}, or in an Airflow connection",
         )
     return url
