@@ -176,9 +176,7 @@ _RELATIVE = re.compile(
 
 def _absolute(url: str) -> str:
     """A relative path was meant from the working folder: settings name it from the root."""
-    found = re.match(
-        r"(?:sqlite:///(?![/:])|(?:csv|parquet|file):(?!/)|(?![A-Za-z][\w+.-]*:))", url
-    )
+    found = _RELATIVE.match(url)
     if found is None or not url[found.end() :]:
         return url
     return found[0] + str(Path(url[found.end() :]).absolute())
