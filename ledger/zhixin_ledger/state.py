@@ -172,10 +172,6 @@ class State:
                     self._signers[keyid] = SignerKey(member.name, raw)
         return self._signers.get(keyid_hex)
 
-    def voters(self) -> tuple[MemberFact, ...]:
-        """Give the active members that cosign, in slot order."""
-        return tuple(member for member in self._members.values() if member.votes)
-
     def log_keys(self, size: int | None = None) -> tuple[VerifierKey, ...]:
         """Give the log keys in force at a checkpoint of `size` entries; now without it."""
         return self._keys((member.logs for member in self._members.values()), size)

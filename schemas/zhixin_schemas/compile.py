@@ -147,7 +147,6 @@ class RuleSet:
             misfits: for a field, true where the source's value could not be read and the cell is
                 null for that reason alone: rules that look at the field don't judge that record,
                 whose reason is the value and not ``required``. Under ``""``: true where the whole
-                record could not be read; no rule judges it. Under ``""``: true where the whole
                 record could not be read; no rule judges it.
 
         Raises:

@@ -298,12 +298,6 @@ def _typed(place: Place, kind: FieldType) -> r.Value | None:  # noqa: PLR0911
     return None
 
 
-_PLAIN_KINDS: dict[str, tuple[type, ...]] = {
-    "exact": (int, Decimal),
-    "float": (int, Decimal),
-    "boolean": (bool,),
-    "string": (str,),
-}
 _EXAMPLES = {
     "date": "2013-01-31",
     "time": "08:30:00",

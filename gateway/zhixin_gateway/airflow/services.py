@@ -99,11 +99,6 @@ class AirflowServices:
         """A new client, logged in on its first request."""
         return AirflowApi(self.url, USERNAME, self.password)
 
-    @property
-    def process_ids(self) -> dict[str, int]:
-        """The id of each process that was started here, by its program."""
-        return {name: process.pid for name, process in self._running.items()}
-
     def settings(self) -> dict[str, str]:
         """The environment of every process: what is not said here is Airflow's default."""
         database = self.database or f"sqlite:///{self.home / 'airflow.db'}"
