@@ -109,7 +109,8 @@ def test_counts_a_key_once_with_its_latest_time_and_ignores_strangers():
 
 def test_a_known_key_s_failing_line_refuses_the_note():
     good = cosignature.cosign(TEXT, NAME, SIGNER, 5)
-    bad = SignatureLine(NAME, KEY.key_id, good.signature[:-1] + b"\0")
+    changed = good.signature[:-1] + bytes([good.signature[-1] ^ 1])
+    bad = SignatureLine(NAME, KEY.key_id, changed)
     with pytest.raises(VerificationError, match="signature line 2 of the checkpoint") as caught:
         cosignature.counted(Note(TEXT, (good, bad)), [KEY])
     assert caught.value.code == "quorum"

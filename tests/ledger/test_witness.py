@@ -386,7 +386,8 @@ def test_a_checkpoint_without_its_quorum_is_not_kept(world, liar):
     assert refused.value.code == "quorum"
     bad = parse_signature_lines(cosigned(witness_of(world, liar.source, "bts.gov.example"), liar))
     line = bad[0]
-    broken = type(line)(line.name, line.key_id, line.signature[:-1] + b"\0")
+    changed = line.signature[:-1] + bytes([line.signature[-1] ^ 1])
+    broken = type(line)(line.name, line.key_id, changed)
     with pytest.raises(LedgerRefused) as refused:
         mirror.keep(note.with_signatures([broken]))
     assert refused.value.code == "quorum"
