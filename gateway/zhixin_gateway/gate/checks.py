@@ -16,9 +16,16 @@ from zhixin_errors import ConfigError, FormatError, VerificationError
 from zhixin_ledger import dsse, intoto, names
 from zhixin_ledger.encoding import sha256
 from zhixin_ledger.kinds.dataset import DATASET, DatasetVersion
-from zhixin_ledger.tlogproof import MAX_RECEIPT_BYTES, Receipt, parse_receipt
+from zhixin_ledger.tlogproof import Receipt, parse_receipt
 
-from zhixin_gateway.datasets.manifest import MAX_MANIFEST_BYTES, Manifest, parse_manifest
+from zhixin_gateway.datasets.directory import (
+    CONTRACT_FILE,
+    FILE_LIMITS,
+    MANIFEST_FILE,
+    RECEIPT_FILE,
+    STATEMENT_FILE,
+)
+from zhixin_gateway.datasets.manifest import Manifest, parse_manifest
 
 if TYPE_CHECKING:
     from zhixin_ledger.dsse import Envelope
@@ -27,11 +34,6 @@ if TYPE_CHECKING:
     from zhixin_gateway.gate.files import Kind
 
 __all__ = [
-    "CONTRACT_FILE",
-    "LIMITS",
-    "MANIFEST_FILE",
-    "RECEIPT_FILE",
-    "STATEMENT_FILE",
     "Asked",
     "Stated",
     "Version",
@@ -46,20 +48,6 @@ __all__ = [
     "parse_stated",
     "parse_version_files",
 ]
-
-CONTRACT_FILE = "contract.yaml"
-MANIFEST_FILE = "manifest.json"
-STATEMENT_FILE = "statement.json"
-RECEIPT_FILE = "receipt.tlog-proof"
-MAX_CONTRACT_BYTES = 1024 * 1024
-
-LIMITS = {
-    CONTRACT_FILE: MAX_CONTRACT_BYTES,
-    MANIFEST_FILE: MAX_MANIFEST_BYTES,
-    STATEMENT_FILE: dsse.MAX_ENTRY_BYTES,
-    RECEIPT_FILE: MAX_RECEIPT_BYTES,
-}
-"""The small files of a version, and the most bytes of each."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -221,7 +209,7 @@ def check_listing(entries: Mapping[str, Kind], manifest: Manifest) -> None:
             )
         if kind != "file":
             raise FormatError(f"{part.path} is a {kind}: want a regular file")
-    listed = {*LIMITS, *(part.path for part in manifest.parts)}
+    listed = {*FILE_LIMITS, *(part.path for part in manifest.parts)}
     surplus = sorted(name for name in entries if name not in listed)
     if surplus:
         shown = ", ".join(ascii(name[:80]) for name in surplus[:3])

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING
 from zhixin_errors import ConfigError, FormatError, VerificationError
 from zhixin_ledger.encoding import sha256
 
+from zhixin_gateway.datasets.directory import FILE_LIMITS
 from zhixin_gateway.gate import checks, receipts, standing
 from zhixin_gateway.gate.checks import Asked, Stated, Version
 from zhixin_gateway.gate.files import LocalDirectory, VersionFiles, hash_part, read_file
@@ -282,7 +283,7 @@ def examine_files(
 
 
 def _read_version(files: VersionFiles) -> Version:
-    small = (read_file(files, name, limit) for name, limit in checks.LIMITS.items())
+    small = (read_file(files, name, limit) for name, limit in FILE_LIMITS.items())
     return checks.parse_version_files(*small)
 
 
