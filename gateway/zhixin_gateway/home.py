@@ -28,6 +28,7 @@ from urllib.parse import quote, unquote
 
 from zhixin_errors import ConfigError
 
+from zhixin_gateway.datasets.directory import sync_folder
 from zhixin_gateway.settings import (
     Settings,
     format_settings,
@@ -390,17 +391,6 @@ def write_whole(path: Path, data: bytes) -> None:
         os.fsync(file.fileno())
     staged.replace(path)
     sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder durable, where the system can."""
-    if os.name != "posix":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _way_home(folder: Path) -> str:

@@ -26,7 +26,7 @@ from zhixin_ledger.names import parse_contract_version
 
 from zhixin_gateway.datasets import directory
 from zhixin_gateway.datasets.manifest import Manifest, QualityItem, parse_manifest
-from zhixin_gateway.home import Home, sync_folder, write_whole
+from zhixin_gateway.home import Home, write_whole
 from zhixin_gateway.pipeline.opinion import heard_opinion
 from zhixin_gateway.pipeline.previous import previous_version
 from zhixin_gateway.pipeline.results import RunResult, last_run, remember_run
@@ -210,7 +210,7 @@ def _sign(
         manifest_sha256_hex=sha256_hex(data),
     )
     write_whole(work.version / "statement.json", sign_envelope(payload, [home.signer()]))
-    sync_folder(work.version)
+    directory.sync_folder(work.version)
     state.update(
         step=SIGNED,
         version=manifest.version,
@@ -241,7 +241,7 @@ def _publish(work: Work, target: Path, version: int) -> None:
     if work.quarantine.exists():
         aside.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         work.quarantine.replace(aside)
-        sync_folder(aside.parent)
+        directory.sync_folder(aside.parent)
     directory.publish(work.version, target)
 
 
