@@ -115,13 +115,13 @@ def lineage(client: LedgerClient, dataset: str, version: int) -> Graph:
 def _node(client: LedgerClient, dataset: str, version: int) -> Node:
     from zhixin_ledger.dsse import parse_envelope
     from zhixin_ledger.intoto import parse_statement
-    from zhixin_ledger.kinds.dataset import read
+    from zhixin_ledger.kinds.dataset import DATASET
 
     stated = client.stated(dataset, version)
     fact = client.dataset(dataset)
     if stated is None or fact is None:
         raise ConfigError(f"the ledger has no {dataset}@{version}")
-    says = read(parse_statement(parse_envelope(client.entry(stated.index)).payload))
+    says = DATASET.read(parse_statement(parse_envelope(client.entry(stated.index)).payload))
     return Node(
         dataset=dataset,
         version=version,

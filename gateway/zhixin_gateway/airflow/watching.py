@@ -48,6 +48,7 @@ def _made_from(
     """Read from a dataset's newest standing statement what it was made from."""
     from zhixin_ledger.dsse import parse_envelope
     from zhixin_ledger.intoto import parse_statement
+    from zhixin_ledger.kinds.dataset import DATASET
 
     from zhixin_gateway.fetching import newest_standing
 
@@ -55,9 +56,5 @@ def _made_from(
     stated = None if version is None else state.stated(dataset, version)
     if stated is None:
         return None
-    predicate = parse_statement(parse_envelope(client.entry(stated.index)).payload).predicate
-    listed = predicate["inputs"]
-    if not isinstance(listed, list):
-        return None
-    pairs = [item for item in listed if isinstance(item, dict) and item["dataset"] in inputs]
-    return {str(item["dataset"]): int(str(item["version"])) for item in pairs}
+    says = DATASET.read(parse_statement(parse_envelope(client.entry(stated.index)).payload))
+    return {item.dataset: item.version for item in says.inputs if item.dataset in inputs}
