@@ -13,6 +13,7 @@ from typing import Any, TypeAlias
 import pyarrow as pa
 import pyarrow.compute as pc
 
+from zhixin_schemas.arrow import arrow_type
 from zhixin_schemas.expressions import (
     Arithmetic,
     Between,
@@ -32,15 +33,6 @@ __all__ = ["evaluate"]
 
 Datum: TypeAlias = Any  # pa.Array or pa.Scalar: the stubs know no common name
 
-_SCALAR_TYPES: dict[str, pa.DataType] = {
-    "boolean": pa.bool_(),
-    "string": pa.string(),
-    "binary": pa.binary(),
-    "date": pa.date32(),
-    "time": pa.time64("us"),
-    "timestamp": pa.timestamp("us"),
-    "timestamptz": pa.timestamp("us", tz="UTC"),
-}
 _COMPARE = {
     "=": "equal",
     "<>": "not_equal",
@@ -107,7 +99,7 @@ def _literal(node: Literal_) -> pa.Scalar[Any]:
         if whole:
             return pa.scalar(int(value), pa.int64())
         return pa.scalar(value, pa.decimal128(node.precision, node.scale))
-    return pa.scalar(node.value, _SCALAR_TYPES[str(node.family)])
+    return pa.scalar(node.value, arrow_type(str(node.family)))
 
 
 def _arithmetic(node: Arithmetic, batch: pa.RecordBatch) -> Datum:
