@@ -17,30 +17,29 @@ def audit_home(home: Home) -> list[dict[str, Any]]:
         home: whose copies.
 
     Returns:
-        ``{what, ok, code, index, message, entries}`` each: the member's own copy, and the log if
-        this home operates it.
+        ``{what, ok, code, index, message, entries}`` each: the member's own copy, with the state
+        that it keeps beside the entries, and the log if this home operates it.
 
     Raises:
         TrustError: the home's trust can't be used.
+        ConfigError: the home names no ledger.
     """
     from zhixin_ledger.audit import audit
     from zhixin_ledger.transport import LOG_FOLDER
 
     trust = home.trust()
-    copies = [("own copy", home.ledger_dir)]
+    with home.ledger_client() as client:
+        found = {"own copy": client.fsck(trust)}
     if (home.path / LOG_FOLDER).is_dir():
-        copies.append(("log", home.path / LOG_FOLDER))
-    reports = []
-    for what, folder in copies:
-        report = audit(folder, trust)
-        reports.append(
-            {
-                "what": what,
-                "ok": report.ok,
-                "code": report.code,
-                "index": report.index,
-                "message": report.message,
-                "entries": report.entries,
-            }
-        )
-    return reports
+        found["log"] = audit(home.path / LOG_FOLDER, trust)
+    return [
+        {
+            "what": what,
+            "ok": report.ok,
+            "code": report.code,
+            "index": report.index,
+            "message": report.message,
+            "entries": report.entries,
+        }
+        for what, report in found.items()
+    ]

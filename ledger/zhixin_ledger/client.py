@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
+from itertools import zip_longest
 from pathlib import Path
 from types import TracebackType
 
@@ -195,7 +196,10 @@ class LedgerClient:
         kept = self._mirror.state()
         if report.state is None or report.entries != kept.size:
             return report
-        if (report.state.root, report.state.state_root()) != (kept.root, kept.state_root()):
+        facts = zip_longest(report.state.store.facts(), kept.store.facts())
+        if (report.state.root, report.state.state_root()) != (kept.root, kept.state_root()) or any(
+            ours != told for ours, told in facts
+        ):
             return AuditReport(
                 False, "state", None, "the copy's own record is not its entries'", report.entries
             )

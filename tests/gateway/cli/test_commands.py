@@ -2,6 +2,7 @@ import json
 import os
 import re
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
@@ -210,6 +211,13 @@ def test_the_ledger_is_logged_shown_and_checked(zhixin, published):
     assert shown["statement"]["subject"][0]["name"] == f"{THINGS}@1"
     assert zhixin("ledger", "show", 99, home=published).code == 2
     assert zhixin("ledger", "fsck", home=published).code == 0
+    database = sqlite3.connect(published / "ledger/mirror.sqlite")
+    changed = """CAST(replace(data, '"withdrawn":[]', '"withdrawn":["1"]') AS BLOB)"""
+    database.execute(f"UPDATE facts SET data = {changed}")
+    database.commit()
+    database.close()
+    altered = zhixin("ledger", "fsck", "--json", home=published)
+    assert [copy["code"] for copy in altered.json["copies"]] == ["state", None]
     tile = published / "ledger/tile/entries/000.p/6"
     data = bytearray(tile.read_bytes())
     data[50] ^= 1
