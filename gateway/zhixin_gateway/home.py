@@ -288,10 +288,15 @@ class Home:
             wait: until the other one has ended; else refuse.
 
         Raises:
-            ConfigError: another process is at it.
+            ConfigError: another process is at it, or the system has no such locks.
         """
-        import fcntl
-
+        try:
+            import fcntl
+        except ImportError as error:
+            raise ConfigError(
+                "this system has no locks on files, which a home's own work needs",
+                hint="on Windows a version is read and verified from its folder, with a trust",
+            ) from error
         folder = self.staging
         folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         path = folder / f"{name.replace('/', '+')}.lock"

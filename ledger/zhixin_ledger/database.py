@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from zhixin_errors import LedgerUnavailable
+from zhixin_errors import ConfigError, LedgerUnavailable
 
 __all__ = ["TIMEOUT_S", "Database", "exclusive", "mapped"]
 
@@ -126,9 +126,12 @@ def exclusive(path: Path, timeout_s: float) -> Iterator[None]:
 
     Raises:
         LedgerUnavailable: somebody else held it all the time.
+        ConfigError: the system has no such locks.
     """
-    import fcntl
-
+    try:
+        import fcntl
+    except ImportError as fault:
+        raise ConfigError("this system has no locks on files, which a ledger needs") from fault
     deadline = time.monotonic() + timeout_s
     try:
         file = path.open("ab")

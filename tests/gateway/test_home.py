@@ -1,10 +1,12 @@
 import stat
+import sys
 from dataclasses import replace
 
 import pytest
 from zhixin_errors import ConfigError, FormatError, TrustError
 from zhixin_gateway.founding import found
 from zhixin_gateway.home import Home, create_home
+from zhixin_ledger.database import exclusive
 from zhixin_ledger.trust_history import minimum_quorum
 
 
@@ -78,6 +80,16 @@ def test_a_home_without_a_ledger_says_so(tmp_path):
         home.ledger_client()
     with pytest.raises(TrustError):
         home.trust()
+
+
+def test_a_system_without_file_locks_is_told_what_it_can_do(tmp_path, monkeypatch):
+    home = create_home(tmp_path / "h", "a.example")
+    monkeypatch.setitem(sys.modules, "fcntl", None)
+    with pytest.raises(ConfigError, match="no locks on files") as told, home.lock("a.example/x"):
+        pass
+    assert "Windows" in (told.value.hint or "")
+    with pytest.raises(ConfigError, match="no locks on files"), exclusive(tmp_path / "lock", 0):
+        pass
 
 
 @pytest.mark.parametrize(("members", "quorum"), [(1, 1), (2, 2), (3, 2), (4, 3), (7, 5), (10, 7)])
