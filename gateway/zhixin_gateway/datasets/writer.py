@@ -317,8 +317,11 @@ def _copied(source: Path, target: Path, part: PartEntry) -> bool:
         try:
             with source.open("rb") as read:
                 sink = _HashingFile(scratch)
-                shutil.copyfileobj(read, sink, 1024 * 1024)
-            sink.sync_and_close()
+                try:
+                    shutil.copyfileobj(read, sink, 1024 * 1024)
+                    sink.sync_and_close()
+                finally:
+                    sink.abandon()  # a full disk leaves no file open
         except FileNotFoundError:
             return False
         if sink.size_bytes != part.size_bytes or sink.sha256() != part.sha256:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import hashlib
 import itertools
 import zlib
@@ -245,3 +246,23 @@ def test_an_altered_or_missing_old_part_is_not_carried_over(tmp_path):
     assert carry_over(after, new, Previous(before), old) == after
     assert [path.name for path in new.iterdir()] == [after[0].path]
     verify_part((new / after[0].path).read_bytes(), SCHEMA, after[0])
+
+
+def test_a_disk_that_is_full_while_parts_are_carried_over_leaves_no_file_open(
+    tmp_path, monkeypatch
+):
+    old, new = tmp_path / "1", tmp_path / "2"
+    old.mkdir()
+    new.mkdir()
+    before = written(old, [batch_of(range(10))])
+    after = written(new, [batch_of(range(10))])
+
+    def full(_source, sink, _length):
+        files.append(sink._file)
+        raise OSError(errno.ENOSPC, "no space left on device")
+
+    files = []
+    monkeypatch.setattr(writing.shutil, "copyfileobj", full)
+    with pytest.raises(ConfigError, match="no space left"):
+        carry_over(after, new, Previous(before), old)
+    assert [file.closed for file in files] == [True]
