@@ -163,7 +163,7 @@ def _row(home: Home, dataset: str, version: int, made: RunResult | None, fact: A
 
 
 def show_all(world: World, versions: list[Published], progress: Progress) -> list[Shown]:
-    """Verify what stands, then show what the gate refuses, and prove one record.
+    """Verify what stands, prove one record, then show what the gate refuses.
 
     Returns:
         What was shown, in its order; each as the gate answered it.
@@ -173,7 +173,7 @@ def show_all(world: World, versions: list[Published], progress: Progress) -> lis
         if version.standing == "stands":
             shown.append(_verify_standing(world, version, progress))
     ntsb = world.home(NTSB)
-    for scene in (_flipped_byte, _changed_record, _withdrawn, _one_record):
+    for scene in (_one_record, _flipped_byte, _changed_record, _withdrawn):
         result = scene(world, ntsb)
         _tell(progress, result)
         shown.append(result)

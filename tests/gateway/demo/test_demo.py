@@ -77,11 +77,10 @@ def test_publishes_exactly_what_is_due(demo) -> None:
 
 def test_shows_each_thing_as_it_must(demo) -> None:
     _, answer = demo
-    assert [item["code"] for item in answer["shown"]] == [None] * 6 + [
+    assert [item["code"] for item in answer["shown"]] == [None] * 7 + [
         "part-digest",
         "manifest",
         "withdrawn",
-        None,
     ]
 
 
