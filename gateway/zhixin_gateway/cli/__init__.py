@@ -82,6 +82,9 @@ def _code_of(error: BaseException, *, as_json: bool) -> int:
 
 
 def _interrupted() -> int:
+    from zhixin_gateway.cli.interrupts import heard
+
+    heard()
     sys.stderr.write("interrupted: nothing is half-done, the same command goes on from here\n")
     return INTERRUPTED
 
