@@ -38,7 +38,7 @@ check: $(VENV)/.test  ## format, lint, types, direction of imports
 	$(BIN)/lint-imports
 
 quick: $(VENV)/.test  ## the fast tests alone
-	$(BIN)/python -m pytest -n 2 -m "not slow"
+	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
 airflow: $(VENV)/.test  ## Airflow with its web interface over the demo's four homes, on loopback
 	$(BIN)/python -m zhixin_gateway.airflow.local $(DEMO_DIR)
