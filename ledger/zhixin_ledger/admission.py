@@ -28,7 +28,7 @@ from zhixin_ledger.kinds.base import Entry, Kind
 from zhixin_ledger.kinds.genesis import GENESIS
 from zhixin_ledger.state import Change, SignerKey, State
 
-__all__ = ["Admitted", "admit", "apply", "judge", "take_in"]
+__all__ = ["Admitted", "admit", "apply", "check_signers", "judge", "take_in"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,7 +88,7 @@ def judge(state: State, entry: bytes) -> Admitted:
         return Admitted(known, entry, envelope.payload, None)
     if (kind is GENESIS) != (state.size == 0):
         raise LedgerRefused("genesis stands at index 0, and only there", code="genesis-place")
-    signers = _signers(state, kind, model, envelope)
+    signers = check_signers(state, kind, model, envelope)
     if state.origin is not None and statement.predicate["origin"] != state.origin:
         raise LedgerRefused("the statement was made for another ledger", code="other-origin")
     made = Entry(state.size, encoding.sha256(entry), statement, signers)
@@ -131,9 +131,23 @@ def _kind(statement: Statement) -> Kind[Any]:
     return kind
 
 
-def _signers(
+def check_signers(
     state: State, kind: Kind[Any], model: object, envelope: Envelope
 ) -> dict[str, SignerKey]:
+    """Hold a statement's signatures to the keys in force before it, or to those that it names.
+
+    Args:
+        state: the state before it.
+        kind: the statement's.
+        model: what it says, as the kind reads it.
+        envelope: with the signatures.
+
+    Returns:
+        Whose keys signed, by `keyid`.
+
+    Raises:
+        LedgerRefused: `unknown-signer`, `signature`.
+    """
     own = kind.own_keys(model)
     signers: dict[str, SignerKey] = {}
     for keyid, _ in envelope.signatures:
