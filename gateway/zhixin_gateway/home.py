@@ -39,7 +39,7 @@ from zhixin_gateway.settings import (
 
 if TYPE_CHECKING:
     from zhixin_ledger.client import LedgerClient
-    from zhixin_ledger.keys import Signer
+    from zhixin_ledger.signers import Signer
     from zhixin_ledger.trust import Trust
 
 __all__ = ["SETTINGS_FILE", "Home", "create_home"]
@@ -150,7 +150,7 @@ class Home:
         Raises:
             ConfigError: no such file, readable by others, or the password is missing or wrong.
         """
-        from zhixin_ledger.keys import load_signer
+        from zhixin_ledger.signers import load_signer
 
         return load_signer(self.keys_dir / name, self._password())
 
@@ -363,8 +363,8 @@ def create_home(
         ConfigError: there is a home already, or the folder can't be made.
         FormatError: the name is no member's.
     """
-    from zhixin_ledger.keys import generate_signer
     from zhixin_ledger.names import check_member
+    from zhixin_ledger.signers import generate_signer
 
     check_member(member, "member")
     path = path.absolute()

@@ -20,10 +20,11 @@ from dataclasses import dataclass
 from zhixin_errors import FormatError, VerificationError
 
 from zhixin_ledger.encoding import MAX_INT, b64, parse_uint, unb64
-from zhixin_ledger.keys import ED25519, Signer, VerifierKey, verify_ed25519
+from zhixin_ledger.keys import ED25519, VerifierKey, verify_ed25519
 from zhixin_ledger.merkle import HASH_BYTES
 from zhixin_ledger.names import check_origin
 from zhixin_ledger.note import Note, SignatureLine, known_lines
+from zhixin_ledger.signers import Signer
 
 __all__ = ["Checkpoint", "log_line", "parse", "sign", "verify_log"]
 

@@ -26,9 +26,9 @@ from zhixin_ledger import merkle, tiles, tlogproof, transport
 from zhixin_ledger.audit import AuditReport, audit
 from zhixin_ledger.embedded import found_ledger
 from zhixin_ledger.facts import DatasetFact
-from zhixin_ledger.keys import load_signer
 from zhixin_ledger.mirror import Mirror
 from zhixin_ledger.note import Note
+from zhixin_ledger.signers import load_signer
 from zhixin_ledger.state import State
 from zhixin_ledger.statements import (
     contract_statement,

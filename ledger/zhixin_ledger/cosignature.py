@@ -24,15 +24,16 @@ from zhixin_ledger import checkpoint as checkpoints
 from zhixin_ledger.encoding import MAX_INT
 from zhixin_ledger.keys import (
     COSIGNATURE_V1,
+    ED25519,
     ED25519_SIGNATURE_BYTES,
     MLDSA44,
     MLDSA44_SIGNATURE_BYTES,
-    Signer,
     VerifierKey,
     verify_ed25519,
     verify_mldsa44,
 )
 from zhixin_ledger.note import Note, SignatureLine, known_lines
+from zhixin_ledger.signers import Signer
 
 __all__ = ["cosign", "counted", "message", "verify"]
 
@@ -79,7 +80,7 @@ def message(kind: int, name: str, note_text: bytes, time_s: int) -> bytes:
 
 
 def cosign(note_text: bytes, name: str, signer: Signer, time_s: int) -> SignatureLine:
-    """Cosign a checkpoint with an Ed25519 key.
+    """Cosign a checkpoint, with a line of the type that the key's kind gives.
 
     Args:
         note_text: the checkpoint's text. The caller has replayed the ledger up to it.
@@ -91,9 +92,11 @@ def cosign(note_text: bytes, name: str, signer: Signer, time_s: int) -> Signatur
         The signature line.
 
     Raises:
-        FormatError: the text is no checkpoint's, or the time is out of range.
+        FormatError: the text is no checkpoint's, the time is out of range, or a kind that does not
+            cosign.
     """
-    key = VerifierKey.make(name, COSIGNATURE_V1, signer.public_key)
+    kind = COSIGNATURE_V1 if signer.kind == ED25519 else signer.kind
+    key = VerifierKey.make(name, kind, signer.public_key)
     signature = signer.sign(message(key.kind, name, note_text, time_s))
     return SignatureLine(name, key.key_id, struct.pack(">Q", time_s) + signature)
 

@@ -33,7 +33,8 @@ from zhixin_ledger.encoding import (
     sha256_hex,
     unb64,
 )
-from zhixin_ledger.keys import ED25519_SIGNATURE_BYTES, Signer, verify_ed25519
+from zhixin_ledger.keys import ED25519_SIGNATURE_BYTES, verify_ed25519
+from zhixin_ledger.signers import Signer
 
 __all__ = [
     "MAX_ADMISSION_BYTES",

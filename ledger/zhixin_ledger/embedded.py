@@ -33,8 +33,8 @@ from zhixin_ledger import admission, checkpoint, gathering, seal, tiles
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.database import TIMEOUT_S, Database, exclusive
 from zhixin_ledger.gathering import WitnessTransport
-from zhixin_ledger.keys import Signer
 from zhixin_ledger.note import Note
+from zhixin_ledger.signers import Signer
 from zhixin_ledger.state import State
 from zhixin_ledger.steps import Clock, Hook, no_hook
 from zhixin_ledger.store import SqliteStore

@@ -54,6 +54,13 @@ class WitnessTransport(Protocol):
             LedgerUnavailable: it can't be reached.
         """
 
+    def latest(self, origin: str) -> bytes | None:
+        """Give the latest checkpoint of a ledger that it cosigned, with its cosignatures, or None.
+
+        Raises:
+            LedgerUnavailable: it can't be reached.
+        """
+
 
 def gather(
     note: Note,

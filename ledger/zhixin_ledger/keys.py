@@ -1,4 +1,4 @@
-"""Keys: verifier keys as text, strict signature checks, and signers.
+"""Keys: verifier keys as text, and strict signature checks.
 
 docs/formats.md 2.4 and 2.5; C2SP signed-note and tlog-cosignature. A verifier key is one line::
 
@@ -12,23 +12,18 @@ An Ed25519 public key is the canonical encoding of a point, not of low order; a 
 with S < L and, without cofactor, encode(SB − kA) = R. The library's check is of this kind but takes
 keys that are not, so keys are checked here, with twenty lines of curve arithmetic.
 
-It does not say who owns a key or since when: that is the state's and the trust's business.
+It does not sign (`signers` does), nor say who owns a key or since when: that is the state's and
+the trust's business.
 """
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
-import os
-import stat
 from dataclasses import dataclass
 from functools import lru_cache
-from pathlib import Path
-from typing import Protocol, runtime_checkable
 
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from zhixin_errors import ConfigError, FormatError
 
 from zhixin_ledger.encoding import Json, as_text, b64, parse_hex, unb64
@@ -39,13 +34,9 @@ __all__ = [
     "ED25519_SIGNATURE_BYTES",
     "MLDSA44",
     "MLDSA44_SIGNATURE_BYTES",
-    "MemorySigner",
-    "Signer",
     "VerifierKey",
     "check_key_name",
     "check_public_key",
-    "generate_signer",
-    "load_signer",
     "parse_public_key",
     "verify_ed25519",
     "verify_mldsa44",
@@ -272,128 +263,3 @@ class VerifierKey:
     def text(self) -> str:
         """The key as one line, without a newline."""
         return f"{self.name}+{self.key_id.hex()}+{b64(bytes((self.kind,)) + self.public_key)}"
-
-
-# --- signers --------------------------------------------------------------------------------------
-
-
-@runtime_checkable
-class Signer(Protocol):
-    """Whatever can sign with an Ed25519 key: a file's, an HSM's, a KMS's."""
-
-    @property
-    def public_key(self) -> bytes:
-        """32 raw bytes."""
-        ...
-
-    def sign(self, message: bytes) -> bytes:
-        """The 64 bytes of the signature."""
-        ...
-
-
-class MemorySigner:
-    """An Ed25519 key held in memory."""
-
-    __slots__ = ("_key", "_public")
-
-    def __init__(self, seed: bytes) -> None:
-        """Take a seed of 32 bytes, the private key of RFC 8032."""
-        if len(seed) != 32:
-            raise ConfigError(f"an Ed25519 seed has 32 bytes, not {len(seed)}")
-        self._key = Ed25519PrivateKey.from_private_bytes(seed)
-        self._public = self._key.public_key().public_bytes_raw()
-
-    @property
-    def public_key(self) -> bytes:
-        """32 raw bytes."""
-        return self._public
-
-    def sign(self, message: bytes) -> bytes:
-        """The 64 bytes of the signature."""
-        return self._key.sign(message)
-
-    def __repr__(self) -> str:
-        """Never show the seed."""
-        return f"MemorySigner(public_key={b64(self._public)!r})"
-
-
-def generate_signer(path: Path, password: bytes | None = None) -> MemorySigner:
-    """Make a new Ed25519 key and keep it in a file.
-
-    Args:
-        path: the file to make; its folder exists.
-        password: encrypts the file, where given.
-
-    Returns:
-        The signer.
-
-    Raises:
-        ConfigError: the file is there already (a key is never overwritten) or can't be made.
-    """
-    key = Ed25519PrivateKey.generate()
-    protection = (
-        serialization.BestAvailableEncryption(password)
-        if password
-        else serialization.NoEncryption()
-    )
-    pem = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection
-    )
-    try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    except FileExistsError as error:
-        raise ConfigError(
-            f"{path} is there already", hint="a key is never overwritten; move it away first"
-        ) from error
-    except OSError as error:
-        raise ConfigError(f"key file {path} can't be made: {error.strerror}") from error
-    with os.fdopen(handle, "wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
-    _fsync_folder(path.parent)
-    return MemorySigner(key.private_bytes_raw())
-
-
-def _fsync_folder(folder: Path) -> None:
-    if os.name != "posix":  # pragma: no cover - folders can't be opened there
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
-
-
-def load_signer(path: Path, password: bytes | None = None) -> MemorySigner:
-    """Load a key that `generate_signer` made: PKCS#8 in PEM, for its owner's eyes alone.
-
-    Args:
-        path: the key file.
-        password: where the file is encrypted.
-
-    Returns:
-        The signer.
-
-    Raises:
-        ConfigError: no such file, readable by others, wrong password, no Ed25519 key.
-    """
-    try:
-        with path.open("rb") as file:
-            mode = os.fstat(file.fileno()).st_mode
-            pem = file.read(65_536)
-    except OSError as error:
-        raise ConfigError(f"key file {path} can't be read: {error.strerror}") from error
-    if os.name == "posix" and mode & (stat.S_IRWXG | stat.S_IRWXO):
-        raise ConfigError(
-            f"key file {path} is open to others (mode {stat.S_IMODE(mode):04o})",
-            hint=f"chmod 600 {path}",
-        )
-    key: object = None
-    with contextlib.suppress(ValueError, TypeError, UnsupportedAlgorithm):
-        key = serialization.load_pem_private_key(pem, password)
-    if not isinstance(key, Ed25519PrivateKey):
-        raise ConfigError(
-            f"key file {path} is no Ed25519 key in PKCS#8, or its password is wrong or missing"
-        )
-    return MemorySigner(key.private_bytes_raw())

@@ -16,7 +16,7 @@ The copy may be ahead of its `checkpoint`: a witness replays what has no quorum 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -40,6 +40,9 @@ _SCHEMA = """
 CREATE TABLE IF NOT EXISTS cosigned (
   id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, root BLOB NOT NULL,
   time_s INTEGER NOT NULL
+);
+CREATE TABLE IF NOT EXISTS cosigned_note (
+  id INTEGER PRIMARY KEY CHECK (id = 1), note BLOB NOT NULL
 );
 """
 
@@ -181,16 +184,22 @@ class Mirror:
         """Give size, root and time of the checkpoint that the member's witness cosigned last."""
         return _cosigned(self._database.connection)
 
-    def record_cosigned(self, last: int, made: Checkpoint, now_s: int) -> int:
-        """Record what is about to be cosigned; only who still sees the same last size may.
+    def cosigned_note(self) -> bytes | None:
+        """Give that checkpoint itself, with the witness's own cosignatures."""
+        row = self._database.connection.execute("SELECT note FROM cosigned_note").fetchone()
+        return None if row is None else bytes(row[0])
+
+    def record_cosigned(
+        self, last: int, made: Checkpoint, now_s: int, cosign: Callable[[int], Note]
+    ) -> None:
+        """Cosign and record it, in one transaction; only who still sees the same last size may.
 
         Args:
             last: the size cosigned last, 0 for nothing.
             made: the checkpoint to cosign.
             now_s: the clock's time.
-
-        Returns:
-            The time to sign with: never before the last one.
+            cosign: gives the cosigned note for a time in POSIX seconds, never before the last one;
+                its lines may be shown to others once this has returned.
 
         Raises:
             LedgerRefused: `witness-conflict`: another was cosigned meanwhile.
@@ -206,12 +215,15 @@ class Mirror:
                 )
             self._hook("witness-record")
             time_s = max(now_s, time_s)
+            note = cosign(time_s)
             connection.execute(
                 "INSERT OR REPLACE INTO cosigned VALUES (1, ?, ?, ?)",
                 (made.size, made.root, time_s),
             )
+            connection.execute(
+                "INSERT OR REPLACE INTO cosigned_note VALUES (1, ?)", (note.format(),)
+            )
         self._hook("witness-answer")
-        return time_s
 
     @contextmanager
     def _changing(self) -> Iterator[State]:

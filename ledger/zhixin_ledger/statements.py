@@ -14,10 +14,10 @@ from zhixin_errors import FormatError
 from zhixin_ledger import dsse, encoding, intoto
 from zhixin_ledger.encoding import Json
 from zhixin_ledger.intoto import Statement
-from zhixin_ledger.keys import Signer
 from zhixin_ledger.kinds import KINDS
 from zhixin_ledger.kinds.genesis import RULES
 from zhixin_ledger.kinds.membership import member_object
+from zhixin_ledger.signers import Signer
 
 __all__ = [
     "contract_statement",

@@ -21,9 +21,9 @@ from zhixin_errors import ConfigError, LedgerUnavailable
 
 from zhixin_ledger.embedded import Engine
 from zhixin_ledger.gathering import WitnessTransport
-from zhixin_ledger.keys import Signer, load_signer
-from zhixin_ledger.mirror import Mirror
+from zhixin_ledger.mirror import DATABASE, Mirror
 from zhixin_ledger.note import Note
+from zhixin_ledger.signers import Signer, load_signer
 from zhixin_ledger.steps import Clock, Hook, no_hook
 from zhixin_ledger.tiles import DirectorySource, TileSource
 from zhixin_ledger.witness import Witness
@@ -175,6 +175,16 @@ class FileWitness:
         try:
             witness = Witness(self._name, mirror, signer, self._source, self._means.clock)
             return witness.add_checkpoint(old_size, proof, note)
+        finally:
+            mirror.close()
+
+    def latest(self, origin: str) -> bytes | None:
+        """See WitnessTransport."""
+        if not (self._home / MIRROR_FOLDER / DATABASE).is_file():
+            return None
+        mirror = Mirror(self._home / MIRROR_FOLDER)
+        try:
+            return mirror.cosigned_note() if mirror.origin == origin else None
         finally:
             mirror.close()
 

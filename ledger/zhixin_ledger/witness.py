@@ -18,9 +18,9 @@ from zhixin_errors import FormatError, LedgerRefused, VerificationError
 
 from zhixin_ledger import checkpoint, cosignature, merkle
 from zhixin_ledger.checkpoint import Checkpoint
-from zhixin_ledger.keys import Signer
 from zhixin_ledger.mirror import Mirror
-from zhixin_ledger.note import Note
+from zhixin_ledger.note import Note, SignatureLine, known_lines
+from zhixin_ledger.signers import Signer
 from zhixin_ledger.steps import Clock
 from zhixin_ledger.tiles import TileSource
 
@@ -97,8 +97,16 @@ class Witness:
                 f"the cosigner key of {self.member} is not in force at {made.size} entries",
                 code="witness-key",
             )
-        time_s = self._mirror.record_cosigned(last_size, made, int(self._clock().timestamp()))
-        return cosignature.cosign(signed.text, name, self._signer, time_s).line.encode()
+        log_lines = tuple(line for _, line, _ in known_lines(signed, state.log_keys(made.size)))
+        lines: list[SignatureLine] = []
+
+        def cosign(time_s: int) -> Note:
+            lines.append(cosignature.cosign(signed.text, name, self._signer, time_s))
+            return Note(signed.text, log_lines).with_signatures(lines)
+
+        now_s = int(self._clock().timestamp())
+        self._mirror.record_cosigned(last_size, made, now_s, cosign)
+        return "".join(line.line for line in lines).encode()
 
     def _check_known(self, made: Checkpoint, signed: Note) -> None:
         """Refuse another ledger's checkpoint, and one that no log signed, before any work."""

@@ -22,7 +22,8 @@ from zhixin_ledger.client import (
     member_object,
     withdrawal_statement,
 )
-from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, MemorySigner, VerifierKey, generate_signer
+from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, VerifierKey
+from zhixin_ledger.signers import MemorySigner, generate_signer
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 ORIGIN = "ledger.gov.example/2026"

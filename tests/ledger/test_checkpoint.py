@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from zhixin_errors import FormatError, VerificationError
 from zhixin_ledger import checkpoint, cosignature
 from zhixin_ledger.checkpoint import Checkpoint
-from zhixin_ledger.keys import COSIGNATURE_V1, MemorySigner, VerifierKey
+from zhixin_ledger.keys import COSIGNATURE_V1, VerifierKey
 from zhixin_ledger.note import Note, SignatureLine
+from zhixin_ledger.signers import MemorySigner
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 FIELD = Path(__file__).parents[1] / "field" / "files"

@@ -217,9 +217,10 @@ def test_a_log_that_shows_another_past_is_refused(world):
 
 def test_a_copy_that_is_ahead_judges_an_older_checkpoint_by_the_keys_of_its_time(world):
     from zhixin_ledger import statements
-    from zhixin_ledger.keys import COSIGNATURE_V1, VerifierKey, generate_signer
+    from zhixin_ledger.keys import COSIGNATURE_V1, VerifierKey
     from zhixin_ledger.mirror import Mirror
     from zhixin_ledger.note import Note
+    from zhixin_ledger.signers import generate_signer
     from zhixin_ledger.tiles import DirectorySource
 
     client = world.client(witnesses=world.witnesses[:3])
@@ -312,7 +313,7 @@ def test_absolute_and_escaped_file_urls_name_folders(world):
 
 def test_governance_and_withdrawal_by_a_quorum(world):
     from zhixin_ledger import statements
-    from zhixin_ledger.keys import MemorySigner
+    from zhixin_ledger.signers import MemorySigner
 
     client = world.client()
     published(client, world.contract(PLANES))

@@ -11,8 +11,9 @@ from hypothesis import strategies as st
 from zhixin_errors import FormatError, VerificationError
 from zhixin_ledger import cosignature
 from zhixin_ledger.checkpoint import Checkpoint
-from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, MLDSA44, MemorySigner, VerifierKey
+from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, MLDSA44, VerifierKey
 from zhixin_ledger.note import Note, SignatureLine, parse_signature_lines
+from zhixin_ledger.signers import MemorySigner
 
 CASES = sorted((Path(__file__).parents[1] / "vectors" / "cosignature").glob("*.json"))
 

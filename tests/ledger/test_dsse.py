@@ -14,8 +14,9 @@ from zhixin_errors import FormatError
 from zhixin_ledger import dsse
 from zhixin_ledger.encoding import b64, jcs, sha256_hex
 from zhixin_ledger.intoto import format_statement, parse_statement
-from zhixin_ledger.keys import MemorySigner, verify_ed25519
+from zhixin_ledger.keys import verify_ed25519
 from zhixin_ledger.merkle import leaf_hash
+from zhixin_ledger.signers import MemorySigner
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 FIELD = Path(__file__).parents[1] / "field" / "files"

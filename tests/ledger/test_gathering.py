@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 from zhixin_errors import LedgerRefused, LedgerUnavailable
 from zhixin_ledger import checkpoint, cosignature, gathering
-from zhixin_ledger.keys import MemorySigner, load_signer
 from zhixin_ledger.note import parse_signature_lines
+from zhixin_ledger.signers import MemorySigner, load_signer
 from zhixin_ledger.tiles import DirectorySource
 
 

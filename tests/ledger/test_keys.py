@@ -1,20 +1,18 @@
-"""Keys: which may be used, which signatures verify, how key files are kept."""
+"""Keys: which may be used, which signatures verify."""
 
 from __future__ import annotations
 
 import hashlib
 import sys
-from pathlib import Path
 
 import pytest
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 from zhixin_errors import ConfigError, FormatError
 from zhixin_ledger import keys
 from zhixin_ledger.encoding import b64
+from zhixin_ledger.signers import MemorySigner
 
 P = 2**255 - 19
 L = 2**252 + 27742317777372353535851937790883648493
@@ -155,8 +153,7 @@ def test_takes_keys_of_mixed_order():
 
 @given(st.binary(min_size=32, max_size=32))
 def test_every_key_that_is_made_may_be_used(seed):
-    signer = keys.MemorySigner(seed)
-    assert isinstance(signer, keys.Signer)
+    signer = MemorySigner(seed)
     assert keys.check_public_key(signer.public_key) == signer.public_key
     assert keys.parse_public_key(b64(signer.public_key)) == signer.public_key
     assert keys.verify_ed25519(signer.public_key, seed, signer.sign(seed))
@@ -173,7 +170,7 @@ def test_raises_nothing_but_its_own_error_for_any_key(data):
 
 
 def test_refuses_signatures_with_s_of_l_or_more():
-    signer = keys.MemorySigner(bytes(32))
+    signer = MemorySigner(bytes(32))
     signature = signer.sign(b"message")
     s = int.from_bytes(signature[32:], "little") + L
     assert keys.verify_ed25519(signer.public_key, b"message", signature)
@@ -182,7 +179,7 @@ def test_refuses_signatures_with_s_of_l_or_more():
 
 
 def test_refuses_signatures_of_another_length_message_or_key():
-    signer, other = keys.MemorySigner(bytes(32)), keys.MemorySigner(b"\1" * 32)
+    signer, other = MemorySigner(bytes(32)), MemorySigner(b"\1" * 32)
     signature = signer.sign(b"message")
     assert not keys.verify_ed25519(signer.public_key, b"message", signature[:-1])
     assert not keys.verify_ed25519(signer.public_key, b"message", signature + b"\0")
@@ -191,7 +188,7 @@ def test_refuses_signatures_of_another_length_message_or_key():
 
 
 def test_gives_the_first_vector_of_rfc_8032():
-    signer = keys.MemorySigner(
+    signer = MemorySigner(
         bytes.fromhex("9d61b19deffd5a60ba844af492ec2cc44449c5697b326919703bac031cae7f60")
     )
     assert signer.public_key.hex() == (
@@ -243,7 +240,7 @@ def test_one_public_key_has_another_id_under_another_type():
 )
 def test_verifier_keys_round_trip(name, kind, seed):
     ml_dsa = kind == keys.MLDSA44
-    public_key = seed * 41 if ml_dsa else keys.MemorySigner(seed).public_key
+    public_key = seed * 41 if ml_dsa else MemorySigner(seed).public_key
     key = keys.VerifierKey.make(name, kind, public_key)
     assert keys.VerifierKey.parse(key.text) == key
 
@@ -300,73 +297,3 @@ def test_refuses_types_that_are_not_supported(kind):
 def test_refuses_verifier_keys_whose_point_may_not_be_used():
     with pytest.raises(FormatError, match=r"verifier key of a\.example is a point of low order"):
         keys.VerifierKey.make("a.example", keys.COSIGNATURE_V1, encode((0, 1)))
-
-
-@pytest.mark.parametrize("password", [None, b"open sesame"])
-def test_a_key_file_is_for_its_owner_alone_and_loads_again(tmp_path, password):
-    path = tmp_path / "statement.pem"
-    made = keys.generate_signer(path, password)
-    assert path.stat().st_mode & 0o777 == 0o600
-    loaded = keys.load_signer(path, password)
-    assert loaded.public_key == made.public_key
-    assert loaded.sign(b"m") == made.sign(b"m")
-    assert (b"ENCRYPTED" in path.read_bytes()) == (password is not None)
-
-
-def test_never_overwrites_a_key(tmp_path):
-    path = tmp_path / "statement.pem"
-    keys.generate_signer(path)
-    before = path.read_bytes()
-    with pytest.raises(ConfigError, match="is there already"):
-        keys.generate_signer(path)
-    assert path.read_bytes() == before
-
-
-def test_says_where_a_key_can_not_be_made_or_read(tmp_path):
-    with pytest.raises(ConfigError, match="can't be made"):
-        keys.generate_signer(tmp_path / "nowhere" / "key.pem")
-    with pytest.raises(ConfigError, match="can't be read"):
-        keys.load_signer(tmp_path / "key.pem")
-
-
-@pytest.mark.parametrize("mode", [0o640, 0o604, 0o660, 0o610])
-def test_refuses_a_key_file_that_is_open_to_others(tmp_path, mode):
-    path = tmp_path / "statement.pem"
-    keys.generate_signer(path)
-    path.chmod(mode)
-    with pytest.raises(ConfigError, match="is open to others") as caught:
-        keys.load_signer(path)
-    assert caught.value.hint == f"chmod 600 {path}"
-
-
-def write(path: Path, data: bytes) -> Path:
-    path.write_bytes(data)
-    path.chmod(0o600)
-    return path
-
-
-def test_refuses_other_key_files_and_other_passwords(tmp_path):
-    other = ec.generate_private_key(ec.SECP256R1()).private_bytes(
-        serialization.Encoding.PEM,
-        serialization.PrivateFormat.PKCS8,
-        serialization.NoEncryption(),
-    )
-    plain, locked = tmp_path / "plain.pem", tmp_path / "locked.pem"
-    keys.generate_signer(plain)
-    keys.generate_signer(locked, b"right")
-    cases = [
-        (write(tmp_path / "empty.pem", b""), None),
-        (write(tmp_path / "other.pem", other), None),
-        (plain, b"not needed"),
-        (locked, None),
-        (locked, b"wrong"),
-    ]
-    for path, password in cases:
-        with pytest.raises(ConfigError, match="no Ed25519 key in PKCS#8, or its password"):
-            keys.load_signer(path, password)
-
-
-def test_shows_no_seed():
-    assert "AQEB" not in repr(keys.MemorySigner(b"\1" * 32))
-    with pytest.raises(ConfigError, match="32 bytes, not 31"):
-        keys.MemorySigner(bytes(31))

@@ -16,6 +16,7 @@ from zhixin_ledger.note import (
     known_lines,
     parse_signature_lines,
 )
+from zhixin_ledger.signers import MemorySigner
 
 # From the documentation of Go's sumdb/note.
 VKEY = "PeterNeumann+c74f20a3+ARpc2QcUPDhMQegwxbzhKqiBfsVkmqq/LDE4izWy10TW"
@@ -35,7 +36,7 @@ SIMPLE = "— a.example AAAAAQI=\n"
 
 def test_writes_and_reads_the_note_of_go_byte_for_byte():
     key = keys.VerifierKey.parse(VKEY)
-    line = SignatureLine(key.name, key.key_id, keys.MemorySigner(SEED).sign(TEXT))
+    line = SignatureLine(key.name, key.key_id, MemorySigner(SEED).sign(TEXT))
     assert line.line == LINE
     assert Note(TEXT, (line,)).format() == NOTE
     assert Note.parse(NOTE) == Note(TEXT, (line,))

@@ -9,8 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from zhixin_errors import FormatError
-from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, MemorySigner, VerifierKey
+from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, VerifierKey
 from zhixin_ledger.policy import format_policy, parse_policy
+from zhixin_ledger.signers import MemorySigner
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 TRUSTS = ["trust", "trust-early", "trust-before-leave"]

@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 from zhixin_errors import FormatError, LedgerRefused
 from zhixin_ledger import admission, dsse, encoding, facts, merkle, seal, statements
 from zhixin_ledger.database import Database
-from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, MemorySigner, VerifierKey
+from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, VerifierKey
+from zhixin_ledger.signers import MemorySigner
 from zhixin_ledger.slots import SlotTree
 from zhixin_ledger.state import State
 from zhixin_ledger.store import MemoryStore, SqliteStore

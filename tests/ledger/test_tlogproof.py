@@ -13,8 +13,8 @@ from zhixin_errors import FormatError
 from zhixin_ledger import checkpoint
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.encoding import b64
-from zhixin_ledger.keys import MemorySigner
 from zhixin_ledger.merkle import leaf_hash, verify_inclusion
+from zhixin_ledger.signers import MemorySigner
 from zhixin_ledger.tlogproof import MAX_RECEIPT_BYTES, Receipt, format_receipt, parse_receipt
 
 VECTORS = Path(__file__).parents[1] / "vectors"

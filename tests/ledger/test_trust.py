@@ -11,7 +11,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from zhixin_errors import FormatError, TrustError
 from zhixin_ledger import admission, encoding
-from zhixin_ledger.keys import MemorySigner, VerifierKey
+from zhixin_ledger.keys import VerifierKey
+from zhixin_ledger.signers import MemorySigner
 from zhixin_ledger.state import State
 from zhixin_ledger.trust import (
     MEMBERS_FILE,

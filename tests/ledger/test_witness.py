@@ -10,9 +10,9 @@ import pytest
 from zhixin_errors import LedgerRefused, LedgerUnavailable
 from zhixin_ledger import admission, checkpoint, dsse, seal, tiles
 from zhixin_ledger.checkpoint import Checkpoint
-from zhixin_ledger.keys import MemorySigner, generate_signer, load_signer
 from zhixin_ledger.mirror import Mirror
 from zhixin_ledger.note import Note, parse_signature_lines
+from zhixin_ledger.signers import MemorySigner, generate_signer, load_signer
 from zhixin_ledger.state import Change, SealMark, State
 from zhixin_ledger.tiles import DirectorySource
 from zhixin_ledger.witness import Witness
@@ -325,9 +325,9 @@ def test_only_one_of_two_that_cosign_at_once_may(world, liar):
     witness = witness_of(world, liar.source)
     mirror = Mirror(world.home(WITNESS) / "ledger")
     made = checkpoint.parse(liar.note().text)
-    mirror.record_cosigned(0, made, 1)
+    mirror.record_cosigned(0, made, 1, lambda _: liar.note())
     with pytest.raises(LedgerRefused) as refused:
-        mirror.record_cosigned(0, made, 1)
+        mirror.record_cosigned(0, made, 1, lambda _: liar.note())
     assert refused.value.code == "witness-conflict"
     with pytest.raises(LedgerRefused):
         cosigned(witness, liar)

@@ -17,8 +17,9 @@ from zhixin_gateway.datasets.writer import VersionWriter
 from zhixin_gateway.gate import open_version, verify, verify_record
 from zhixin_ledger import admission, checkpoint, cosignature, dsse, encoding, merkle, tlogproof
 from zhixin_ledger.facts import DatasetFact, leaf_data
-from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, MemorySigner, VerifierKey
+from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, VerifierKey
 from zhixin_ledger.seal import Seal, format_seal
+from zhixin_ledger.signers import MemorySigner
 from zhixin_ledger.state import State
 from zhixin_ledger.statements import dataset_statement
 from zhixin_ledger.trust import Trust, load_trust

@@ -8,8 +8,8 @@ import pytest
 from zhixin_errors import FormatError, VerificationError
 from zhixin_gateway.gate import receipts
 from zhixin_ledger import encoding, merkle
-from zhixin_ledger.keys import MemorySigner
 from zhixin_ledger.note import Note
+from zhixin_ledger.signers import MemorySigner
 from zhixin_ledger.trust import Trust
 
 FILES = Path(__file__).parents[2] / "field" / "files"
