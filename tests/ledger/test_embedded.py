@@ -13,8 +13,8 @@ from zhixin_errors import ConfigError, LedgerRefused, LedgerUnavailable
 from zhixin_ledger import checkpoint, seal, statements
 from zhixin_ledger.client import found_ledger
 from zhixin_ledger.embedded import DATABASE, Engine
-from zhixin_ledger.keys import MemorySigner
 from zhixin_ledger.seal import parse_seal
+from zhixin_ledger.signers import MemorySigner
 
 PLANES = "faa.gov.example/planes"
 
