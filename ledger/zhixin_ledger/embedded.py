@@ -5,6 +5,7 @@
     log/log.sqlite      entries, and the state that follows from them
     log/checkpoint      the newest checkpoint with its quorum: published last
     log/tile/…          tiles and entry bundles (C2SP tlog-tiles)
+    log/writer.lock     held by a server as long as it runs; publish.lock: by who publishes
 
 Order of durability, each step safe to repeat after a crash before the next:
 
@@ -38,8 +39,9 @@ from zhixin_ledger.signers import Signer
 from zhixin_ledger.state import State
 from zhixin_ledger.steps import Clock, Hook, no_hook
 from zhixin_ledger.store import SqliteStore
+from zhixin_ledger.writer_lock import WriterLock
 
-__all__ = ["DATABASE", "Engine", "found_ledger"]
+__all__ = ["DATABASE", "GROUP", "Engine", "found_ledger"]
 
 DATABASE = "log.sqlite"
 GROUP = 256  # entries of a group at most: 16 MiB
@@ -59,6 +61,12 @@ class _Ticket:
     fault: LedgerError | None = None
     done: bool = False
 
+    def answer(self) -> int | LedgerError:
+        """Give the index, or why there is none."""
+        if self.index is not None and self.fault is None:
+            return self.index
+        return self.fault or LedgerUnavailable("the entry was not written", code="ledger-busy")
+
 
 class Engine:
     """A ledger's log on this machine.
@@ -69,6 +77,10 @@ class Engine:
         clock: gives aware times.
         hook: called with the name of each step just before it, for crash tests and progress.
         timeout_s: how long to wait for another process.
+        hold: let no other process write as long as this engine is open: for a server.
+
+    Raises:
+        LedgerUnavailable: `ledger-missing`; `ledger-busy`: another process holds the ledger.
     """
 
     def __init__(
@@ -79,6 +91,7 @@ class Engine:
         clock: Clock,
         hook: Hook = no_hook,
         timeout_s: float = TIMEOUT_S,
+        hold: bool = False,
     ) -> None:
         if not (directory / DATABASE).is_file():
             raise LedgerUnavailable(
@@ -92,7 +105,8 @@ class Engine:
         self._clock = clock
         self._hook = hook
         self._timeout_s = timeout_s
-        self._database = Database(directory / DATABASE, timeout_s)
+        self._lock = WriterLock(directory, hold=hold, timeout_s=timeout_s)
+        self._database = self._opened(timeout_s)
         self._state: State | None = None
         self._head: bytes | None = None
         self._queue: list[_Ticket] = []
@@ -100,9 +114,17 @@ class Engine:
         self._writing = threading.Lock()
         self._witness_sizes: dict[str, int] = {}
 
+    def _opened(self, timeout_s: float) -> Database:
+        try:
+            return Database(self.directory / DATABASE, timeout_s)
+        except BaseException:
+            self._lock.close()
+            raise
+
     def close(self) -> None:
-        """Close the database."""
+        """Close the database and let others write."""
         self._database.close()
+        self._lock.close()
 
     # In.
 
@@ -124,21 +146,44 @@ class Engine:
             self._queue.append(ticket)
         with self._writing:
             while not ticket.done:
-                self._commit_group()
-        if ticket.fault is not None:
-            raise ticket.fault
-        if ticket.index is None:
-            raise LedgerUnavailable("the entry was not written", code="ledger-busy")
-        return ticket.index
+                self._commit_queued()
+        answer = ticket.answer()
+        if isinstance(answer, LedgerError):
+            raise answer
+        return answer
 
-    def _commit_group(self) -> None:
+    def submit_many(self, batch: Sequence[bytes]) -> list[int | LedgerError]:
+        """Bring envelopes into the ledger as one block, synced once.
+
+        Args:
+            batch: at most `GROUP` envelopes, each as `submit` takes it.
+
+        Returns:
+            For each, in order, its index, durable now, or why it is not in the ledger.
+
+        Raises:
+            ValueError: more than `GROUP`.
+        """
+        if len(batch) > GROUP:
+            raise ValueError(f"{len(batch)} envelopes are more than a block of {GROUP}")
+        group = [_Ticket(data) for data in batch]
+        if group:
+            with self._writing:
+                self._commit(group)
+        return [ticket.answer() for ticket in group]
+
+    def _commit_queued(self) -> None:
         """Write what is queued, as one block; the caller holds `_writing`."""
         with self._queued:
             group, self._queue = self._queue[:GROUP], self._queue[GROUP:]
+        self._commit(group)
+
+    def _commit(self, group: list[_Ticket]) -> None:
+        """Write a group as one block, or nothing of it; the caller holds `_writing`."""
         indexes: list[int | None] = [None] * len(group)
         try:
             self._hook("before-commit")
-            with self._database.writing() as connection:
+            with self._lock.writing(), self._database.writing() as connection:
                 indexes = self._write_block(connection, group)
                 self._hook("inside-commit")
             for ticket, index in zip(group, indexes, strict=True):
@@ -241,7 +286,7 @@ class Engine:
             ConfigError: `log-key`: the log's key is not in force.
         """
         wait_s = self._timeout_s if timeout_s is None else timeout_s
-        with exclusive(self.directory / "publish.lock", wait_s):
+        with self._lock.writing(), exclusive(self.directory / "publish.lock", wait_s):
             database = Database(self.directory / DATABASE, self._timeout_s)
             try:
                 with database.reading() as connection:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import shutil
 import sqlite3
 import threading
+import time
 from datetime import timedelta
 from itertools import pairwise
 
@@ -138,7 +139,7 @@ def test_one_refusal_in_a_group_stops_no_other(world):
     tickets = [_Ticket(bad), _Ticket(good), _Ticket(good)]
     engine._queue.extend(tickets)
     with engine._writing:
-        engine._commit_group()
+        engine._commit_queued()
     assert tickets[0].fault.code == "contract-not-newest"
     assert (tickets[1].index, tickets[2].index) == (2, 2)
     engine.close()
@@ -338,4 +339,98 @@ def test_a_database_without_genesis_is_no_ledger(tmp_path, world):
     with pytest.raises(LedgerUnavailable) as missing:
         engine.submit(world.contract(PLANES))
     assert missing.value.code == "ledger-missing"
+    engine.close()
+
+
+def test_a_batch_is_one_block_with_an_answer_for_each(world):
+    syncs = []
+    engine = engine_of(world, hook=syncs.append)
+    good, bad = world.contract(PLANES), world.version(PLANES, 2)
+    answers = engine.submit_many([good, bad, b"{}", good, world.version(PLANES)])
+    assert [answers[0], *answers[3:]] == [2, 2, 3]
+    assert [fault.code for fault in answers[1:3]] == ["version-order", "malformed"]
+    assert syncs == ["before-commit", "inside-commit", "after-commit"]
+    seals = [parse_seal(entry) for entry in stored(world) if seal.is_seal(entry)]
+    assert [item.first for item in seals] == [0, 2]
+    engine.close()
+
+
+def test_a_batch_of_nothing_or_of_too_many_writes_nothing(world):
+    engine = engine_of(world)
+    assert engine.submit_many([]) == []
+    with pytest.raises(ValueError, match="256"):
+        engine.submit_many([world.contract(PLANES)] * 257)
+    assert len(stored(world)) == 2
+    engine.close()
+
+
+def test_a_batch_whose_commit_fails_is_not_in_at_all(world):
+    broken = [True]
+
+    def hook(step: str) -> None:
+        if step == "inside-commit" and broken:
+            broken.clear()
+            raise LedgerUnavailable("the disk is full")
+
+    engine = engine_of(world, hook=hook)
+    batch = [world.contract(PLANES), world.version(PLANES), b"{}"]
+    answers = engine.submit_many(batch)
+    assert [fault.code for fault in answers] == ["ledger-unavailable"] * 2 + ["malformed"]
+    assert len(stored(world)) == 2
+    assert engine.submit_many(batch)[:2] == [2, 3]
+    engine.close()
+
+
+def test_a_server_alone_writes(world):
+    beside = engine_of(world)
+    server = engine_of(world, hold=True)
+    assert server.submit(world.contract(PLANES)) == 2
+    began = time.monotonic()
+    for act in (
+        lambda: beside.submit(world.version(PLANES)),
+        lambda: beside.publish([]),
+        lambda: engine_of(world, hold=True),
+    ):
+        with pytest.raises(LedgerUnavailable) as busy:
+            act()
+        assert busy.value.code == "ledger-busy"
+        assert "URL" in busy.value.hint
+    assert time.monotonic() - began < 10  # of the 30 for which a writer would be waited for
+    assert beside.submit_many([world.version(PLANES)])[0].code == "ledger-busy"
+    assert server.submit(world.version(PLANES)) == 4
+    assert len(stored(world)) == 6
+    server.close()
+    assert beside.submit(world.version(PLANES, 2, previous=world.version(PLANES))) == 6
+    beside.close()
+
+
+def test_a_server_that_starts_waits_for_who_is_writing(world):
+    entered, go = threading.Event(), threading.Event()
+
+    def hook(step: str) -> None:
+        if step == "inside-commit":
+            entered.set()
+            go.wait(10)
+
+    beside = engine_of(world, hook=hook)
+    writer = threading.Thread(target=beside.submit, args=(world.contract(PLANES),))
+    writer.start()
+    entered.wait(10)
+    with pytest.raises(LedgerUnavailable) as busy:
+        engine_of(world, hold=True, timeout_s=0.05)
+    assert busy.value.code == "ledger-busy"
+    threading.Timer(0.1, go.set).start()
+    server = engine_of(world, hold=True)
+    assert server.submit(world.version(PLANES)) == 4
+    writer.join()
+    server.close()
+    beside.close()
+
+
+def test_a_ledger_that_may_not_be_written_says_so(world):
+    engine = engine_of(world)
+    (world.log_dir / "writer.lock").mkdir()
+    with pytest.raises(LedgerUnavailable) as refused:
+        engine.submit(world.contract(PLANES))
+    assert refused.value.code == "ledger-unwritable"
     engine.close()
