@@ -35,6 +35,7 @@ __all__ = [
     "root",
     "root_from",
     "root_from_inclusion",
+    "roots_from_consistency",
     "verify_consistency",
     "verify_inclusion",
 ]
@@ -377,6 +378,45 @@ def verify_inclusion(
         )
 
 
+def roots_from_consistency(
+    old_size: int, size: int, old_root: bytes, path: Sequence[bytes]
+) -> tuple[bytes, bytes]:
+    """The old and the new root that a consistency proof leads to.
+
+    Args:
+        old_size: 0 < old_size ≤ size.
+        size: leaves of the newer tree.
+        old_root: 32 bytes; the proof goes out from it where ``old_size`` is a power of two or
+            equals ``size``, and does without it else.
+        path: the consistency proof, 32 bytes each; empty where both sizes are equal.
+
+    Returns:
+        Both roots, 32 bytes each; who calls compares them.
+
+    Raises:
+        VerificationError: ``forked``: sizes out of order, a wrong length.
+    """
+    if not 0 < old_size <= size:
+        raise VerificationError(
+            f"no consistency proof leads from {old_size} leaves to {size}", code="forked"
+        )
+    _check_hashes((old_root, *path), "forked")
+    inner, border = _lengths(old_size - 1, size)
+    shift = (old_size & -old_size).bit_length() - 1
+    inner -= shift
+    # A complete old tree is the first node itself; else the proof begins with the old edge's last.
+    begins = 0 if old_size == 1 << shift else 1
+    want = 0 if old_size == size else begins + inner + border
+    if len(path) != want:
+        raise VerificationError(
+            f"wrong proof length: got {len(path)} hashes, want {want}", code="forked"
+        )
+    if old_size == size:
+        return old_root, old_root
+    seed = path[0] if begins else old_root
+    return _chain(seed, path[begins:], inner, (old_size - 1) >> shift)
+
+
 def verify_consistency(
     old_size: int, size: int, old_root: bytes, root: bytes, path: Sequence[bytes]
 ) -> None:
@@ -394,28 +434,8 @@ def verify_consistency(
     Raises:
         VerificationError: ``forked``.
     """
-    if not 0 < old_size <= size:
-        raise VerificationError(
-            f"no consistency proof leads from {old_size} leaves to {size}", code="forked"
-        )
-    _check_hashes((old_root, root, *path), "forked")
-    inner, border = _lengths(old_size - 1, size)
-    shift = (old_size & -old_size).bit_length() - 1
-    inner -= shift
-    # A complete old tree is the first node itself; else the proof begins with the old edge's last.
-    begins = 0 if old_size == 1 << shift else 1
-    want = 0 if old_size == size else begins + inner + border
-    if len(path) != want:
-        raise VerificationError(
-            f"wrong proof length: got {len(path)} hashes, want {want}", code="forked"
-        )
-    if old_size == size:
-        matches = old_root == root
-    else:
-        seed = path[0] if begins else old_root
-        tops = _chain(seed, path[begins:], inner, (old_size - 1) >> shift)
-        matches = tops == (old_root, root)
-    if not matches:
+    _check_hashes((root,), "forked")
+    if roots_from_consistency(old_size, size, old_root, path) != (old_root, root):
         raise VerificationError(
             f"the tree of {size} leaves does not begin with the tree of {old_size} leaves: "
             "the ledger has forked, keep both checkpoints as evidence",
