@@ -39,6 +39,7 @@ from zhixin_ledger.statements import (
 )
 from zhixin_ledger.steps import Clock, Hook, no_hook
 from zhixin_ledger.store import Stated
+from zhixin_ledger.tiles import TileSource
 from zhixin_ledger.transport import LoadKey, LogTransport, Means, WitnessUrl
 from zhixin_ledger.trust import Trust
 
@@ -127,6 +128,11 @@ class LedgerClient:
         return self._mirror.origin or self.sync().origin or ""
 
     # Reading.
+
+    @property
+    def source(self) -> TileSource:
+        """The files of the own copy: checkpoint, tiles, entries."""
+        return self._mirror.source
 
     def sync(self) -> State:
         """Bring the own copy up to the newest published checkpoint, replaying every new entry.
