@@ -2,15 +2,18 @@
 
 ::
 
-    store/bts.gov.example/flights/3/                  the version
-    store/bts.gov.example/flights/3.standing.json     beside it, never in it
+    store/bts.gov.example/flights/3/                    the version
+    store/bts.gov.example/flights/3.standing.json       beside it, never in it: of bts…/flights
+    store/bts.gov.example/flights/3.standing.1.json …   of the datasets that it was made from
 
-The file beside a version is the proof of its dataset's standing for somebody without a network: it
-goes on the same disk. `docs/formats.md` 2.7 fixes its form, ``gate.standing`` judges it.
+They prove the standing of a version and of its inputs to somebody without a network: they go on the
+same disk. `docs/formats.md` 2.7 fixes their form, ``gate.standing`` judges them.
 """
 
 from __future__ import annotations
 
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,15 +22,35 @@ from zhixin_errors import LedgerUnavailable
 if TYPE_CHECKING:
     from zhixin_ledger.client import LedgerClient
 
-__all__ = ["SUFFIX", "beside", "make_standing", "put_beside"]
+__all__ = ["REPLICA", "beside", "find_beside", "make_standing", "put_beside"]
 
-SUFFIX = ".standing.json"
+REPLICA = "published.sqlite"
+"""In a home's copy of the ledger: the state at its newest checkpoint, where the copy is ahead."""
+
 _TRIES = 3
+_MOST = 10_000
 
 
-def beside(version: Path) -> Path:
-    """Where the standing file of a version's directory lies: ``…/flights/3.standing.json``."""
-    return version.with_name(version.name + SUFFIX)
+def beside(version: Path, number: int = 0) -> Path:
+    """Where a version's standing files lie.
+
+    Args:
+        version: the version's directory, ``…/flights/3``.
+        number: 0: the version's own, ``…/flights/3.standing.json``; from 1: of an input's dataset.
+    """
+    return version.with_name(f"{version.name}.standing{f'.{number}' if number else ''}.json")
+
+
+def find_beside(version: Path) -> list[Path]:
+    """The standing files that lie beside a version's directory."""
+    version = Path(os.path.abspath(version))  # noqa: PTH100 - links must not be followed
+    found = []
+    for number in range(_MOST):
+        path = beside(version, number)
+        if not path.is_file():
+            break
+        found.append(path)
+    return found
 
 
 def make_standing(client: LedgerClient, dataset: str) -> bytes:
@@ -62,27 +85,30 @@ def _made(client: LedgerClient, dataset: str) -> bytes:
     state = client.state()
     if state.size != checkpoint.parse(note.text).size:
         # The copy is ahead: its witness has replayed what has no quorum yet.
-        state = standing.Replica().at(note, source)
+        replica = standing.Replica(client.directory / REPLICA)
+        state = replica.at(note, source)
     return standing.make_standing(state, source, note, dataset)
 
 
-def put_beside(client: LedgerClient, version: Path, dataset: str) -> Path:
-    """Write a dataset's standing file beside one of its versions, in place of an older one.
+def put_beside(client: LedgerClient, version: Path, datasets: Sequence[str]) -> list[Path]:
+    """Write standing files beside a version, in place of older ones.
 
     Args:
         client: a view of the ledger, brought up to date.
         version: the version's directory.
-        dataset: ``member/name``.
+        datasets: the version's own first, then those of its inputs.
 
     Returns:
-        The file.
+        The files.
 
     Raises:
-        ConfigError: it can't be written.
+        ConfigError: one can't be written.
         LedgerError: see `make_standing`.
     """
     from zhixin_gateway.datasets.directory import write_file
 
-    path = beside(version)
-    write_file(path, make_standing(client, dataset))
-    return path
+    written = []
+    for number, dataset in enumerate(dict.fromkeys(datasets)):
+        written.append(beside(version, number))
+        write_file(written[-1], make_standing(client, dataset))
+    return written

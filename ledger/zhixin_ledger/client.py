@@ -130,6 +130,11 @@ class LedgerClient:
     # Reading.
 
     @property
+    def directory(self) -> Path:
+        """The folder of the own copy."""
+        return self._mirror.directory
+
+    @property
     def source(self) -> TileSource:
         """The files of the own copy: checkpoint, tiles, entries."""
         return self._mirror.source

@@ -12,6 +12,8 @@ What is made here is held to the seal before it is given. It is judged in the ga
 from __future__ import annotations
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from itertools import islice
 from pathlib import Path
 
@@ -108,7 +110,7 @@ def make_standing(state: State, source: TileSource, note: Note, dataset: str) ->
 class Replica:
     """The state at a published checkpoint, replayed from the ledger's own files.
 
-    Used by one thread at a time.
+    Used by one thread at a time; processes may share its database.
 
     Args:
         path: of its database, which is made where it is missing; None: in memory.
@@ -118,7 +120,9 @@ class Replica:
         self._database = None if path is None else Database(path)
         if self._database is not None:
             self._database.run(SqliteStore.SCHEMA)
-        self._state = self._taken_up()
+        self._state = State()
+        self._head: bytes | None = None
+        self._current()
 
     def close(self) -> None:
         """Close the database."""
@@ -146,14 +150,11 @@ class Replica:
             LedgerRefused: the ledger breaks its own rules, or is not the checkpoint's (`forked`).
         """
         made = checkpoint.parse(note.text)
-        if self.size > made.size:
-            self._forget()
         deadline = None if limit_s is None else time.monotonic() + limit_s
-        entries = Tiles(source, made.size).entries(self.size)
-        while self.size < made.size:
+        tree = Tiles(source, made.size)
+        while not self._advance(tree):
             if deadline is not None and time.monotonic() > deadline:
                 raise _behind(self.size, made)
-            self._take_in(list(islice(entries, _CHUNK)))
         if self._state.root != made.root:
             self._forget()
             raise LedgerRefused(
@@ -162,30 +163,44 @@ class Replica:
             )
         return self._state
 
-    def _taken_up(self) -> State:
-        return State(None if self._database is None else SqliteStore(self._database.connection))
+    def _advance(self, tree: Tiles) -> bool:
+        """Take in some more entries; whether it is where it shall be."""
+        with self._changing() as known:
+            state = self._forget() if known.size > tree.size else known
+            for entry in islice(tree.entries(state.size), _CHUNK):
+                admission.apply(state, entry)
+            state.save()
+            self._head = state.store.head()
+        return state.size == tree.size
 
-    def _take_in(self, entries: list[bytes]) -> None:
-        if self._database is None:
-            for entry in entries:
-                admission.apply(self._state, entry)
-            return
+    @contextmanager
+    def _changing(self) -> Iterator[State]:
+        """Hold the write lock, where there is one, over a state that is forgotten on failure."""
         try:
-            with self._database.writing():
-                for entry in entries:
-                    admission.apply(self._state, entry)
-                self._state.save()
+            with nullcontext() if self._database is None else self._database.writing():
+                yield self._current()
         except BaseException:
-            self._state = self._taken_up()
+            if self._database is not None:
+                self._head = None
             raise
 
-    def _forget(self) -> None:
+    def _current(self) -> State:
+        """Take up what the database has now: another process may have gone on."""
+        if self._database is None:
+            return self._state
+        store = SqliteStore(self._database.connection)
+        head = store.head()
+        if head is None or head != self._head:
+            self._state, self._head = State(store), head
+        return self._state
+
+    def _forget(self) -> State:
         """Begin anew: what was replayed is not of this ledger."""
+        self._state, self._head = State(), None
         if self._database is not None:
-            with self._database.writing() as connection:
-                for table in ("head", "facts", "nodes", "payloads", "stated"):
-                    connection.execute(f"DELETE FROM {table}")
-        self._state = self._taken_up()
+            for table in ("head", "facts", "nodes", "payloads", "stated"):
+                self._database.run(f"DELETE FROM {table}")
+        return self._current()
 
 
 def _behind(size: int, made: Checkpoint) -> LedgerUnavailable:

@@ -10,7 +10,7 @@ from zhixin_gateway.gate import verify
 from zhixin_gateway.gate.standing import parse_standing
 from zhixin_gateway.standing_file import make_standing
 from zhixin_gateway.withdrawing import withdraw
-from zhixin_ledger import checkpoint
+from zhixin_ledger import checkpoint, standing
 from zhixin_ledger.client import LedgerClient, WitnessUrl
 from zhixin_ledger.note import Note
 from zhixin_ledger.standing import Replica, published
@@ -92,7 +92,8 @@ def test_a_dataset_that_the_ledger_does_not_know_has_none(stops):
     assert caught.value.code == "version-unknown"
 
 
-def test_a_replica_goes_on_where_it_was_and_begins_anew_where_it_must(stops, tmp_path):
+def test_a_replica_goes_on_where_it_was_and_begins_anew_where_it_must(stops, tmp_path, monkeypatch):
+    monkeypatch.setattr(standing, "_CHUNK", 1)
     client = stops.owner.ledger_client()
     first = published(client.source)
     replica = Replica(tmp_path / "replica.sqlite")
