@@ -1,0 +1,92 @@
+"""Answers of our servers: small, built once, and a problem document for whatever goes wrong."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from typing import Any
+
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+from zhixin_errors import ZhixinError
+
+from zhixin_ledger.http.problems import CONTENT_TYPE, LOG_STATUS, Problem, problem_of
+
+__all__ = ["PROBLEM_SCHEMA", "json_answer", "problem_answer", "problem_docs", "tell_problems"]
+
+PROBLEM_SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "required": ["type", "title", "status", "detail", "code"],
+    "properties": {
+        "type": {"type": "string", "format": "uri"},
+        "title": {"type": "string"},
+        "status": {"type": "integer"},
+        "detail": {"type": "string"},
+        "code": {"type": "string"},
+        "hint": {"type": "string"},
+    },
+}
+
+_FRAMEWORK = {404: "not-found", 405: "method"}
+
+
+def json_answer(value: object, status: int = 200) -> Response:
+    """Answer in JSON; nothing on the way may keep it."""
+    return Response(
+        json.dumps(value, ensure_ascii=False).encode(),
+        status,
+        {"content-type": "application/json", "cache-control": "no-store"},
+    )
+
+
+def problem_answer(problem: Problem) -> Response:
+    """Answer with a problem document."""
+    return Response(problem.body, problem.status, problem.headers)
+
+
+def problem_docs(*statuses: int) -> dict[int | str, dict[str, Any]]:
+    """Say in an OpenAPI document which problems a route answers with."""
+    return {
+        status: {"description": "A problem.", "content": {CONTENT_TYPE: {"schema": PROBLEM_SCHEMA}}}
+        for status in statuses
+    }
+
+
+def tell_problems(app: FastAPI, table: Mapping[str, int] = LOG_STATUS) -> None:
+    """Have every error of ours and of the framework answered by a problem document.
+
+    Args:
+        app: the application.
+        table: status by an error's code.
+    """
+
+    async def ours(_request: Request, error: Exception) -> Response:
+        if not isinstance(error, ZhixinError):
+            raise error
+        return problem_answer(problem_of(error, table))
+
+    async def framework(_request: Request, error: Exception) -> Response:
+        status = error.status_code if isinstance(error, HTTPException) else 400
+        code = _FRAMEWORK.get(status, "malformed" if status < 500 else "internal")
+        detail = str(error.detail) if isinstance(error, HTTPException) else _invalid(error)
+        answer = problem_answer(Problem(status, code, detail))
+        if isinstance(error, HTTPException) and error.headers:
+            answer.headers.update(error.headers)
+        return answer
+
+    async def unforeseen(_request: Request, _error: Exception) -> Response:
+        return problem_answer(Problem(500, "internal", "a fault of this server's"))
+
+    app.add_exception_handler(ZhixinError, ours)
+    app.add_exception_handler(HTTPException, framework)
+    app.add_exception_handler(RequestValidationError, framework)
+    app.add_exception_handler(Exception, unforeseen)
+
+
+def _invalid(error: Exception) -> str:
+    if not isinstance(error, RequestValidationError) or not error.errors():
+        return "the request is not in its form"
+    first = error.errors()[0]
+    return f"{'.'.join(map(str, first['loc']))}: {first['msg']}"

@@ -1,0 +1,172 @@
+"""A log over HTTP: submission, receipts, reading, status and metrics.
+
+::
+
+    POST /entries[?wait=receipt[&timeout=30]]    {"index": 17}   201 new, 200 in already
+    GET  /checkpoint, /tile/…                    C2SP tlog-tiles (`tile_routes`)
+    GET  /status                                 JSON for people and programs
+    GET  /metrics                                Prometheus
+
+Who may write is said by the entry's own signature. Nothing here decides what may enter: the engine
+does. What goes wrong is answered by a problem document (`problems`).
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Sequence
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from fastapi import FastAPI, Query, Request
+from starlette.responses import Response
+from zhixin_errors import LedgerUnavailable
+
+from zhixin_ledger.database import Database
+from zhixin_ledger.embedded import DATABASE, Engine
+from zhixin_ledger.gathering import WitnessTransport
+from zhixin_ledger.http.answers import json_answer, problem_answer, problem_docs, tell_problems
+from zhixin_ledger.http.intake import CAPACITY, Intake
+from zhixin_ledger.http.limits import read_body
+from zhixin_ledger.http.problems import problem_of
+from zhixin_ledger.http.publishing import INTERVAL_S, REFRESH_S, Publisher
+from zhixin_ledger.http.tile_routes import tile_routes
+from zhixin_ledger.state import State
+from zhixin_ledger.store import SqliteStore
+
+__all__ = ["LogOptions", "LogService", "make_log_app"]
+
+MAX_WAIT_S = 60
+
+_Timeout = Annotated[float, Query(gt=0, le=MAX_WAIT_S)]
+
+
+@dataclass(frozen=True, slots=True)
+class LogOptions:
+    """How a log is run.
+
+    Args:
+        capacity: how many envelopes may wait to be written.
+        interval_s: between two publications at least.
+        refresh_s: after how long an idle ledger's checkpoint is cosigned again.
+    """
+
+    capacity: int = CAPACITY
+    interval_s: float = INTERVAL_S
+    refresh_s: float = REFRESH_S
+
+
+class LogService:
+    """A log at work: its engine, the way in and the way out.
+
+    Args:
+        engine: opened with `hold=True`; closed by who opened it.
+        witnesses: who is asked to cosign.
+        options: how it is run.
+    """
+
+    def __init__(
+        self,
+        engine: Engine,
+        witnesses: Sequence[WitnessTransport],
+        options: LogOptions = LogOptions(),
+    ) -> None:
+        self.engine = engine
+        self.origin, size = _durable(engine)
+        self.witnesses = tuple(witnesses)
+        self.publisher = Publisher(
+            engine, witnesses, size, interval_s=options.interval_s, refresh_s=options.refresh_s
+        )
+        self.intake = Intake(engine, size, self.publisher.grown, options.capacity)
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Begin to write and to publish."""
+        self.publisher.start(loop)
+        self.intake.start(loop)
+
+    def stop(self) -> None:
+        """Write what is queued, then end; not on the loop's thread."""
+        self.intake.close()
+        self.publisher.close()
+
+    def status(self) -> dict[str, object]:
+        """Tell how it stands."""
+        return {
+            "origin": self.origin,
+            "size": self.intake.size,
+            "published": self.publisher.published,
+            "pending_age_s": round(self.publisher.pending_age_s, 3),
+            "queued": self.intake.waiting,
+            "witnesses": [{"name": witness.name} for witness in self.witnesses],
+        }
+
+
+def make_log_app(service: LogService) -> FastAPI:
+    """Make the application of a log.
+
+    Args:
+        service: the log.
+    """
+
+    @asynccontextmanager
+    async def lifespan(_app: FastAPI) -> AsyncIterator[None]:
+        service.start(asyncio.get_running_loop())
+        yield
+        await asyncio.to_thread(service.stop)
+
+    app = FastAPI(
+        title="A Zhixin ledger", version="1", lifespan=lifespan, docs_url=None, redoc_url=None
+    )
+    tell_problems(app)
+    _add_entries(app, service)
+    app.include_router(tile_routes(service.engine.directory))
+
+    @app.get("/status")
+    async def status() -> Response:
+        return json_answer(service.status())
+
+    return app
+
+
+def _add_entries(app: FastAPI, service: LogService) -> None:
+    @app.post(
+        "/entries",
+        status_code=201,
+        response_class=Response,
+        responses={**problem_docs(400, 403, 408, 413, 422, 429, 503)},
+    )
+    async def entries(
+        request: Request,
+        wait: Literal["receipt"] | None = None,
+        timeout: _Timeout = 30,  # noqa: ASYNC109 - a client's word
+    ) -> Response:
+        taken = await service.intake.submit(await read_body(request))
+        status = 201 if taken.fresh else 200
+        if wait is None:
+            return json_answer({"index": taken.index}, status)
+        try:
+            receipt = await asyncio.wait_for(service.publisher.receipt(taken.index), timeout)
+        except TimeoutError:
+            return problem_answer(problem_of(_pending(taken.index)))
+        return json_answer({"index": taken.index, "receipt": receipt.decode()}, status)
+
+
+def _pending(index: int) -> LedgerUnavailable:
+    return LedgerUnavailable(
+        f"entry {index} is in the ledger, but no checkpoint with its quorum covers it yet",
+        code="quorum",
+        hint="the entry is safe; ask again for its receipt",
+        details={"index": index},
+    )
+
+
+def _durable(engine: Engine) -> tuple[str, int]:
+    """The ledger's origin, and how many entries are durable."""
+    database = Database(engine.directory / DATABASE)
+    try:
+        with database.reading() as connection:
+            state = State(SqliteStore(connection))
+            return state.origin or "", state.size
+    finally:
+        database.close()

@@ -1,0 +1,174 @@
+"""Problem documents: an error of ours as an HTTP answer, and back (RFC 9457).
+
+::
+
+    HTTP/1.1 422 Unprocessable Content
+    content-type: application/problem+json
+
+    {"type":"urn:zhixin:error:version-order","title":"the ledger's rules refuse the entry",
+     "status":422,"detail":"version 3 does not follow 1","code":"version-order"}
+
+`code` is the error's, `detail` its sentence, `hint` the way out where there is one; the error's
+further details stand beside them. Never contents of a record, never a secret, never a traceback.
+
+Pure: neither a server nor a client is imported here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from http import HTTPStatus
+from typing import Any
+
+from zhixin_errors import (
+    ConfigError,
+    FormatError,
+    LedgerError,
+    LedgerRefused,
+    LedgerUnavailable,
+    ZhixinError,
+)
+
+__all__ = ["CONTENT_TYPE", "LOG_STATUS", "TYPE_PREFIX", "Problem", "error_of", "problem_of"]
+
+CONTENT_TYPE = "application/problem+json"
+TYPE_PREFIX = "urn:zhixin:error:"
+RETRY_AFTER_S = 1
+_MAX_DETAIL_CHARS = 2000
+_RESERVED = {"type", "title", "status", "detail", "code", "hint"}
+
+LOG_STATUS: Mapping[str, int] = {
+    "malformed": 400,
+    "unknown-signer": 403,
+    "signature": 403,
+    "owner": 403,
+    "not-found": 404,
+    "method": 405,
+    "slow": 408,
+    "too-large": 413,
+    "long-url": 414,
+    "overloaded": 429,
+    "rate": 429,
+    "headers-too-large": 431,
+    "internal": 500,
+}
+"""Codes with a status of their own; every other refusal is 422, whatever can't be had now 503."""
+
+_RETRY = {429, 503}
+
+
+@dataclass(frozen=True, slots=True)
+class Problem:
+    """An answer that says what is wrong.
+
+    Args:
+        status: of HTTP.
+        code: the error's stable name.
+        detail: one sentence.
+        hint: the way out, where there is one.
+        retry_after_s: when to try again, where that helps.
+        members: further members of the document; JSON values.
+    """
+
+    status: int
+    code: str
+    detail: str
+    hint: str | None = None
+    retry_after_s: int | None = None
+    members: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def body(self) -> bytes:
+        """The document."""
+        told: dict[str, object] = {
+            "type": TYPE_PREFIX + self.code,
+            "title": HTTPStatus(self.status).phrase,
+            "status": self.status,
+            "detail": self.detail,
+            "code": self.code,
+        }
+        if self.hint:
+            told["hint"] = self.hint
+        extra = {name: value for name, value in self.members.items() if name not in _RESERVED}
+        return json.dumps({**told, **extra}, ensure_ascii=False).encode()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Its header fields; no cache may keep it."""
+        made = {"content-type": CONTENT_TYPE, "cache-control": "no-store"}
+        if self.retry_after_s is not None:
+            made["retry-after"] = str(self.retry_after_s)
+        return made
+
+
+def problem_of(error: ZhixinError, table: Mapping[str, int] = LOG_STATUS) -> Problem:
+    """Give the answer that tells of an error.
+
+    Args:
+        error: of ours.
+        table: status by the error's code, before the general rule.
+
+    Returns:
+        The problem; a fault of this server's own set-up does not show what it is.
+    """
+    if isinstance(error, ConfigError):
+        return Problem(500, "internal", "this server is not set up as it must be")
+    status = table.get(error.code, _general(error))
+    return Problem(
+        status,
+        error.code,
+        error.message,
+        error.hint,
+        RETRY_AFTER_S if status in _RETRY else None,
+        error.details,
+    )
+
+
+def _general(error: ZhixinError) -> int:
+    if isinstance(error, FormatError):
+        return 400
+    if isinstance(error, LedgerUnavailable):
+        return 503
+    return 422 if isinstance(error, LedgerRefused) else 500
+
+
+def error_of(status: int, body: bytes, what: str) -> LedgerError:
+    """Give the error that an answer tells of: what `problem_of` made, or a stranger's.
+
+    Args:
+        status: 400 or above.
+        body: the answer's, read up to some limit.
+        what: names the server for people.
+
+    Returns:
+        `LedgerRefused` for what will be refused again, `LedgerUnavailable` for what may pass later.
+    """
+    told = _members(body)
+    known = told.get("code")
+    code = known if isinstance(known, str) and known else None
+    detail, hint = told.get("detail"), told.get("hint")
+    later = status in {408, 425, 429} or status >= 500
+    kind = LedgerUnavailable if later else LedgerRefused
+    return kind(
+        str(detail)[:_MAX_DETAIL_CHARS] if detail else f"{what} answered {_named(status)}",
+        code=code or kind.default_code,
+        hint=hint if isinstance(hint, str) else None,
+        details={name: value for name, value in told.items() if name not in _RESERVED},
+    )
+
+
+def _named(status: int) -> str:
+    try:
+        return f"{status} {HTTPStatus(status).phrase}"
+    except ValueError:
+        return str(status)
+
+
+def _members(body: bytes) -> dict[str, Any]:
+    try:
+        told = json.loads(body)
+    except (ValueError, RecursionError):
+        return {}
+    return told if isinstance(told, dict) else {}
