@@ -456,8 +456,8 @@ def _check_complete(chain: Chain, state: State, what: str) -> None:
     """Hold the last decision to the ledger's fact, and the fact to the seal's state tree."""
     if state.ledger != chain.fact:
         raise VerificationError(
-            f"{what}: the ledger's fact names the decision at {chain.fact.entry}, the last one "
-            f"here is at {chain.statements[-1].index}: one was left out",
+            f"{what}: its last decision, at {chain.statements[-1].index}, does not lead to the "
+            f"ledger's fact, which the one at {chain.fact.entry} set: something was left out",
             code="incomplete",
             details={"index": chain.fact.entry},
         )
