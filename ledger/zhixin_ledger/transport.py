@@ -2,11 +2,12 @@
 
 ::
 
+    https://ledger.gov.example  a log or a witness that is served (http/client.py)
     file:../bts.gov.example     another member's home on this machine
 
 `file:` serves one machine: a trial, the demo. It is the one place where another member's home is
 opened, and only so far: the operator's `log/` and `keys/log.pem`, and a cosigning member's
-`ledger/` and `keys/cosigner.pem`, by that member's own witness code. `http:` stands here later.
+`ledger/` and `keys/cosigner.pem`, by that member's own witness code.
 """
 
 from __future__ import annotations
@@ -189,6 +190,10 @@ class FileWitness:
             mirror.close()
 
 
+def _over_http(url: str) -> bool:
+    return urlsplit(url).scheme in ("http", "https")
+
+
 def file_path(url: str, base: Path) -> Path:
     """Give the folder that a `file:` URL names.
 
@@ -202,8 +207,8 @@ def file_path(url: str, base: Path) -> Path:
     parts = urlsplit(url)
     if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path:
         raise ConfigError(
-            f"{url} can't be reached: only file: URLs of this machine can, such as "
-            "file:../bts.gov.example"
+            f"{url} can't be reached: want an http: or https: URL, or a file: URL of this "
+            "machine, such as file:../bts.gov.example"
         )
     return base / unquote(parts.path)
 
@@ -211,12 +216,28 @@ def file_path(url: str, base: Path) -> Path:
 def open_witness(
     witness: WitnessUrl, base: Path, source: TileSource, means: Means
 ) -> WitnessTransport:
-    """Give the transport to a witness; `http:` joins here."""
+    """Give the transport to a witness.
+
+    Raises:
+        ConfigError: a URL that can't be reached.
+    """
+    if _over_http(witness.url):
+        from zhixin_ledger.http.client import HttpWitness
+
+        return HttpWitness(witness.name, witness.url)
     return FileWitness(witness.name, file_path(witness.url, base), source, means)
 
 
 def open_log(url: str, witnesses: Sequence[WitnessUrl], base: Path, means: Means) -> LogTransport:
-    """Give the transport to a log; `http:` joins here."""
+    """Give the transport to a log; one that is served asks its witnesses itself.
+
+    Raises:
+        ConfigError: a URL that can't be reached.
+    """
+    if _over_http(url):
+        from zhixin_ledger.http.client import HttpLog
+
+        return HttpLog(url)
     home = file_path(url, base)
     source = DirectorySource(home / LOG_FOLDER)
     asked = [open_witness(witness, base, source, means) for witness in witnesses]
