@@ -28,8 +28,8 @@ from zhixin_ledger import (
     tlogproof,
 )
 from zhixin_ledger.checkpoint import Checkpoint
-from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, MLDSA44, VerifierKey
 from zhixin_ledger.facts import LedgerFact
+from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, MLDSA44, VerifierKey
 from zhixin_ledger.kinds import base
 from zhixin_ledger.signers import MemorySigner
 from zhixin_ledger.state import Change, State
