@@ -5,13 +5,15 @@ from __future__ import annotations
 import base64
 import hashlib
 import json
+import sqlite3
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from zhixin_ledger import dsse
+from zhixin_ledger import admission, checkpoint, dsse, seal, tiles
+from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.client import (
     LedgerClient,
     WitnessUrl,
@@ -22,8 +24,11 @@ from zhixin_ledger.client import (
     member_object,
     withdrawal_statement,
 )
-from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, VerifierKey
-from zhixin_ledger.signers import MemorySigner, generate_signer
+from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, MLDSA44, VerifierKey
+from zhixin_ledger.note import Note
+from zhixin_ledger.signers import MemorySigner, Signer, generate_signer
+from zhixin_ledger.state import Change, SealMark, State
+from zhixin_ledger.tiles import DirectorySource
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 ORIGIN = "ledger.gov.example/2026"
@@ -43,6 +48,12 @@ class Clock:
         self.now += timedelta(seconds=seconds)
 
 
+def cosigner_key(member: str, signer: Signer) -> VerifierKey:
+    """Give the verifier key of a member's cosigner."""
+    kind = COSIGNATURE_V1 if signer.kind == ED25519 else signer.kind
+    return VerifierKey.make(f"{member}/witness", kind, signer.public_key)
+
+
 @dataclass
 class World:
     """Members under one folder; the first operates the ledger."""
@@ -55,6 +66,7 @@ class World:
     signers: dict[str, MemorySigner] = field(default_factory=dict)
     log_signer: MemorySigner | None = None
     clients: list[LedgerClient] = field(default_factory=list)
+    mldsa: frozenset[str] = frozenset()  # whose cosigner key is ML-DSA-44
 
     @property
     def log_dir(self) -> Path:
@@ -69,7 +81,8 @@ class World:
             keys = self.home(name) / "keys"
             keys.mkdir(parents=True)
             self.signers[name] = generate_signer(keys / "statement.pem")
-            cosigner = generate_signer(keys / "cosigner.pem")
+            kind = MLDSA44 if name in self.mldsa else ED25519
+            cosigner = generate_signer(keys / "cosigner.pem", kind=kind)
             log = None
             if name == self.names[0]:
                 self.log_signer = generate_signer(keys / "log.pem")
@@ -79,9 +92,7 @@ class World:
                     name,
                     (name, "成员"),
                     statement_key=self.signers[name].public_key,
-                    cosigner=VerifierKey.make(
-                        f"{name}/witness", COSIGNATURE_V1, cosigner.public_key
-                    ),
+                    cosigner=cosigner_key(name, cosigner),
                     log=log,
                 )
             )
@@ -149,13 +160,55 @@ class World:
         return self.signed(payload, *(signers or (dataset.split("/", maxsplit=1)[0],)))
 
 
+class LyingLog:
+    """A log in a folder that takes in whatever it is given, seals it and signs it well."""
+
+    def __init__(self, world, folder: Path) -> None:
+        self.world = world
+        self.folder = folder
+        self.source = DirectorySource(folder)
+        self.state = State()
+        self.entries: list[bytes] = []
+
+    def follow(self, entries: list[bytes]) -> LyingLog:
+        """Take in entries by the rules."""
+        for entry in entries:
+            admission.apply(self.state, entry)
+            self.entries.append(entry)
+        return self
+
+    def force(self, entry: bytes, change: Change | None = None) -> LyingLog:
+        """Take in an entry past every rule."""
+        self.state.advance(entry, hashlib.sha256(entry).digest(), change or Change(()))
+        self.entries.append(entry)
+        return self
+
+    def sealed(self, entry: bytes | None = None) -> LyingLog:
+        made = entry or seal.make_seal(self.state, self.world.clock())
+        said = seal.parse_seal(made)
+        mark = SealMark(said.height, said.time, hashlib.sha256(made).hexdigest(), said.state_hex)
+        self.state.advance_seal(made, mark)
+        self.entries.append(made)
+        return self
+
+    def note(self, root: bytes | None = None) -> Note:
+        size = len(self.entries)
+        tiles.write_tiles(self.folder, 0, size, lambda start: iter(self.entries[start:]))
+        return checkpoint.sign(
+            Checkpoint(self.world.origin, size, root or self.state.root), self.world.log_signer
+        )
+
+
 @pytest.fixture
 def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
     """Make a world of some members; nothing is founded yet."""
     made: list[World] = []
 
-    def make(members: int = 4, quorum: int = 3, folder: str = "world") -> World:
-        made.append(World(tmp_path / folder, NAMES[:members], quorum))
+    def make(
+        members: int = 4, quorum: int = 3, folder: str = "world", mldsa: tuple[str, ...] = ()
+    ) -> World:
+        names = NAMES[:members]
+        made.append(World(tmp_path / folder, names, quorum, mldsa=frozenset(mldsa)))
         return made[-1]
 
     yield make
@@ -168,6 +221,34 @@ def make_world(tmp_path: Path) -> Iterator[Callable[..., World]]:
 def world(make_world: Callable[..., World]) -> World:
     """Four members, quorum three, founded."""
     return make_world().found()
+
+
+@pytest.fixture
+def genesis_block(world: World) -> list[bytes]:
+    """The entries of the world's founding."""
+    database = sqlite3.connect(world.log_dir / "log.sqlite")
+    rows = database.execute("SELECT data FROM entries ORDER BY idx").fetchall()
+    database.close()
+    return [row[0] for row in rows]
+
+
+@pytest.fixture
+def make_liar(
+    world: World, tmp_path: Path, genesis_block: list[bytes]
+) -> Callable[[str], LyingLog]:
+    """Make a log that does what it is told, on the world's genesis."""
+
+    def make(folder: str = "liar") -> LyingLog:
+        (tmp_path / folder).mkdir()
+        return LyingLog(world, tmp_path / folder).follow(genesis_block)
+
+    return make
+
+
+@pytest.fixture
+def liar(make_liar: Callable[[str], LyingLog]) -> LyingLog:
+    """Give such a log."""
+    return make_liar("liar")
 
 
 @pytest.fixture(scope="session")
