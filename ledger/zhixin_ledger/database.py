@@ -14,7 +14,7 @@ from pathlib import Path
 
 from zhixin_errors import ConfigError, LedgerUnavailable
 
-__all__ = ["TIMEOUT_S", "Database", "exclusive", "mapped"]
+__all__ = ["TIMEOUT_S", "Database", "exclusive", "mapped", "unavailable"]
 
 TIMEOUT_S = 30.0
 _POLL_S = 0.01
@@ -39,6 +39,7 @@ class Database:
 
     def __init__(self, path: Path, timeout_s: float = TIMEOUT_S) -> None:
         self._what = f"{path.name} in {path.parent}"
+        self._path = path
         with mapped(self._what):
             self.connection = sqlite3.connect(
                 path,
@@ -55,6 +56,7 @@ class Database:
         except LedgerUnavailable:
             self.connection.close()
             raise
+        self._file_id = _file_id(path)
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:
@@ -62,6 +64,7 @@ class Database:
         with mapped(self._what):
             self.connection.execute("BEGIN IMMEDIATE")
         try:
+            self._check_in_place()
             with mapped(self._what):
                 yield self.connection
                 self.connection.execute("COMMIT")
@@ -69,6 +72,15 @@ class Database:
             with suppress(sqlite3.Error):
                 self.connection.execute("ROLLBACK")
             raise
+
+    def _check_in_place(self) -> None:
+        """Refuse to write into a file that was put aside while it was open: it was rebuilt."""
+        if self._file_id != _file_id(self._path):
+            raise LedgerUnavailable(
+                f"{self._what} was replaced while this process had it open",
+                code="ledger-replaced",
+                hint="start again: what stands there now was rebuilt or put back",
+            )
 
     @contextmanager
     def reading(self) -> Iterator[sqlite3.Connection]:
@@ -91,6 +103,14 @@ class Database:
         self.connection.close()
 
 
+def _file_id(path: Path) -> tuple[int, int] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
+
+
 _CLOSED = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
 
 
@@ -106,18 +126,23 @@ def mapped(what: str) -> Iterator[None]:
     try:
         yield
     except sqlite3.Error as fault:
-        if fault_code(fault) in _CLOSED:
-            raise LedgerUnavailable(
-                f"{what} can't be opened: {fault}",
-                code="ledger-closed",
-                hint="may this user read and write it and its folder? Work as the home's owner",
-            ) from fault
-        busy = "locked" in str(fault)
-        raise LedgerUnavailable(
-            f"{what} can't be used: {fault}",
-            code="ledger-busy" if busy else "ledger-damaged",
-            hint="another process is writing: try again" if busy else "run `zhixin ledger fsck`",
-        ) from fault
+        raise unavailable(what, fault) from fault
+
+
+def unavailable(what: str, fault: sqlite3.Error) -> LedgerUnavailable:
+    """Give the error for people of one of the database; `what` names what can't be used."""
+    if fault_code(fault) in _CLOSED:
+        return LedgerUnavailable(
+            f"{what} can't be opened: {fault}",
+            code="ledger-closed",
+            hint="may this user read and write it and its folder? Work as the home's owner",
+        )
+    busy = "locked" in str(fault)
+    return LedgerUnavailable(
+        f"{what} can't be used: {fault}",
+        code="ledger-busy" if busy else "ledger-damaged",
+        hint="another process is writing: try again" if busy else "run `zhixin ledger fsck`",
+    )
 
 
 @contextmanager

@@ -30,7 +30,7 @@ from pathlib import Path
 
 from zhixin_errors import ConfigError, FormatError, LedgerError, LedgerRefused, LedgerUnavailable
 
-from zhixin_ledger import admission, checkpoint, gathering, seal, tiles
+from zhixin_ledger import admission, checkpoint, gathering, seal, standing_check, tiles
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.database import TIMEOUT_S, Database, exclusive
 from zhixin_ledger.gathering import WitnessTransport
@@ -113,6 +113,7 @@ class Engine:
         self._queued = threading.Lock()
         self._writing = threading.Lock()
         self._witness_sizes: dict[str, int] = {}
+        self._asked = False
 
     def _opened(self, timeout_s: float) -> Database:
         try:
@@ -208,6 +209,8 @@ class Engine:
         note = self.published() if fresh else None
         if note is not None:
             self._check_published(connection, state, note)
+        if fresh:
+            standing_check.refuse_restored(self.directory)
         first = state.size
         indexes: list[int | None] = []
         for ticket in group:
@@ -282,7 +285,7 @@ class Engine:
 
         Raises:
             LedgerUnavailable: `quorum`: too few cosigned, and nothing was published;
-                `ledger-rolled-back`: the database is older than what was published.
+                `ledger-rolled-back`: the database is older than what was published or signed.
             ConfigError: `log-key`: the log's key is not in force.
         """
         wait_s = self._timeout_s if timeout_s is None else timeout_s
@@ -304,6 +307,8 @@ class Engine:
         state = State(SqliteStore(connection))
         note = self.published()
         before = 0 if note is None else self._check_published(connection, state, note)
+        if standing_check.is_restored(self.directory):
+            self._check_standing(connection, state, witnesses)
         enough = before >= size if size else before == state.size
         if note is not None and enough and not refresh:
             return note
@@ -318,6 +323,8 @@ class Engine:
         self._hook("before-sign")
         if self._signer.public_key not in {key.public_key for key in state.log_keys()}:
             raise ConfigError("the log's key is not in force in its own ledger", code="log-key")
+        if not self._asked:
+            self._check_standing(connection, state, witnesses)
         note = checkpoint.sign(Checkpoint(state.origin or "", state.size, state.root), self._signer)
         self._hook("before-cosign")
         note = gathering.gather(note, state, witnesses, self.source, self._witness_sizes)
@@ -326,16 +333,28 @@ class Engine:
         self._hook("after-publish")
         return note
 
+    def _check_standing(
+        self, connection: sqlite3.Connection, state: State, witnesses: Sequence[WitnessTransport]
+    ) -> None:
+        """Before the first signature, ask the witnesses whether more was signed than is here."""
+        self._asked = standing_check.check_log(
+            self.directory,
+            state,
+            lambda size: _root_at(connection, size),
+            self._signer,
+            witnesses,
+        )
+
     def _check_published(self, connection: sqlite3.Connection, state: State, note: Note) -> int:
         """Refuse to go on from a database that is older than what was published; gives its size."""
         made = checkpoint.parse(note.text)
-        row = connection.execute("SELECT root FROM blocks WHERE size = ?", (made.size,)).fetchone()
-        if made.origin != state.origin or row is None or bytes(row[0]) != made.root:
+        if made.origin != state.origin or _root_at(connection, made.size) != made.root:
             raise LedgerUnavailable(
                 f"the ledger in {self.directory} is not the one whose checkpoint of {made.size} "
                 "entries was published: an old backup was put back",
                 code="ledger-rolled-back",
-                hint="never sign on from a backup: found a new ledger with a new origin and key",
+                hint="bring it up to date with `zhixin ledger rebuild`, from what it published "
+                "or `--from MIRROR`, any member's copy",
             )
         return made.size
 
@@ -391,6 +410,12 @@ def _seal_block(connection: sqlite3.Connection, state: State, now: datetime) -> 
     _keep_entry(connection, seal.apply_seal(state, entry), entry)
     connection.execute("INSERT INTO blocks VALUES (?, ?)", (state.size, state.root))
     state.save()
+
+
+def _root_at(connection: sqlite3.Connection, size: int) -> bytes | None:
+    """Give the root of the first `size` entries, where a block ends there."""
+    row = connection.execute("SELECT root FROM blocks WHERE size = ?", (size,)).fetchone()
+    return None if row is None else bytes(row[0])
 
 
 def _keep_entry(connection: sqlite3.Connection, index: int, entry: bytes) -> None:

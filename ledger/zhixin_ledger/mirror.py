@@ -216,14 +216,22 @@ class Mirror:
             self._hook("witness-record")
             time_s = max(now_s, time_s)
             note = cosign(time_s)
-            connection.execute(
-                "INSERT OR REPLACE INTO cosigned VALUES (1, ?, ?, ?)",
-                (made.size, made.root, time_s),
-            )
-            connection.execute(
-                "INSERT OR REPLACE INTO cosigned_note VALUES (1, ?)", (note.format(),)
-            )
+            _keep_cosigned(connection, made, time_s, note)
         self._hook("witness-answer")
+
+    def take_up_cosigned(self, made: Checkpoint, time_s: int, note: Note) -> None:
+        """Record what the witness cosigned before an older copy was put back; never a smaller one.
+
+        Args:
+            made: the checkpoint, which the copy has followed.
+            time_s: when it was cosigned, POSIX seconds.
+            note: the checkpoint's note.
+        """
+        with self._database.writing() as connection:
+            before = _cosigned(connection)
+            if before is None or before[0] < made.size:
+                time_s = max(time_s, 0 if before is None else before[2])
+                _keep_cosigned(connection, made, time_s, note)
 
     @contextmanager
     def _changing(self) -> Iterator[State]:
@@ -280,6 +288,15 @@ class Mirror:
 def _cosigned(connection: sqlite3.Connection) -> tuple[int, bytes, int] | None:
     row = connection.execute("SELECT size, root, time_s FROM cosigned").fetchone()
     return None if row is None else (int(row[0]), bytes(row[1]), int(row[2]))
+
+
+def _keep_cosigned(
+    connection: sqlite3.Connection, made: Checkpoint, time_s: int, note: Note
+) -> None:
+    connection.execute(
+        "INSERT OR REPLACE INTO cosigned VALUES (1, ?, ?, ?)", (made.size, made.root, time_s)
+    )
+    connection.execute("INSERT OR REPLACE INTO cosigned_note VALUES (1, ?)", (note.format(),))
 
 
 def _open(made: Checkpoint) -> LedgerRefused:

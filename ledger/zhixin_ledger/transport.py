@@ -161,6 +161,8 @@ class FileWitness:
         self._home = home
         self._source = source
         self._means = means
+        self.peers: Sequence[WitnessTransport] = ()
+        """Other members' witnesses, whom it asks where its copy was put back."""
 
     @property
     def name(self) -> str:
@@ -174,13 +176,17 @@ class FileWitness:
         signer = self._means.load_key(self._home / COSIGNER_KEY)
         mirror = Mirror(self._home / MIRROR_FOLDER, hook=self._means.hook)
         try:
-            witness = Witness(self._name, mirror, signer, self._source, self._means.clock)
+            witness = Witness(
+                self._name, mirror, signer, self._source, self._means.clock, peers=self.peers
+            )
             return witness.add_checkpoint(old_size, proof, note)
         finally:
             mirror.close()
 
     def latest(self, origin: str) -> bytes | None:
         """See WitnessTransport."""
+        if not self._home.is_dir():
+            raise LedgerUnavailable(f"the home of {self._name} is not there")
         if not (self._home / MIRROR_FOLDER / DATABASE).is_file():
             return None
         mirror = Mirror(self._home / MIRROR_FOLDER)
@@ -241,4 +247,7 @@ def open_log(url: str, witnesses: Sequence[WitnessUrl], base: Path, means: Means
     home = file_path(url, base)
     source = DirectorySource(home / LOG_FOLDER)
     asked = [open_witness(witness, base, source, means) for witness in witnesses]
+    for witness in asked:
+        if isinstance(witness, FileWitness):
+            witness.peers = asked
     return FileLog(home, asked, means)

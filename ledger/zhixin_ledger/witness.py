@@ -16,8 +16,9 @@ from collections.abc import Sequence
 
 from zhixin_errors import FormatError, LedgerRefused, VerificationError
 
-from zhixin_ledger import checkpoint, cosignature, merkle
+from zhixin_ledger import checkpoint, cosignature, merkle, standing_check
 from zhixin_ledger.checkpoint import Checkpoint
+from zhixin_ledger.gathering import WitnessTransport
 from zhixin_ledger.mirror import Mirror
 from zhixin_ledger.note import Note, SignatureLine, known_lines
 from zhixin_ledger.signers import Signer
@@ -36,6 +37,7 @@ class Witness:
         signer: the cosigner key, used for nothing else.
         source: where the member fetches the log's entries.
         clock: gives aware times.
+        peers: other members' witnesses, who are asked too where the copy was put back.
     """
 
     def __init__(
@@ -45,12 +47,16 @@ class Witness:
         signer: Signer,
         source: TileSource,
         clock: Clock,
+        *,
+        peers: Sequence[WitnessTransport] = (),
     ) -> None:
         self.member = member
         self._mirror = mirror
         self._signer = signer
         self._source = source
         self._clock = clock
+        self._peers = peers
+        self._asked = False
 
     def add_checkpoint(self, old_size: int, proof: Sequence[bytes], note: bytes) -> bytes:
         """Cosign a checkpoint that follows from what was cosigned last.
@@ -66,15 +72,17 @@ class Witness:
         Raises:
             LedgerRefused: `malformed`, `other-origin`, `log-signature`, `witness-conflict`,
                 `forked`, `witness-key`, or the code of the rule that an entry breaks.
-            LedgerUnavailable: the log's entries can't be fetched, or another process is busy.
+            LedgerUnavailable: the log's entries can't be fetched, or another process is busy;
+                `witness-rolled-back`: it cosigned more than its copy remembers.
         """
         try:
             signed = Note.parse(note, "the checkpoint")
             made = checkpoint.parse(signed.text)
         except FormatError as fault:
             raise LedgerRefused(fault.message, code="malformed") from fault
-        last = self._mirror.cosigned()
         self._check_known(made, signed)
+        self._check_standing()
+        last = self._mirror.cosigned()
         if old_size > made.size:
             raise LedgerRefused("the old size is above the checkpoint's", code="malformed")
         last_size = 0 if last is None else last[0]
@@ -107,6 +115,14 @@ class Witness:
         now_s = int(self._clock().timestamp())
         self._mirror.record_cosigned(last_size, made, now_s, cosign)
         return "".join(line.line for line in lines).encode()
+
+    def _check_standing(self) -> None:
+        """Before the first cosignature, ask others what this witness cosigned already."""
+        if not self._asked or standing_check.is_restored(self._mirror.directory):
+            standing_check.check_witness(
+                self.member, self._mirror, self._signer, self._source, self._peers
+            )
+            self._asked = True
 
     def _check_known(self, made: Checkpoint, signed: Note) -> None:
         """Refuse another ledger's checkpoint, and one that no log signed, before any work."""
