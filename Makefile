@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test check quick airflow bench locks wheel clean
+.PHONY: help setup setup-test demo test check quick faults fuzz airflow bench locks wheel clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -39,6 +39,9 @@ check: $(VENV)/.test  ## format, lint, types, direction of imports
 
 quick: $(VENV)/.test  ## the fast tests alone
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
+
+faults: $(VENV)/.test  ## every fault at every write of log, witness and mirror; the table of docs/faults.md
+	$(BIN)/python tests/faults/campaign.py --table docs/faults.md
 
 airflow: $(VENV)/.test  ## Airflow with its web interface over the demo's four homes, on loopback
 	$(BIN)/python -m zhixin_gateway.airflow.local $(DEMO_DIR)
