@@ -3,6 +3,8 @@
 A version is copied from where ``[stores]`` says its owner's versions lie (a folder, or any URL that
 ``pyarrow.fs`` opens) into a folder beside its place; the gate judges the copy; one rename puts it
 there. What the gate refuses is removed again. No other member's home is opened, only its store.
+Beside the version come standing files, of its dataset and of those that it was made from, out of
+this home's own copy of the ledger: so it verifies where there is no network.
 """
 
 from __future__ import annotations
@@ -10,12 +12,18 @@ from __future__ import annotations
 import os
 import shutil
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
-from zhixin_errors import ConfigError, FormatError, TransientSourceError, VerificationError
+from zhixin_errors import (
+    ConfigError,
+    FormatError,
+    LedgerError,
+    TransientSourceError,
+    VerificationError,
+)
 
 from zhixin_gateway.datasets import directory
 from zhixin_gateway.gate.files import LocalDirectory, read_file
@@ -41,11 +49,15 @@ class Fetched:
         path: its directory.
         verdict: what the gate said of it.
         new: it was copied now, and not there before.
+        standings: the standing files beside it: the version's own, then its inputs'.
+        notes: sentences for people.
     """
 
     path: Path
     verdict: Verdict
     new: bool
+    standings: tuple[Path, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def index(self) -> int | None:
@@ -104,7 +116,13 @@ def fetch(
     target = directory.version_path(root, dataset, version)
     with home.lock(f"get {dataset}", wait=True):
         if target.exists():
-            return Fetched(target, _kept(home, target, dataset, version, progress), new=False)
+            try:
+                verdict = _kept(home, target, dataset, version, progress)
+            except VerificationError as error:
+                if error.code == "withdrawn":  # what lies beside it shall say so too
+                    _put_standings(home, target, dataset)
+                raise
+            return _with_standings(home, Fetched(target, verdict, new=False), dataset)
         owner = dataset.partition("/")[0]
         if owner != home.member:
             directory.clear_staging(root, dataset)  # what a fetch that died has left
@@ -115,7 +133,38 @@ def fetch(
             directory.publish(staging, target)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
-    return Fetched(target, verdict, new=True)
+        return _with_standings(home, Fetched(target, verdict, new=True), dataset)
+
+
+def _with_standings(home: Home, fetched: Fetched, dataset: str) -> Fetched:
+    """Put newer standing files beside a version; without them it is verified all the same."""
+    found, notes = _put_standings(home, fetched.path, dataset)
+    return replace(fetched, standings=tuple(found), notes=tuple(notes))
+
+
+def _put_standings(home: Home, path: Path, dataset: str) -> tuple[list[Path], list[str]]:
+    """Write what can be written; the files, and why there are none."""
+    from zhixin_gateway.standing_file import put_beside
+
+    client = home.ledger_view()
+    if client is None:
+        return [], []
+    try:
+        return put_beside(client, path, [dataset, *_input_datasets(path)]), []
+    except (ConfigError, LedgerError) as error:
+        return [], [f"no new standing file lies beside {path}: {error.message}"]
+
+
+def _input_datasets(path: Path) -> list[str]:
+    from zhixin_ledger.dsse import parse_envelope
+    from zhixin_ledger.intoto import parse_statement
+    from zhixin_ledger.kinds.dataset import DATASET
+
+    name = directory.STATEMENT_FILE
+    data = read_file(LocalDirectory(path), name, directory.FILE_LIMITS[name])
+    return [
+        item.dataset for item in DATASET.read(parse_statement(parse_envelope(data).payload)).inputs
+    ]
 
 
 def _kept(

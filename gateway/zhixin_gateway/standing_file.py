@@ -22,10 +22,7 @@ from zhixin_errors import LedgerUnavailable
 if TYPE_CHECKING:
     from zhixin_ledger.client import LedgerClient
 
-__all__ = ["REPLICA", "beside", "find_beside", "make_standing", "put_beside"]
-
-REPLICA = "published.sqlite"
-"""In a home's copy of the ledger: the state at its newest checkpoint, where the copy is ahead."""
+__all__ = ["beside", "find_beside", "make_standing", "put_beside"]
 
 _TRIES = 3
 _MOST = 10_000
@@ -85,7 +82,7 @@ def _made(client: LedgerClient, dataset: str) -> bytes:
     state = client.state()
     if state.size != checkpoint.parse(note.text).size:
         # The copy is ahead: its witness has replayed what has no quorum yet.
-        replica = standing.Replica(client.directory / REPLICA)
+        replica = standing.Replica(client.directory / standing.REPLICA)
         state = replica.at(note, source)
     return standing.make_standing(state, source, note, dataset)
 

@@ -28,7 +28,10 @@ from zhixin_ledger.state import State
 from zhixin_ledger.store import SqliteStore
 from zhixin_ledger.tiles import Tiles, TileSource
 
-__all__ = ["TYPE", "Replica", "make_standing", "published"]
+__all__ = ["REPLICA", "TYPE", "Replica", "make_standing", "published"]
+
+REPLICA = "published.sqlite"
+"""The name of a replica's database in a ledger's folder."""
 
 TYPE = "zhixin/standing/v1"
 _CHUNK = 256

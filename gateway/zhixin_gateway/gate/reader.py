@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from zhixin_ledger.trust import Trust
 
     from zhixin_gateway.datasets.manifest import Manifest
-    from zhixin_gateway.gate.standing import LedgerView
+    from zhixin_gateway.gate.standing import ClaimSource, LedgerView
     from zhixin_gateway.gate.verdict import Verdict
 
 __all__ = ["VerifiedDataset", "open_version"]
@@ -162,6 +162,8 @@ def open_version(
     ledger_copy: LedgerView | None = None,
     strict_inputs: bool = False,
     current_keys: bool = False,
+    ledger: ClaimSource | None = None,
+    beside: bool = False,
     progress: Progress | None = None,
 ) -> VerifiedDataset:
     """Verify a version's directory and give its data.
@@ -178,6 +180,8 @@ def open_version(
         ledger_copy: the home's copy of the ledger.
         strict_inputs: a withdrawn input refuses, and so does one without a standing.
         current_keys: cosigner keys that have ended since do not count.
+        ledger: a ledger that is asked over the network (`zhixin_gateway.online.ask`).
+        beside: the standing files were found beside the directory, nobody named them.
         progress: is told of each part's records.
 
     Returns:
@@ -186,6 +190,7 @@ def open_version(
     Raises:
         VerificationError: with the gate's code; nothing was yielded.
         ConfigError: the set-up is at fault.
+        LedgerUnavailable: ``ledger`` can't be reached.
     """
     if not expect:
         raise ConfigError("say which dataset you expect: expect='MEMBER/DATASET[@N]'")
@@ -199,11 +204,13 @@ def open_version(
         strict_inputs=strict_inputs,
         current_keys=current_keys,
         require_standing=not unsafe_no_standing,
+        ledger=ledger,
+        beside=beside,
         progress=progress or NullProgress(),
         reading=True,
     )
     examination = examine(path, trust, options)
-    if examination.verdict.code == "stale" and not (standings or ledger_copy):
+    if examination.verdict.code == "stale" and not (standings or ledger_copy or ledger):
         message = (
             f"{examination.verdict.message}, or read it anyway: "
             "unsafe_no_standing=True, on the command line --unsafe-no-standing"

@@ -43,7 +43,7 @@ from zhixin_gateway.gate.verify import (
 if TYPE_CHECKING:
     from zhixin_ledger.trust import Trust
 
-    from zhixin_gateway.gate.standing import LedgerView
+    from zhixin_gateway.gate.standing import ClaimSource, LedgerView
 
 __all__ = ["MAX_PROOF_BYTES", "RecordProof", "RecordVerdict", "parse_record_proof", "verify_record"]
 
@@ -244,6 +244,7 @@ def verify_record(
     strict_inputs: bool = False,
     current_keys: bool = False,
     require_standing: bool = False,
+    ledger: ClaimSource | None = None,
 ) -> RecordVerdict:
     """Verify a record proof, offline.
 
@@ -258,6 +259,7 @@ def verify_record(
         strict_inputs: a withdrawn input refuses, and so does one without a standing.
         current_keys: cosigner keys that have ended since do not count.
         require_standing: without a source of standing it is ``stale``.
+        ledger: a ledger that is asked over the network (`zhixin_gateway.online.ask`).
 
     Returns:
         The verdict; with the record where it holds.
@@ -274,6 +276,7 @@ def verify_record(
         strict_inputs=strict_inputs,
         current_keys=current_keys,
         require_standing=require_standing,
+        ledger=ledger,
     )
     asked = checks.parse_asked(expect) if expect else None
     question = Question.make(asked, trust, options)

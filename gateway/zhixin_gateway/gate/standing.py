@@ -37,6 +37,7 @@ if TYPE_CHECKING:
 __all__ = [
     "MAX_STANDING_BYTES",
     "Claim",
+    "ClaimSource",
     "Extent",
     "LedgerView",
     "Place",
@@ -184,6 +185,19 @@ class Claim:
     root: bytes
     time: datetime
     stated: Callable[[str, int], Place | None] | None = None
+
+
+class ClaimSource(Protocol):
+    """A ledger that is asked now; ``gate.online`` has one."""
+
+    def claims(self, subject: Subject, trust: Trust, clock: receipts.Clock) -> list[Claim]:
+        """What it says of a version's dataset and of its inputs'.
+
+        Raises:
+            VerificationError: ``log-signature``, ``quorum``, ``forked``, ``stale``.
+            LedgerUnavailable: it can't be reached.
+        """
+        ...
 
 
 def parse_standing(data: bytes, what: str = "standing") -> Standing:
@@ -436,8 +450,8 @@ def _check_fresh(subject: Subject, claims: Sequence[Claim], rules: StandingRules
     own = [claim for claim in claims if claim.dataset == subject.dataset]
     if rules.required and not own:
         raise VerificationError(
-            f"nothing here tells the standing of {subject.name}: give --standing FILE or a home "
-            "with its copy of the ledger",
+            f"nothing here tells the standing of {subject.name}: give --standing FILE, "
+            "--ledger URL, or a home with its copy of the ledger",
             code="stale",
         )
     if rules.max_age is None:

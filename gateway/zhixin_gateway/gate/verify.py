@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zhixin_errors import ConfigError, FormatError, VerificationError
-from zhixin_ledger.encoding import sha256
+from zhixin_ledger.encoding import format_time, sha256
 
 from zhixin_gateway.datasets.directory import FILE_LIMITS
 from zhixin_gateway.gate import checks, receipts, standing
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from zhixin_ledger.trust import Trust
 
     from zhixin_gateway.datasets.manifest import PartEntry
-    from zhixin_gateway.gate.standing import LedgerView
+    from zhixin_gateway.gate.standing import Claim, ClaimSource, LedgerView, Subject
 
 __all__ = ["Examination", "Machine", "Options", "Refused", "StandingSource", "examine", "verify"]
 
@@ -56,6 +56,8 @@ class Options:
         strict_inputs: a withdrawn input refuses, and so does one without a standing.
         current_keys: cosigner keys that have ended since do not count.
         require_standing: without a source of standing it is ``stale``.
+        ledger: a ledger that is asked over the network.
+        beside: the standing files were found beside the directory, nobody named them.
         progress: is told of each part's records, once.
         reading: the data will be read: columns and bounds of every part are checked too.
     """
@@ -69,6 +71,8 @@ class Options:
     strict_inputs: bool = False
     current_keys: bool = False
     require_standing: bool = False
+    ledger: ClaimSource | None = None
+    beside: bool = False
     progress: Progress = field(default_factory=NullProgress)
     reading: bool = False
 
@@ -195,6 +199,8 @@ def verify(
     strict_inputs: bool = False,
     current_keys: bool = False,
     require_standing: bool = False,
+    ledger: ClaimSource | None = None,
+    beside: bool = False,
     progress: Progress | None = None,
 ) -> Verdict:
     """Verify a version's directory.
@@ -211,6 +217,8 @@ def verify(
         strict_inputs: a withdrawn input refuses, and so does one without a standing.
         current_keys: cosigner keys that have ended since do not count.
         require_standing: without a source of standing it is ``stale``.
+        ledger: a ledger that is asked over the network (`zhixin_gateway.online.ask`).
+        beside: the standing files were found beside the directory, nobody named them.
         progress: is told of each part's records, once.
 
     Returns:
@@ -218,6 +226,7 @@ def verify(
 
     Raises:
         ConfigError: the set-up is at fault: no such directory, a file that can't be read.
+        LedgerUnavailable: ``ledger`` can't be reached, so that nothing can be said.
         TrustError: the trust can't be used.
     """
     options = Options(
@@ -230,6 +239,8 @@ def verify(
         strict_inputs=strict_inputs,
         current_keys=current_keys,
         require_standing=require_standing,
+        ledger=ledger,
+        beside=beside,
         progress=progress or NullProgress(),
     )
     from zhixin_ledger.trust import Trust, load_trust
@@ -372,7 +383,7 @@ def _read_standings(sources: Sequence[StandingSource]) -> list[tuple[str, bytes]
 
 def check_standing(machine: Machine, stated: Stated, receipt: Receipt, question: Question) -> None:
     """The last row, with the claims of every source that was given."""
-    trust, clock, options = question.trust, question.clock, question.options
+    clock, options = question.clock, question.options
     time = machine.found.time
     if time is None:
         raise RuntimeError("standing was asked before the quorum")
@@ -396,16 +407,34 @@ def check_standing(machine: Machine, stated: Stated, receipt: Receipt, question:
         required=options.require_standing,
     )
     with machine.row("standing"):
-        claims = [
-            standing.claim_of_file(standing.parse_standing(data, what), subject, trust, clock, what)
-            for what, data in question.standings
-        ]
-        if options.ledger_copy is not None:
-            claims += standing.claims_of_ledger(options.ledger_copy, subject, trust, clock)
+        claims = _claims(subject, question)
         machine.warnings += standing.judge(subject, claims, rules)
-    if not any(claim.dataset == says.dataset for claim in claims):
+    own = [claim for claim in claims if claim.dataset == says.dataset]
+    if options.beside:
+        machine.warnings += [_told_beside(claim, options) for claim in own]
+    if not own:
         machine.results[-1] = CheckResult("standing", "skipped")
         machine.warnings.append(
             f"publication is proved, standing is not: nothing here tells whether {stated.name} "
             "was withdrawn since"
         )
+
+
+def _claims(subject: Subject, question: Question) -> list[Claim]:
+    """What every source that was given says of the version and its inputs."""
+    trust, clock, options = question.trust, question.clock, question.options
+    claims = [
+        standing.claim_of_file(standing.parse_standing(data, what), subject, trust, clock, what)
+        for what, data in question.standings
+    ]
+    if options.ledger_copy is not None:
+        claims += standing.claims_of_ledger(options.ledger_copy, subject, trust, clock)
+    if options.ledger is not None:
+        claims += options.ledger.claims(subject, trust, clock)
+    return claims
+
+
+def _told_beside(claim: Claim, options: Options) -> str:
+    """Say by what it stands: who gave the directory gave the file beside it, and chose its age."""
+    told = f"that it stands is said by {claim.what} beside it, as of {format_time(claim.time)}"
+    return told if options.max_age is not None else f"{told}; bound its age with --max-age"
