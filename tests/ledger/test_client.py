@@ -289,7 +289,7 @@ def test_a_database_that_is_none_is_told_and_not_a_crash(world):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://ledger.example", "../bts.gov.example", "file://host/x", "file:", "ftp:x"]
+    "url", ["http://", "http://u:p@h", "http://h:x", "../bts.gov.example", "file://host/x", "file:", "ftp:x"]
 )
 def test_a_url_that_can_not_be_reached_is_a_fault_of_set_up(world, url):
     with pytest.raises(ConfigError):

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+import time
+
 import pytest
 from zhixin_errors import LedgerRefused, LedgerUnavailable
 from zhixin_ledger import checkpoint, cosignature, gathering
@@ -108,3 +111,66 @@ def test_an_answer_that_is_no_signature_line_does_not_count(published):
     state, note, _, source = published
     with pytest.raises(LedgerUnavailable, match="nonsense: "):
         gathering.gather(note, state, [Fake("nonsense", b"hello")], source, {})
+
+
+class Slow(Fake):
+    """A witness that answers only when it is let go."""
+
+    def __init__(self, name: str, *answers: bytes | Exception) -> None:
+        super().__init__(name, *answers)
+        self.let_go = threading.Event()
+
+    def add_checkpoint(self, old_size, proof, note) -> bytes:
+        self.let_go.wait(30)
+        return super().add_checkpoint(old_size, proof, note)
+
+
+def test_a_witness_that_hangs_holds_nothing_up_once_the_quorum_is_there(published):
+    state, note, lines, source = published
+    (name, line), *others = lines.items()
+    slow = Slow(name, line)
+    began = time.monotonic()
+    full = gathering.gather(
+        note, state, [slow, *(Fake(*each) for each in others)], source, {}, grace_s=0.2
+    )
+    assert time.monotonic() - began < 10
+    assert len(full.signatures) == 4
+    slow.let_go.set()
+
+
+def test_all_are_asked_at_once_and_stand_in_their_order(published):
+    state, note, lines, source = published
+    slow = [Slow(name, line) for name, line in lines.items()]
+    threading.Timer(0.2, lambda: [each.let_go.set() for each in reversed(slow)]).start()
+    full = gathering.gather(note, state, slow, source, {})
+    assert [line.name for line in full.signatures[1:]] == [f"{name}/witness" for name in lines]
+
+
+def test_an_observer_hears_what_became_of_each(published):
+    state, note, lines, source = published
+    witnesses = [Fake(name, line) for name, line in list(lines.items())[:3]]
+    witnesses.append(Fake("dead", LedgerUnavailable("not reached")))
+    told = {}
+    gathering.gather(
+        note,
+        state,
+        witnesses,
+        source,
+        {},
+        observe=lambda who, fault: told.update({who.name: fault}),
+    )
+    assert told.pop("dead").message == "not reached"
+    assert set(told.values()) == {None}
+
+
+def test_a_fault_of_ours_is_no_answer_of_a_witness(published):
+    state, note, _, source = published
+    with pytest.raises(ZeroDivisionError):
+        gathering.gather(note, state, [Fake("ours", ZeroDivisionError())], source, {})
+
+
+def test_a_witness_that_cosigned_more_meanwhile_is_not_told_of_it(published):
+    state, note, lines, source = published
+    witnesses = [Fake(name, line) for name, line in lines.items()]
+    gathering.gather(note, state, witnesses, source, dict.fromkeys(lines, 9))
+    assert [witness.asked for witness in witnesses] == [[0]] * 4

@@ -19,7 +19,7 @@ import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 import httpx
 from zhixin_errors import ConfigError, FormatError, LedgerRefused, LedgerUnavailable
@@ -36,6 +36,7 @@ CA_VARIABLE = "ZHIXIN_CA_FILE"
 MAX_BUNDLE_BYTES = WIDTH * (2 + MAX_ENTRY_BYTES)
 MAX_TILE_BYTES = WIDTH * HASH_BYTES
 MAX_ANSWER_BYTES = 256 * 1024
+MAX_STANDING_BYTES = 1024 * 1024
 _CONNECT_S = 5.0
 _READ_S = 30.0
 _TRIES = 4
@@ -62,11 +63,7 @@ class _Server:
     """
 
     def __init__(self, url: str, what: str) -> None:
-        parts = urlsplit(url)
-        if parts.scheme not in ("http", "https") or not parts.hostname:
-            raise ConfigError(f"{url} is no http: or https: URL")
-        if parts.username or parts.password or parts.query or parts.fragment:
-            raise ConfigError(f"the URL of {what} holds more than host, port and path")
+        parts = _parts(url, what)
         self.url = url.rstrip("/")
         self.what = what
         self._secure = parts.scheme == "https"
@@ -152,6 +149,20 @@ class _Server:
         )
 
 
+def _parts(url: str, what: str) -> SplitResult:
+    """Take a URL apart; it is not repeated where it may hold a password."""
+    try:
+        parts = urlsplit(url)
+        named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+    except ValueError:  # such as a port that is no number
+        named = None
+    if not named:
+        raise ConfigError(f"the URL of {what} is no http: or https: URL with a host")
+    if parts.username or parts.password or parts.query or parts.fragment:
+        raise ConfigError(f"the URL of {what} holds more than host, port and path")
+    return parts
+
+
 def _context() -> ssl.SSLContext:
     context = ssl.create_default_context()
     file = os.environ.get(CA_VARIABLE)
@@ -184,6 +195,20 @@ class HttpSource:
             told = error_of(answer.status, answer.body, self._server.what)
             raise LedgerUnavailable(told.message, code=told.code, hint=told.hint)
         return answer.body
+
+    def standing(self, dataset: str) -> bytes | None:
+        """Give a dataset's standing file for the newest checkpoint; None where none is served.
+
+        Raises:
+            LedgerUnavailable: it can't be reached; `ledger-behind`: it is not made yet.
+        """
+        answer = self._server.request("GET", f"standing/{dataset}", MAX_STANDING_BYTES)
+        if answer.status == 200:
+            return answer.body
+        if answer.status in (404, 405, 410, 501):
+            return None
+        told = error_of(answer.status, answer.body, self._server.what)
+        raise LedgerUnavailable(told.message, code=told.code, hint=told.hint)
 
     def close(self) -> None:
         """Close its connections."""

@@ -31,6 +31,7 @@ from zhixin_ledger.http.intake import CAPACITY, Intake
 from zhixin_ledger.http.limits import read_body
 from zhixin_ledger.http.problems import problem_of
 from zhixin_ledger.http.publishing import INTERVAL_S, REFRESH_S, Publisher
+from zhixin_ledger.http.standing_routes import standing_routes
 from zhixin_ledger.http.tile_routes import tile_routes
 from zhixin_ledger.state import State
 from zhixin_ledger.store import SqliteStore
@@ -121,6 +122,7 @@ def make_log_app(service: LogService) -> FastAPI:
     tell_problems(app)
     _add_entries(app, service)
     app.include_router(tile_routes(service.engine.directory))
+    app.include_router(standing_routes(service.engine.directory))
 
     @app.get("/status")
     async def status() -> Response:
