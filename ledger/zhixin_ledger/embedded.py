@@ -33,7 +33,7 @@ from zhixin_errors import ConfigError, FormatError, LedgerError, LedgerRefused, 
 from zhixin_ledger import admission, checkpoint, gathering, seal, standing_check, tiles
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.database import TIMEOUT_S, Database, exclusive
-from zhixin_ledger.gathering import WitnessTransport
+from zhixin_ledger.gathering import Observer, WitnessTransport
 from zhixin_ledger.note import Note
 from zhixin_ledger.signers import Signer
 from zhixin_ledger.state import State
@@ -271,6 +271,7 @@ class Engine:
         size: int = 0,
         refresh: bool = False,
         timeout_s: float | None = None,
+        observe: Observer = gathering.unobserved,
     ) -> Note:
         """Publish a checkpoint over everything that is durable now, with its quorum.
 
@@ -279,6 +280,7 @@ class Engine:
             size: a checkpoint that covers so much already is enough; 0: only the newest is.
             refresh: have the newest checkpoint cosigned again though nothing was added.
             timeout_s: how long to wait for another process that publishes.
+            observe: told what became of each witness that was asked.
 
         Returns:
             The checkpoint that is published now.
@@ -293,7 +295,9 @@ class Engine:
             database = Database(self.directory / DATABASE, self._timeout_s)
             try:
                 with database.reading() as connection:
-                    return self._publish(connection, witnesses, size, refresh)
+                    return self._publish(
+                        connection, witnesses, size=size, refresh=refresh, observe=observe
+                    )
             finally:
                 database.close()
 
@@ -301,8 +305,10 @@ class Engine:
         self,
         connection: sqlite3.Connection,
         witnesses: Sequence[WitnessTransport],
+        *,
         size: int,
         refresh: bool,
+        observe: Observer,
     ) -> Note:
         state = State(SqliteStore(connection))
         note = self.published()
@@ -327,7 +333,9 @@ class Engine:
             self._check_standing(connection, state, witnesses)
         note = checkpoint.sign(Checkpoint(state.origin or "", state.size, state.root), self._signer)
         self._hook("before-cosign")
-        note = gathering.gather(note, state, witnesses, self.source, self._witness_sizes)
+        note = gathering.gather(
+            note, state, witnesses, self.source, self._witness_sizes, observe=observe
+        )
         self._hook("before-publish")
         tiles.write_file(self.directory / tiles.CHECKPOINT, note.format())
         self._hook("after-publish")
