@@ -64,10 +64,10 @@ def admit(state: State, data: bytes) -> Admitted:
         LedgerRefused: with the rule's name as code (docs/formats.md lists them).
     """
     try:
-        entry = dsse.normalise_envelope(data)
+        entry, envelope = dsse.read_submitted(data)
     except FormatError as fault:
         raise _malformed(fault) from fault
-    return judge(state, entry)
+    return _judge(state, entry, envelope)
 
 
 def judge(state: State, entry: bytes) -> Admitted:
@@ -78,6 +78,13 @@ def judge(state: State, entry: bytes) -> Admitted:
     """
     try:
         envelope = dsse.parse_envelope(entry)
+    except FormatError as fault:
+        raise _malformed(fault) from fault
+    return _judge(state, entry, envelope)
+
+
+def _judge(state: State, entry: bytes, envelope: Envelope) -> Admitted:
+    try:
         statement = intoto.parse_statement(envelope.payload)
         kind = _kind(statement)
         model = kind.read(statement)

@@ -15,6 +15,7 @@ It does not know whose keys these are: the ledger's rules and the trust do.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -46,6 +47,7 @@ __all__ = [
     "normalise_envelope",
     "pae",
     "parse_envelope",
+    "read_submitted",
     "sign_envelope",
 ]
 
@@ -152,6 +154,25 @@ def normalise_envelope(data: bytes, what: str = "envelope") -> bytes:
     if len(entry) > MAX_ENTRY_BYTES:
         raise FormatError(f"{what} is longer than {MAX_ENTRY_BYTES} bytes")
     return entry
+
+
+def read_submitted(data: bytes, what: str = "envelope") -> tuple[bytes, Envelope]:
+    """Read an envelope in any layout, once where it is the ledger's own already.
+
+    Args:
+        data: at most ``MAX_ADMISSION_BYTES``.
+        what: how a message names it.
+
+    Returns:
+        The entry's bytes, as `normalise_envelope` makes them, and the envelope.
+
+    Raises:
+        FormatError: as `normalise_envelope` does.
+    """
+    with suppress(FormatError):
+        return data, parse_envelope(data, what)
+    entry = normalise_envelope(data, what)
+    return entry, parse_envelope(entry, what)
 
 
 def _unb64_either(text: Json, what: str) -> bytes:

@@ -30,6 +30,7 @@ __all__ = [
     "MemberFact",
     "Span",
     "Titles",
+    "fact_bytes",
     "fact_key",
     "leaf_data",
     "parse_fact",
@@ -231,9 +232,14 @@ def fact_key(kind: str, name: str) -> str:
     return f"{kind} {name}"
 
 
+def fact_bytes(fact: Fact) -> bytes:
+    """Give a fact's JCS."""
+    return encoding.jcs_of_texts(fact.to_json())
+
+
 def leaf_data(fact: Fact) -> bytes:
     """Give a fact's leaf data in the state tree."""
-    return FACT_DOMAIN + encoding.jcs(fact.to_json())
+    return FACT_DOMAIN + fact_bytes(fact)
 
 
 def parse_fact(value: Json, what: str = "fact") -> Fact:

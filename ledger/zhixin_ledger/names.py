@@ -15,6 +15,7 @@ It does not look anything up: whether a member exists is the state's business.
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 
 from zhixin_errors import FormatError
 
@@ -79,16 +80,31 @@ def split_dataset(name: Json, what: str = "dataset") -> tuple[str, str]:
         FormatError: not exactly one slash, or a part that is no such name.
     """
     text = as_text(name, what)
+    try:
+        return _split_good(text)
+    except ValueError:
+        pass  # what is wrong is told below
     member, slash, own = text.partition("/")
     if not slash:
         raise FormatError(f"{what} must be MEMBER/DATASET, such as bts.gov.example/flights")
     return check_member(member, f"the member of {what}"), check_dataset_name(own, f"{what}'s name")
 
 
+@lru_cache(maxsize=4096)
+def _split_good(text: str) -> tuple[str, str]:
+    """Split a good name; ValueError, which is not kept, for any other."""
+    member, _, own = text.partition("/")
+    if len(member) > MAX_MEMBER_BYTES or not _MEMBER.fullmatch(member):
+        raise ValueError
+    if not _DATASET.fullmatch(own):
+        raise ValueError
+    return member, own
+
+
 def check_dataset(name: Json, what: str = "dataset") -> str:
     """The name, if it is ``member/name``; else FormatError."""
-    member, own = split_dataset(name, what)
-    return f"{member}/{own}"
+    split_dataset(name, what)
+    return as_text(name, what)
 
 
 def parse_version(text: Json, what: str = "version") -> int:

@@ -18,10 +18,10 @@ from types import MappingProxyType
 from zhixin_errors import FormatError, LedgerUnavailable
 
 from zhixin_ledger import encoding, facts, merkle
+from zhixin_ledger.fact_table import FactTable, parse_stored
 from zhixin_ledger.facts import ContractFact, DatasetFact, Fact, LedgerFact, MemberFact, Span
 from zhixin_ledger.keys import VerifierKey
 from zhixin_ledger.merkle import CompactRange
-from zhixin_ledger.slots import SlotTree
 from zhixin_ledger.store import MemoryStore, Stated, Store
 
 __all__ = ["Change", "SealMark", "SignerKey", "State"]
@@ -73,7 +73,7 @@ class State:
         self._members: dict[str, MemberFact] = {}
         self._ledger: LedgerFact | None = None
         self._quorums: tuple[tuple[int, int], ...] = ()
-        self._slots = SlotTree(self.store, 0)
+        self._facts = FactTable(self.store, 0)
         self._signers: dict[str, SignerKey] | None = None
         data = self.store.head()
         if data is not None:
@@ -119,7 +119,7 @@ class State:
     @property
     def fact_count(self) -> int:
         """How many facts there are."""
-        return self._slots.size
+        return self._facts.count
 
     @property
     def sealed(self) -> bool:
@@ -129,7 +129,7 @@ class State:
     @property
     def facts(self) -> Iterator[Fact]:
         """Every fact, in slot order."""
-        return (_parsed(data) for _, data in self.store.facts())
+        return (parse_stored(data) for _, data in self._facts.facts())
 
     def dataset(self, name: str) -> DatasetFact | None:
         """Give the fact of a dataset: its latest version, and which are withdrawn."""
@@ -143,8 +143,8 @@ class State:
 
     def datasets(self) -> Iterator[DatasetFact]:
         """Give the facts of all datasets, in slot order."""
-        for _, data in self.store.facts("dataset "):
-            found = _parsed(data)
+        for _, data in self._facts.facts("dataset "):
+            found = parse_stored(data)
             if isinstance(found, DatasetFact):
                 yield found
 
@@ -192,14 +192,14 @@ class State:
 
     def state_root(self) -> bytes:
         """Give the root of the state tree over the current facts."""
-        return self._slots.root()
+        return self._facts.root()
 
     def fact_path(self, fact: Fact) -> tuple[int, list[bytes]]:
         """Give a current fact's slot and its inclusion proof in the state tree."""
-        found = self.store.fact(fact.key)
+        found = self._facts.get(fact.key)
         if found is None:
             raise KeyError(fact.key)
-        return found[0], self._slots.path(found[0])
+        return found[0], self._facts.path(found[0])
 
     # What the rules' answers change.
 
@@ -243,11 +243,7 @@ class State:
         )
 
     def _put(self, fact: Fact) -> None:
-        data = encoding.jcs(fact.to_json())
-        found = self.store.fact(fact.key)
-        slot = self._slots.size if found is None else found[0]
-        self.store.put_fact(slot, fact.key, data)
-        self._slots.set_leaf(slot, merkle.leaf_hash(facts.FACT_DOMAIN + data))
+        self._facts.put(fact)
         if isinstance(fact, MemberFact):
             self._members[fact.name] = fact
             self._signers = None
@@ -257,8 +253,8 @@ class State:
             self._ledger = fact
 
     def _fact(self, kind: str, name: str) -> Fact | None:
-        found = self.store.fact(facts.fact_key(kind, name))
-        return None if found is None else _parsed(found[1])
+        found = self._facts.get(facts.fact_key(kind, name))
+        return None if found is None else found[1]
 
     def _take_up(self, data: bytes) -> None:
         try:
@@ -270,7 +266,7 @@ class State:
                 encoding.parse_uint(size, "size"),
                 [encoding.parse_hex(node, "hash") for node in encoding.as_array(hashes, "hashes")],
             )
-            self._slots = SlotTree(self.store, encoding.parse_uint(count, "facts"))
+            self._facts = FactTable(self.store, encoding.parse_uint(count, "facts"))
             self.open_first = encoding.parse_uint(first, "open_first")
             self._quorums = tuple(
                 (encoding.parse_uint(start, "from"), encoding.parse_uint(quorum, "quorum"))
@@ -293,13 +289,9 @@ class State:
                 hint="run `zhixin ledger fsck`",
             ) from fault
         for _, kept in self.store.facts("member "):
-            member = _parsed(kept)
+            member = parse_stored(kept)
             if isinstance(member, MemberFact):
                 self._members[member.name] = member
-        found = self.store.fact("ledger")
-        ledger = None if found is None else _parsed(found[1])
+        found = self._facts.get("ledger")
+        ledger = None if found is None else found[1]
         self._ledger = ledger if isinstance(ledger, LedgerFact) else None
-
-
-def _parsed(data: bytes) -> Fact:
-    return facts.parse_fact(encoding.parse_jcs(data, "a stored fact"), "a stored fact")

@@ -11,15 +11,16 @@ Nothing here decides anything: no rule, no hash.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Protocol
 
-from zhixin_ledger.database import mapped
+from zhixin_ledger.database import unavailable
 
 __all__ = ["MemoryStore", "Node", "SqliteStore", "Stated", "Store"]
 
 Node = tuple[int, int, bytes]  # level, index, hash
+_WAITING = 4096  # entries whose payloads and versions wait in memory for the next head
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +39,10 @@ class Stated:
 
 
 class Store(Protocol):
-    """What the state needs kept. Keys are unique; putting again replaces."""
+    """What the state needs kept. Keys are unique; putting again replaces.
+
+    What was put is found at once through the same object; it lasts once the next head was put.
+    """
 
     def head(self) -> bytes | None:
         """Give the head record (JSON) or None in an empty ledger."""
@@ -49,8 +53,8 @@ class Store(Protocol):
     def fact(self, key: str) -> tuple[int, bytes] | None:
         """Give slot and JCS of the fact with this key."""
 
-    def put_fact(self, slot: int, key: str, data: bytes) -> None:
-        """Keep a fact in its slot."""
+    def put_facts(self, facts: list[tuple[int, str, bytes]]) -> None:
+        """Keep facts, each with its slot, its key and its JCS; a slot's key never changes."""
 
     def facts(self, prefix: str = "") -> Iterator[tuple[int, bytes]]:
         """Give slot and JCS of every fact whose key starts so, in slot order."""
@@ -96,9 +100,9 @@ class MemoryStore:
         """See Store."""
         return self._facts.get(key)
 
-    def put_fact(self, slot: int, key: str, data: bytes) -> None:
+    def put_facts(self, facts: list[tuple[int, str, bytes]]) -> None:
         """See Store."""
-        self._facts[key] = (slot, data)
+        self._facts.update((key, (slot, data)) for slot, key, data in facts)
 
     def facts(self, prefix: str = "") -> Iterator[tuple[int, bytes]]:
         """See Store."""
@@ -155,6 +159,8 @@ class SqliteStore:
 
     def __init__(self, connection: sqlite3.Connection) -> None:
         self._db = connection
+        self._payloads: dict[bytes, int] = {}
+        self._stated: dict[tuple[str, int], Stated] = {}
 
     def head(self) -> bytes | None:
         """See Store."""
@@ -163,6 +169,7 @@ class SqliteStore:
 
     def put_head(self, data: bytes) -> None:
         """See Store."""
+        self._write()
         self._run("INSERT OR REPLACE INTO head VALUES (1, ?)", (data,))
 
     def fact(self, key: str) -> tuple[int, bytes] | None:
@@ -170,9 +177,13 @@ class SqliteStore:
         row = self._run("SELECT slot, data FROM facts WHERE key = ?", (key,)).fetchone()
         return None if row is None else (int(row[0]), bytes(row[1]))
 
-    def put_fact(self, slot: int, key: str, data: bytes) -> None:
+    def put_facts(self, facts: list[tuple[int, str, bytes]]) -> None:
         """See Store."""
-        self._run("INSERT OR REPLACE INTO facts VALUES (?, ?, ?)", (slot, key, data))
+        self._run_many(
+            "INSERT INTO facts VALUES (?, ?, ?) "
+            "ON CONFLICT (slot) DO UPDATE SET data = excluded.data",
+            facts,
+        )
 
     def facts(self, prefix: str = "") -> Iterator[tuple[int, bytes]]:
         """See Store."""
@@ -192,22 +203,33 @@ class SqliteStore:
 
     def put_nodes(self, nodes: list[Node]) -> None:
         """See Store."""
-        with mapped("the ledger's record"):
-            self._db.executemany("INSERT OR REPLACE INTO nodes VALUES (?, ?, ?)", nodes)
+        self._run_many(
+            "INSERT INTO nodes VALUES (?, ?, ?) "
+            "ON CONFLICT (level, idx) DO UPDATE SET hash = excluded.hash",
+            nodes,
+        )
 
     def payload(self, digest: bytes) -> int | None:
         """See Store."""
+        fresh = self._payloads.get(digest)
+        if fresh is not None:
+            return fresh
         row = self._run("SELECT idx FROM payloads WHERE digest = ?", (digest,)).fetchone()
         return None if row is None else int(row[0])
 
     def put_payload(self, digest: bytes, index: int) -> None:
         """See Store."""
-        self._run("INSERT INTO payloads VALUES (?, ?)", (digest, index))
+        self._payloads[digest] = index
+        if len(self._payloads) >= _WAITING:
+            self._write()
 
     def stated(self, dataset: str, version: int) -> Stated | None:
         """See Store."""
         if version >= 1 << 63:
             return None  # beyond what SQLite and the formats hold
+        fresh = self._stated.get((dataset, version))
+        if fresh is not None:
+            return fresh
         row = self._run(
             "SELECT idx, statement, manifest FROM stated WHERE dataset = ? AND version = ?",
             (dataset, version),
@@ -216,11 +238,30 @@ class SqliteStore:
 
     def put_stated(self, dataset: str, version: int, stated: Stated) -> None:
         """See Store."""
-        self._run(
+        self._stated[dataset, version] = stated  # never more of these than of payloads
+
+    def _write(self) -> None:
+        """Bring what waits into the tables, in the order in which they lie there."""
+        payloads, stated = sorted(self._payloads.items()), sorted(self._stated.items(), key=_place)
+        self._payloads, self._stated = {}, {}
+        self._run_many("INSERT INTO payloads VALUES (?, ?)", payloads)
+        self._run_many(
             "INSERT INTO stated VALUES (?, ?, ?, ?, ?)",
-            (dataset, version, stated.index, stated.statement, stated.manifest),
+            [(*place, item.index, item.statement, item.manifest) for place, item in stated],
         )
 
     def _run(self, statement: str, values: tuple[object, ...] = ()) -> sqlite3.Cursor:
-        with mapped("the ledger's record"):
+        try:
             return self._db.execute(statement, values)
+        except sqlite3.Error as fault:
+            raise unavailable("the ledger's record", fault) from fault
+
+    def _run_many(self, statement: str, rows: Sequence[tuple[object, ...]]) -> None:
+        try:
+            self._db.executemany(statement, rows)
+        except sqlite3.Error as fault:
+            raise unavailable("the ledger's record", fault) from fault
+
+
+def _place(item: tuple[tuple[str, int], Stated]) -> tuple[str, int]:
+    return item[0]
