@@ -23,7 +23,7 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -35,7 +35,7 @@ from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.database import TIMEOUT_S, Database, exclusive
 from zhixin_ledger.gathering import Observer, WitnessTransport
 from zhixin_ledger.note import Note
-from zhixin_ledger.signers import Signer
+from zhixin_ledger.signers import Signer, in_force
 from zhixin_ledger.state import State
 from zhixin_ledger.steps import Clock, Hook, no_hook
 from zhixin_ledger.store import SqliteStore
@@ -78,6 +78,8 @@ class Engine:
         hook: called with the name of each step just before it, for crash tests and progress.
         timeout_s: how long to wait for another process.
         hold: let no other process write as long as this engine is open: for a server.
+        later: gives further keys of this log, asked where `signer`'s has ended: a rotation's new
+            key, which may come while the engine is open.
 
     Raises:
         LedgerUnavailable: `ledger-missing`; `ledger-busy`: another process holds the ledger.
@@ -92,6 +94,7 @@ class Engine:
         hook: Hook = no_hook,
         timeout_s: float = TIMEOUT_S,
         hold: bool = False,
+        later: Callable[[], Sequence[Signer]] = tuple,
     ) -> None:
         if not (directory / DATABASE).is_file():
             raise LedgerUnavailable(
@@ -102,6 +105,7 @@ class Engine:
         self.directory = directory
         self.source = tiles.DirectorySource(directory)
         self._signer = signer
+        self._later = later
         self._clock = clock
         self._hook = hook
         self._timeout_s = timeout_s
@@ -327,8 +331,7 @@ class Engine:
             self._hook,
         )
         self._hook("before-sign")
-        if self._signer.public_key not in {key.public_key for key in state.log_keys()}:
-            raise ConfigError("the log's key is not in force in its own ledger", code="log-key")
+        self._turn_to_key_in_force(state)
         if not self._asked:
             self._check_standing(connection, state, witnesses)
         note = checkpoint.sign(Checkpoint(state.origin or "", state.size, state.root), self._signer)
@@ -340,6 +343,15 @@ class Engine:
         tiles.write_file(self.directory / tiles.CHECKPOINT, note.format())
         self._hook("after-publish")
         return note
+
+    def _turn_to_key_in_force(self, state: State) -> None:
+        keys = {key.public_key for key in state.log_keys()}
+        if self._signer.public_key in keys:
+            return
+        signer = in_force(self._later(), keys)
+        if signer is None:
+            raise ConfigError("the log's key is not in force in its own ledger", code="log-key")
+        self._signer = signer
 
     def _check_standing(
         self, connection: sqlite3.Connection, state: State, witnesses: Sequence[WitnessTransport]

@@ -16,6 +16,7 @@ from __future__ import annotations
 import contextlib
 import os
 import stat
+from collections.abc import Collection, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
@@ -30,7 +31,15 @@ from zhixin_ledger.keys import ED25519, MLDSA44
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.mldsa import MLDSA44PrivateKey
 
-__all__ = ["MLDSASigner", "MemorySigner", "Signer", "generate_signer", "load_signer"]
+__all__ = [
+    "MLDSASigner",
+    "MemorySigner",
+    "Signer",
+    "generate_signer",
+    "in_force",
+    "key_files",
+    "load_signer",
+]
 
 _SEED_BYTES = 32
 
@@ -214,3 +223,20 @@ def load_signer(path: Path, password: bytes | None = None) -> Signer:
         f"key file {path} is no Ed25519 or ML-DSA-44 key in PKCS#8, or its password is wrong or "
         "missing"
     )
+
+
+def key_files(path: Path) -> list[Path]:
+    """Give a key's file, and those of keys that are to follow it: `cosigner.pem`, `cosigner-*.pem`.
+
+    While a rotation is on its way a home holds both; which one signs is said by the ledger.
+
+    Args:
+        path: the key's file; it need not be there.
+    """
+    later = sorted(path.parent.glob(f"{path.stem}-*{path.suffix}"))
+    return [file for file in (path, *later) if file.is_file()]
+
+
+def in_force(signers: Iterable[Signer], public_keys: Collection[bytes]) -> Signer | None:
+    """Give the first of the signers whose key is among these; None where none is."""
+    return next((signer for signer in signers if signer.public_key in public_keys), None)

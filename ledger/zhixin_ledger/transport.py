@@ -18,13 +18,13 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from zhixin_errors import ConfigError, LedgerUnavailable
+from zhixin_errors import ConfigError, LedgerRefused, LedgerUnavailable
 
 from zhixin_ledger.embedded import Engine
 from zhixin_ledger.gathering import WitnessTransport
 from zhixin_ledger.mirror import DATABASE, Mirror
 from zhixin_ledger.note import Note
-from zhixin_ledger.signers import Signer, load_signer
+from zhixin_ledger.signers import Signer, key_files, load_signer
 from zhixin_ledger.steps import Clock, Hook, no_hook
 from zhixin_ledger.tiles import DirectorySource, TileSource
 from zhixin_ledger.witness import Witness
@@ -40,6 +40,7 @@ __all__ = [
     "Means",
     "WitnessUrl",
     "file_path",
+    "load_keys",
     "open_log",
     "open_witness",
 ]
@@ -137,11 +138,13 @@ class FileLog:
                     code="ledger-missing",
                     hint="the URL in `[ledger]` names the home of the member that operates it",
                 )
+            first, *_ = key_files(self._home / LOG_KEY) or [self._home / LOG_KEY]
             self._engine = Engine(
                 folder,
-                self._means.load_key(self._home / LOG_KEY),
+                self._means.load_key(first),
                 clock=self._means.clock,
                 hook=self._means.hook,
+                later=lambda: load_keys(self._home / LOG_KEY, self._means.load_key),
             )
         return self._engine
 
@@ -173,15 +176,27 @@ class FileWitness:
         """See WitnessTransport."""
         if not self._home.is_dir():
             raise LedgerUnavailable(f"the home of {self._name} is not there")
-        signer = self._means.load_key(self._home / COSIGNER_KEY)
         mirror = Mirror(self._home / MIRROR_FOLDER, hook=self._means.hook)
         try:
+            return self._cosigned(mirror, old_size, proof, note)
+        finally:
+            mirror.close()
+
+    def _cosigned(
+        self, mirror: Mirror, old_size: int, proof: Sequence[bytes], note: bytes
+    ) -> bytes:
+        """Sign with the first of its keys, and where that is not in force, with the next."""
+        *others, last = load_keys(self._home / COSIGNER_KEY, self._means.load_key)
+        for signer in (*others, last):
             witness = Witness(
                 self._name, mirror, signer, self._source, self._means.clock, peers=self.peers
             )
-            return witness.add_checkpoint(old_size, proof, note)
-        finally:
-            mirror.close()
+            try:
+                return witness.add_checkpoint(old_size, proof, note)
+            except LedgerRefused as fault:
+                if fault.code != "witness-key" or signer is last:
+                    raise
+        raise AssertionError
 
     def latest(self, origin: str) -> bytes | None:
         """See WitnessTransport."""
@@ -198,6 +213,15 @@ class FileWitness:
 
 def _over_http(url: str) -> bool:
     return urlsplit(url).scheme in ("http", "https")
+
+
+def load_keys(path: Path, load_key: LoadKey) -> list[Signer]:
+    """Open a key's file and those that are to follow it, at least one.
+
+    Raises:
+        ConfigError: there is none, or one can't be opened.
+    """
+    return [load_key(file) for file in key_files(path) or [path]]
 
 
 def file_path(url: str, base: Path) -> Path:
