@@ -258,8 +258,10 @@ class OnlineLedger:
                     for claim in standing.claims_of_ledger(view, subject, trust, clock)
                 ]
             except LedgerRefused as error:
-                raise VerificationError(
-                    f"{self.what} does not follow its own rules: {error.message}", code="forked"
+                raise LedgerUnavailable(
+                    f"{self.what} serves other entries than its checkpoint's, or such as break "
+                    f"the rules: {error.message}",
+                    code="ledger-damaged",
                 ) from error
             finally:
                 mirror.close()
