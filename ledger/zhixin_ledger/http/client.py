@@ -11,6 +11,7 @@ This is the only module that uses httpx.
 from __future__ import annotations
 
 import hashlib
+import json
 import os
 import random
 import ssl
@@ -28,14 +29,16 @@ from zhixin_ledger import checkpoint, tiles
 from zhixin_ledger.encoding import b64, parse_uint
 from zhixin_ledger.http.problems import error_of
 from zhixin_ledger.note import MAX_NOTE_BYTES, Note
+from zhixin_ledger.proposals import Proposal, parse_proposal
 from zhixin_ledger.tiles import HASH_BYTES, MAX_ENTRY_BYTES, WIDTH
 
-__all__ = ["CA_VARIABLE", "HttpLog", "HttpSource", "HttpWitness"]
+__all__ = ["CA_VARIABLE", "HttpLog", "HttpProposals", "HttpSource", "HttpWitness"]
 
 CA_VARIABLE = "ZHIXIN_CA_FILE"
 MAX_BUNDLE_BYTES = WIDTH * (2 + MAX_ENTRY_BYTES)
 MAX_TILE_BYTES = WIDTH * HASH_BYTES
 MAX_ANSWER_BYTES = 256 * 1024
+MAX_PROPOSALS_BYTES = 8 * 1024 * 1024
 MAX_STANDING_BYTES = 1024 * 1024
 _CONNECT_S = 5.0
 _READ_S = 30.0
@@ -358,6 +361,57 @@ class HttpWitness:
         )
 
 
+class HttpProposals:
+    """The proposals that wait beside a log that is served over HTTP (`proposal_box.ProposalBox`).
+
+    Args:
+        url: the log's base.
+    """
+
+    def __init__(self, url: str) -> None:
+        self._server = _Server(url, "the ledger")
+
+    def offer(self, proposal: Proposal) -> str:
+        """See ProposalBox."""
+        body = self._ask("POST", "proposals", content=proposal.to_bytes())
+        return str(_member(body, "digest"))
+
+    def get(self, digest_hex: str) -> Proposal:
+        """See ProposalBox."""
+        return _proposal(self._ask("GET", f"proposals/{digest_hex}"))
+
+    def waiting(self) -> list[Proposal]:
+        """See ProposalBox."""
+        found = _member(self._ask("GET", "proposals"), "proposals")
+        if not isinstance(found, list):
+            raise LedgerUnavailable("the ledger answers without proposals")
+        envelopes = [each.get("proposal") if isinstance(each, dict) else None for each in found]
+        return [_proposal(json.dumps(each).encode()) for each in envelopes]
+
+    def sign(self, digest_hex: str, keyid_hex: str, signature: bytes) -> Proposal:
+        """See ProposalBox."""
+        content = json.dumps({"keyid": keyid_hex, "sig": b64(signature)}).encode()
+        path = f"proposals/{digest_hex}/signatures"
+        return _proposal(self._ask("POST", path, content=content))
+
+    def close(self) -> None:
+        """Close its connections."""
+        self._server.close()
+
+    def _ask(self, method: str, path: str, content: bytes | None = None) -> bytes:
+        answer = self._server.request(method, path, MAX_PROPOSALS_BYTES, content=content)
+        if answer.status not in (200, 201):
+            raise error_of(answer.status, answer.body, self._server.what)
+        return answer.body
+
+
+def _proposal(data: bytes) -> Proposal:
+    try:
+        return parse_proposal(data, "the ledger's proposal")
+    except FormatError as fault:
+        raise LedgerUnavailable(fault.message, hint="it is no ledger of ours") from fault
+
+
 def _refusal(code: str) -> Any:  # noqa: ANN401 - of the form of error_of
     """Give what makes an error of a status to which C2SP gives a meaning."""
 
@@ -378,8 +432,6 @@ _REFUSALS = {
 
 
 def _member(body: bytes, name: str) -> object:
-    import json
-
     try:
         told = json.loads(body)
     except (ValueError, RecursionError):
