@@ -26,9 +26,9 @@ from zhixin_ledger.encoding import (
     as_array,
     as_text,
     b64,
+    check_hex,
     jcs,
     members,
-    parse_hex,
     parse_jcs,
     parse_json_object_lenient,
     sha256_hex,
@@ -196,7 +196,7 @@ def _read(value: Json, what: str, reader: _Reader) -> Envelope:
         signature = reader(encoded, f"the sig of {place}")
         if len(signature) != ED25519_SIGNATURE_BYTES:
             raise FormatError(f"{place} has {len(signature)} bytes, want {ED25519_SIGNATURE_BYTES}")
-        signatures.append((parse_hex(key, f"the keyid of {place}").hex(), signature))
+        signatures.append((check_hex(key, f"the keyid of {place}"), signature))
     if not signatures:
         raise FormatError(f"{what} has no signature")
     if len({key for key, _ in signatures}) != len(signatures):

@@ -32,6 +32,7 @@ __all__ = [
     "as_object",
     "as_text",
     "b64",
+    "check_hex",
     "format_time",
     "jcs",
     "jcs_of_texts",
@@ -417,6 +418,12 @@ def parse_hex(text: Json, what: str, size: int = 32) -> bytes:
     if data.hex() != given:
         raise FormatError(f"{what} must be {2 * size} lowercase hex digits")
     return data
+
+
+def check_hex(text: Json, what: str, size: int = 32) -> str:
+    """The text itself, if `parse_hex` reads it; else FormatError."""
+    parse_hex(text, what, size)
+    return as_text(text, what)
 
 
 def parse_uint(text: Json, what: str) -> int:

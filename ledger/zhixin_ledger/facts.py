@@ -311,7 +311,7 @@ def _contract(value: Json, what: str) -> ContractFact:
     names.split_dataset(dataset, f"{what}'s dataset")
     version = encoding.as_text(version, f"{what}'s version")
     names.parse_contract_version(version, f"{what}'s version")
-    sha256_hex = encoding.parse_hex(sha256, f"{what}'s sha256").hex()
+    sha256_hex = encoding.check_hex(sha256, f"{what}'s sha256")
     return ContractFact(dataset, version, sha256_hex, encoding.parse_uint(entry, f"{what}'s entry"))
 
 
@@ -332,7 +332,7 @@ def _dataset(value: Json, what: str) -> DatasetFact:
     return DatasetFact(
         dataset,
         number,
-        encoding.parse_hex(statement, f"{what}'s statement").hex(),
+        encoding.check_hex(statement, f"{what}'s statement"),
         encoding.parse_uint(entry, f"{what}'s entry"),
         numbers,
     )

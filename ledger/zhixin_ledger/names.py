@@ -19,7 +19,7 @@ from functools import lru_cache
 
 from zhixin_errors import FormatError
 
-from zhixin_ledger.encoding import Json, as_text, parse_uint
+from zhixin_ledger.encoding import MAX_INT, Json, as_text, parse_uint
 
 __all__ = [
     "MAX_MEMBER_BYTES",
@@ -41,6 +41,8 @@ MAX_ORIGIN_BYTES = 255
 _LABEL = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _MEMBER = re.compile(rf"{_LABEL}(?:\.{_LABEL})+")
 _DATASET = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_NUMBER = r"(0|[1-9][0-9]{0,18})"
+_VERSION = re.compile(rf"{_NUMBER}\.{_NUMBER}\.{_NUMBER}")
 _ORIGIN = re.compile(r"[!-*,-~]{1,255}")
 
 
@@ -145,6 +147,18 @@ def check_origin(origin: Json, what: str = "origin") -> str:
     return text
 
 
+@lru_cache(maxsize=1024)
+def _version_parts(text: str) -> tuple[int, int, int]:
+    """Read a good contract version; ValueError, which is not kept, for any other."""
+    match = _VERSION.fullmatch(text)
+    if match is None:
+        raise ValueError
+    major, minor, patch = map(int, match.groups())
+    if max(major, minor, patch) > MAX_INT:
+        raise ValueError
+    return major, minor, patch
+
+
 def parse_contract_version(text: Json, what: str = "contract version") -> tuple[int, int, int]:
     """Read ``major.minor.patch``.
 
@@ -158,7 +172,12 @@ def parse_contract_version(text: Json, what: str = "contract version") -> tuple[
     Raises:
         FormatError: not three integers of docs/formats.md 1.
     """
-    parts = as_text(text, what).split(".")
+    given = as_text(text, what)
+    try:
+        return _version_parts(given)
+    except ValueError:
+        pass  # what is wrong is told below
+    parts = given.split(".")
     if len(parts) != 3:
         raise FormatError(f"{what} must be major.minor.patch, such as 1.0.0")
     major, minor, patch = (parse_uint(part, f"each number of {what}") for part in parts)

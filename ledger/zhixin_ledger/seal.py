@@ -71,8 +71,8 @@ def parse_seal(entry: bytes) -> Seal:
         encoding.parse_uint(facts, "seal's facts"),
         encoding.parse_uint(first, "seal's first"),
         encoding.parse_uint(height, "seal's height"),
-        None if previous is None else encoding.parse_hex(previous, "seal's previous").hex(),
-        encoding.parse_hex(state, "seal's state").hex(),
+        None if previous is None else encoding.check_hex(previous, "seal's previous"),
+        encoding.check_hex(state, "seal's state"),
         encoding.as_text(time, "seal's time"),
     )
 

@@ -8,7 +8,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from zhixin_errors import FormatError
 from zhixin_ledger import dsse
@@ -157,6 +157,30 @@ def test_both_readers_refuse(data, says):
     for read in (dsse.parse_envelope, dsse.normalise_envelope):
         with pytest.raises(FormatError, match=says):
             read(data)
+
+
+@settings(max_examples=40)
+@given(st.binary(max_size=60), st.sampled_from([None, 1]), st.booleans(), st.integers(0, 255))
+def test_what_is_submitted_is_read_as_it_is_normalised(payload, indent, reverse, change):
+    entry = dsse.sign_envelope(payload, SIGNERS[:2])
+    value = json.loads(entry)
+    if reverse:
+        value["signatures"].reverse()
+    data = bytearray(json.dumps(value, indent=indent).encode() if indent or reverse else entry)
+    if change < 128:
+        data[change] ^= 1
+
+    def told(read):
+        try:
+            return read(bytes(data))
+        except FormatError as fault:
+            return fault.message
+
+    def in_two_steps(given):
+        normalised = dsse.normalise_envelope(given)
+        return normalised, dsse.parse_envelope(normalised)
+
+    assert told(dsse.read_submitted) == told(in_two_steps)
 
 
 def test_only_admission_sorts_signatures():

@@ -102,6 +102,72 @@ def test_a_changed_byte_is_another_value_or_refused(value, data):
         assert encoding.jcs(encoding.parse_jcs(bytes(written), "value")) == bytes(written)
 
 
+def _told(read, *arguments):
+    try:
+        return read(*arguments)
+    except FormatError as fault:
+        return fault.message
+
+
+def _carefully(data):
+    """As `parse_jcs` without its short cut."""
+    value, text = encoding._decode(data, "value", encoding._canonical_decoder)
+    if encoding._encoder.encode(value) != text:
+        raise FormatError("value is not canonical JSON (RFC 8785): it differs at character ")
+    return value
+
+
+@given(
+    st.one_of(
+        values.map(encoding.jcs),
+        values.map(lambda value: json.dumps(value).encode()),
+        values.map(lambda value: json.dumps(value, separators=(",", ":")).encode()),
+        st.lists(st.sampled_from(["{", "}", "[", "]", '"a"', '"b"', ":", ",", "1", "null", " "]))
+        .map("".join)
+        .map(str.encode),
+        st.sampled_from([b'{"a":"1","a":"1"}', b'{"b":null,"a":null}', b'["\\ud83d\\ude00"]']),
+    )
+)
+def test_the_short_cut_reads_and_refuses_as_the_careful_reader_does(data):
+    quick, careful = _told(encoding.parse_jcs, data, "value"), _told(_carefully, data)
+    if isinstance(careful, str) and "it differs at" in careful:
+        assert quick.startswith(careful)
+        return
+    assert quick == careful
+    assert encoding.jcs(quick) == encoding.jcs(careful)
+    if isinstance(quick, dict):
+        assert list(quick) == list(careful)
+
+
+def test_the_short_cut_stops_where_nesting_might_be_too_deep():
+    for depth in (encoding.MAX_DEPTH, encoding.MAX_DEPTH + 1):
+        data = b"[" * depth + b"]" * depth
+        told = _told(encoding.parse_jcs, data, "value")
+        assert ("deeper" in told) == (depth > encoding.MAX_DEPTH)
+    wide = encoding.jcs([["x"]] * 1000)
+    assert encoding.jcs(encoding.parse_jcs(wide, "value")) == wide
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | texts,
+        lambda inner: (
+            st.lists(inner, max_size=4)
+            | st.dictionaries(st.text("abcXYZ_ 09", max_size=5), inner, max_size=4)
+        ),
+        max_leaves=20,
+    )
+)
+def test_texts_are_written_as_everything_is(value):
+    assert encoding.jcs_of_texts(value) == encoding.jcs(value)
+
+
+def test_half_of_a_surrogate_pair_is_written_by_neither():
+    for write in (encoding.jcs, encoding.jcs_of_texts):
+        with pytest.raises(FormatError, match="surrogate"):
+            write({"a": "\ud800"})
+
+
 @pytest.mark.parametrize(
     ("data", "says"),
     [

@@ -79,10 +79,10 @@ def read(statement: Statement) -> DatasetVersion:
     stated = DatasetVersion(
         names.check_dataset(dataset, "dataset"),
         names.parse_version(version, "version"),
-        encoding.parse_hex(root, "root").hex(),
+        encoding.check_hex(root, "root"),
         encoding.as_text(contract_version, "contract's version"),
-        encoding.parse_hex(contract_sha256, "contract's sha256").hex(),
-        None if previous is None else encoding.parse_hex(previous, "previous").hex(),
+        encoding.check_hex(contract_sha256, "contract's sha256"),
+        None if previous is None else encoding.check_hex(previous, "previous"),
         tuple(
             _input(value, f"inputs[{at}]")
             for at, value in enumerate(encoding.as_array(inputs, "inputs"))
@@ -151,7 +151,7 @@ def _input(value: Json, what: str) -> InputVersion:
     return InputVersion(
         names.check_dataset(dataset, f"{what}'s dataset"),
         names.parse_version(version, f"{what}'s version"),
-        encoding.parse_hex(statement, f"{what}'s statement").hex(),
+        encoding.check_hex(statement, f"{what}'s statement"),
     )
 
 
