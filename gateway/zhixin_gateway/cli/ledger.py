@@ -9,6 +9,7 @@ from typing import Any
 import click
 from zhixin_errors import ConfigError, FormatError
 
+from zhixin_gateway.cli.ledger_serve import command as serve
 from zhixin_gateway.cli.options import (
     Context,
     answer,
@@ -134,3 +135,6 @@ def _told(kind: str, predicate: dict[str, Any]) -> str:
     if kind == "genesis":
         return f"{len(predicate['members'])} members, quorum {predicate['quorum']}"
     return ""
+
+
+command.add_command(serve)

@@ -158,7 +158,7 @@ def _parts(url: str, what: str) -> SplitResult:
         parts = urlsplit(url)
         named = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:  # such as a port that is no number
-        named = None
+        parts, named = urlsplit(""), None
     if not named:
         raise ConfigError(f"the URL of {what} is no http: or https: URL with a host")
     if parts.username or parts.password or parts.query or parts.fragment:

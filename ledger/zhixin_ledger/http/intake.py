@@ -100,6 +100,10 @@ class Intake:
         self._queue.put(waiting)
         return waiting.future
 
+    def refuse(self) -> None:
+        """Take nothing more; what is queued is still written."""
+        self._closed = True
+
     def close(self, timeout_s: float = 30) -> None:
         """Write what is queued and end the thread; not on the loop's thread."""
         self._closed = True

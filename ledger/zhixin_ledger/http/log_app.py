@@ -14,12 +14,13 @@ does. What goes wrong is answered by a problem document (`problems`).
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from fastapi import FastAPI, Query, Request
+from prometheus_client import CollectorRegistry, Metric
 from starlette.responses import Response
 from zhixin_errors import LedgerUnavailable
 
@@ -29,10 +30,13 @@ from zhixin_ledger.gathering import WitnessTransport
 from zhixin_ledger.http.answers import json_answer, problem_answer, problem_docs, tell_problems
 from zhixin_ledger.http.intake import CAPACITY, Intake
 from zhixin_ledger.http.limits import read_body
+from zhixin_ledger.http.observing import Gauges, counter, gauge, metrics_route
 from zhixin_ledger.http.problems import problem_of
+from zhixin_ledger.http.proposals import proposal_routes
 from zhixin_ledger.http.publishing import INTERVAL_S, REFRESH_S, Publisher
 from zhixin_ledger.http.standing_routes import standing_routes
 from zhixin_ledger.http.tile_routes import tile_routes
+from zhixin_ledger.proposal_box import log_box
 from zhixin_ledger.state import State
 from zhixin_ledger.store import SqliteStore
 
@@ -40,6 +44,10 @@ __all__ = ["LogOptions", "LogService", "make_log_app"]
 
 MAX_WAIT_S = 60
 
+_STATUS_DOCS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "How it stands.", "content": {"application/json": {}}},
+    **problem_docs(429),
+}
 _Timeout = Annotated[float, Query(gt=0, le=MAX_WAIT_S)]
 
 
@@ -75,16 +83,22 @@ class LogService:
     ) -> None:
         self.engine = engine
         self.origin, size = _durable(engine)
-        self.witnesses = tuple(witnesses)
         self.publisher = Publisher(
             engine, witnesses, size, interval_s=options.interval_s, refresh_s=options.refresh_s
         )
+        self.registry = CollectorRegistry()
+        self.registry.register(Gauges(self.figures))
         self.intake = Intake(engine, size, self.publisher.grown, options.capacity)
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin to write and to publish."""
         self.publisher.start(loop)
         self.intake.start(loop)
+
+    def stopping(self) -> None:
+        """Take nothing more, and let go who waits for a receipt: the end begins."""
+        self.intake.refuse()
+        self.publisher.dismiss()
 
     def stop(self) -> None:
         """Write what is queued, then end; not on the loop's thread."""
@@ -99,8 +113,55 @@ class LogService:
             "published": self.publisher.published,
             "pending_age_s": round(self.publisher.pending_age_s, 3),
             "queued": self.intake.waiting,
-            "witnesses": [{"name": witness.name} for witness in self.witnesses],
+            "fault": None if self.publisher.fault is None else self.publisher.fault.code,
+            "witnesses": [
+                {
+                    "name": witness.name,
+                    "size": witness.size,
+                    "failures": witness.failures,
+                    "last_success_s": witness.last_success_s,
+                    "fault": witness.fault,
+                }
+                for witness in self.publisher.witnesses
+            ],
         }
+
+    def figures(self) -> Iterator[Metric]:
+        """Tell the same to Prometheus."""
+        intake, publisher = self.intake, self.publisher
+        for name, told, value in (
+            ("queue_length", "Envelopes that wait to be written.", intake.waiting),
+            ("entries", "Entries that are durable, seals among them.", intake.size),
+            ("published_entries", "Entries that a checkpoint covers.", publisher.published),
+            ("pending_age_seconds", "Age of the oldest uncovered entry.", publisher.pending_age_s),
+            ("receipt_waiters", "Requests that wait for a receipt.", publisher.waiting),
+        ):
+            yield gauge(f"zhixin_ledger_{name}", told, [({}, value)])
+        for name, told, value in (
+            ("durable_entries", "Entries that became durable here.", intake.entries),
+            ("refused_entries", "Envelopes that were refused.", intake.refused),
+            ("publication_failures", "Publications that failed.", publisher.failures),
+        ):
+            yield counter(f"zhixin_ledger_{name}", told, [({}, value)])
+        yield from self._witness_figures()
+
+    def _witness_figures(self) -> Iterator[Metric]:
+        named = [({"witness": each.name}, each) for each in self.publisher.witnesses]
+        yield counter(
+            "zhixin_witness_failures",
+            "Questions that a witness did not answer well.",
+            [(labels, each.failures) for labels, each in named],
+        )
+        yield gauge(
+            "zhixin_witness_last_success_timestamp_seconds",
+            "When a witness cosigned last.",
+            [(labels, each.last_success_s or 0) for labels, each in named],
+        )
+        yield gauge(
+            "zhixin_witness_lag_entries",
+            "Entries that are durable and that a witness has not cosigned.",
+            [(labels, max(0, self.intake.size - each.size)) for labels, each in named],
+        )
 
 
 def make_log_app(service: LogService) -> FastAPI:
@@ -122,9 +183,11 @@ def make_log_app(service: LogService) -> FastAPI:
     tell_problems(app)
     _add_entries(app, service)
     app.include_router(tile_routes(service.engine.directory))
+    app.include_router(proposal_routes(log_box(service.engine.directory)))
+    app.include_router(metrics_route(service.registry))
     app.include_router(standing_routes(service.engine.directory))
 
-    @app.get("/status")
+    @app.get("/status", response_class=Response, responses=_STATUS_DOCS)
     async def status() -> Response:
         return json_answer(service.status())
 

@@ -10,14 +10,15 @@ from __future__ import annotations
 import asyncio
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from threading import Condition, Thread
 
-from zhixin_errors import ConfigError, LedgerError, LedgerUnavailable
+from zhixin_errors import ConfigError, LedgerError, LedgerUnavailable, ZhixinError
 
 from zhixin_ledger import checkpoint, tlogproof
 from zhixin_ledger.embedded import Engine
 from zhixin_ledger.gathering import WitnessTransport
+from zhixin_ledger.http.watching import Watched
 from zhixin_ledger.note import Note
 from zhixin_ledger.tiles import Tiles
 
@@ -40,7 +41,6 @@ class Publisher:
         size: how many entries are durable.
         interval_s: between two publications at least.
         refresh_s: after how long an idle ledger's checkpoint is cosigned again.
-        failed: told each failure, on the publishing thread.
     """
 
     def __init__(
@@ -51,16 +51,14 @@ class Publisher:
         *,
         interval_s: float = INTERVAL_S,
         refresh_s: float = REFRESH_S,
-        failed: Callable[[LedgerError | ConfigError], None] = lambda _fault: None,
     ) -> None:
         self.failures = 0
         self.published = 0
         self.fault: LedgerError | ConfigError | None = None
         self._engine = engine
-        self._witnesses = witnesses
+        self.witnesses = tuple(Watched(witness) for witness in witnesses)
         self._interval_s = interval_s
         self._refresh_s = refresh_s
-        self._failed = failed
         self._news = Condition()
         self._size = size
         self._waiters: list[tuple[int, asyncio.Future[bytes]]] = []
@@ -110,11 +108,17 @@ class Publisher:
             self._news.notify()
         return future
 
-    def close(self, timeout_s: float = 10) -> None:
-        """End; who waits hears of it. Not on the loop's thread."""
+    def dismiss(self) -> None:
+        """Let go who waits for a receipt, and publish nothing more."""
         with self._news:
             self._closed = True
+            left, self._waiters = self._waiters, []
             self._news.notify()
+        self._hand_over([(future, _stopping()) for _, future in left])
+
+    def close(self, timeout_s: float = 10) -> None:
+        """End; who waits hears of it. Not on the loop's thread."""
+        self.dismiss()
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
 
@@ -138,7 +142,6 @@ class Publisher:
             else:
                 not_before = time.monotonic() + pause_s * random.uniform(0.75, 1.25)  # noqa: S311
                 pause_s = min(2 * pause_s, _LAST_PAUSE_S)
-        self._dismiss()
 
     def _wait(self, not_before: float) -> bool:
         """Wait until there is something to do, and it may be done; False: the end."""
@@ -160,13 +163,11 @@ class Publisher:
     def _publish(self) -> bool:
         with self._news:
             began, aim = time.monotonic(), self._size
-        refresh = self.published >= aim
         try:
-            note = self._engine.publish(self._witnesses, refresh=refresh)
+            note = self._gather(refresh=self.published >= aim)
         except (LedgerError, ConfigError) as fault:
             self.failures += 1
             self.fault = fault
-            self._failed(fault)
             return False
         with self._news:
             self._note, self.fault = note, None
@@ -174,6 +175,24 @@ class Publisher:
             self._fresh_until = time.monotonic() + self._refresh_s
             self._pending_since = began if self.published < self._size else None
         return True
+
+    def _gather(self, *, refresh: bool) -> Note:
+        """Publish by the witnesses that are willing; where they are too few, by all."""
+        willing = [witness for witness in self.witnesses if witness.willing]
+        if len(willing) < len(self.witnesses):
+            try:
+                return self._engine.publish(willing, refresh=refresh, observe=self._observe)
+            except LedgerUnavailable as fault:
+                if fault.code != "quorum":
+                    raise
+        return self._engine.publish(self.witnesses, refresh=refresh, observe=self._observe)
+
+    def _observe(self, witness: WitnessTransport, fault: ZhixinError | None) -> None:
+        if isinstance(witness, Watched):
+            if fault is None:
+                witness.succeeded(self._size)
+            else:
+                witness.failed(fault)
 
     def _serve_waiters(self) -> None:
         with self._news:
@@ -191,11 +210,6 @@ class Publisher:
             except LedgerError as fault:
                 made.append((future, fault))
         self._hand_over(made)
-
-    def _dismiss(self) -> None:
-        with self._news:
-            left, self._waiters = self._waiters, []
-        self._hand_over([(future, _stopping()) for _, future in left])
 
     def _hand_over(self, made: list[tuple[asyncio.Future[bytes], bytes | LedgerError]]) -> None:
         if self._loop is not None and not self._loop.is_closed() and made:

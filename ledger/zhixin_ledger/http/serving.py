@@ -15,14 +15,17 @@ from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from types import FrameType
-from typing import Any
 
 import uvicorn
+from prometheus_client import CollectorRegistry
+from starlette.types import ASGIApp
 from zhixin_errors import ConfigError
 
 from zhixin_ledger.http.connections import Connection
+from zhixin_ledger.http.limits import RateLimit, TokenBuckets
+from zhixin_ledger.http.observing import Observed, to_standard_error
 
-__all__ = ["Serving", "running", "serve"]
+__all__ = ["Serving", "dressed", "running", "serve"]
 
 BACKLOG = 1024
 GRACE_S = 5
@@ -93,8 +96,33 @@ def _nothing() -> None:
     """Nothing is to be told."""
 
 
+def dressed(
+    app: ASGIApp,
+    registry: CollectorRegistry,
+    *,
+    access_log: bool = False,
+    per_s: float = 0,
+    burst: int = 0,
+) -> ASGIApp:
+    """Put around an application what every server of ours has.
+
+    Args:
+        app: the application.
+        registry: takes the durations of requests.
+        access_log: write a line a request to standard error.
+        per_s: requests a second that a client may send in the long run; 0: any number.
+        burst: how many at once.
+
+    Returns:
+        What is to be served.
+    """
+    if per_s > 0:
+        app = RateLimit(app, TokenBuckets(per_s, max(1, burst)))
+    return Observed(app, registry, to_standard_error if access_log else None)
+
+
 def serve(
-    app: Any,  # noqa: ANN401 - an ASGI application
+    app: ASGIApp,
     *,
     host: str = "127.0.0.1",
     port: int = 0,
@@ -132,7 +160,7 @@ def serve(
 
 @contextlib.contextmanager
 def running(
-    app: Any,  # noqa: ANN401 - an ASGI application
+    app: ASGIApp,
     serving: Serving | None = None,
     *,
     on_stop: Callable[[], None] = _nothing,
@@ -168,7 +196,7 @@ def _say(url: str) -> None:
     sys.stderr.flush()
 
 
-def _config(app: Any, serving: Serving) -> uvicorn.Config:  # noqa: ANN401 - an ASGI application
+def _config(app: ASGIApp, serving: Serving) -> uvicorn.Config:
     config = uvicorn.Config(
         app,
         http=Connection,
