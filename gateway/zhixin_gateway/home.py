@@ -5,7 +5,8 @@
     bts.gov.example/
       zhixin.toml          settings (zhixin_gateway.settings)
       contracts/           what this member publishes, one ODCS file a dataset
-      keys/                statement.pem, cosigner.pem, log.pem: mode 0600, folder 0700
+      keys/                statement.pem, cosigner.pem, log.pem: mode 0600, folder 0700;
+                           …-new.pem while a rotation is on its way (zhixin_gateway.keyring)
       store/               MEMBER/DATASET/NUMBER/: versions, own and fetched
       quarantine/          MEMBER/DATASET/NUMBER.parquet: rejects, for the steward alone
       staging/             MEMBER/DATASET/: what a run that has not ended has made so far
@@ -142,7 +143,7 @@ class Home:
         return self.path / "keys"
 
     def signer(self, name: str = STATEMENT_KEY) -> Signer:
-        """Open a key of this home.
+        """Open a key of this home; while a new one waits, the one that is in force.
 
         Args:
             name: the file under ``keys/``.
@@ -150,9 +151,27 @@ class Home:
         Raises:
             ConfigError: no such file, readable by others, or the password is missing or wrong.
         """
+        from zhixin_ledger.signers import key_files
+
+        path = self.keys_dir / name
+        if key_files(path) in ([], [path]):
+            return self.load_key(path)
+        from zhixin_gateway.keyring import signer_in_force
+
+        return signer_in_force(self, name)
+
+    def load_key(self, path: Path) -> Signer:
+        """Open a key file with this home's password.
+
+        Args:
+            path: the file.
+
+        Raises:
+            ConfigError: as ``signer``.
+        """
         from zhixin_ledger.signers import load_signer
 
-        return load_signer(self.keys_dir / name, self._password())
+        return load_signer(path, self.password())
 
     def ledger_client(self) -> LedgerClient:
         """Open this member's view of the ledger that its settings name.
@@ -326,7 +345,12 @@ class Home:
             return str(self.path / url)
         return url
 
-    def _password(self) -> bytes | None:
+    def password(self) -> bytes | None:
+        """The password of this home's keys, where they have one.
+
+        Raises:
+            ConfigError: the file that holds it can't be read.
+        """
         file = self.environ.get("ZHIXIN_KEY_PASSWORD_FILE")
         if file:
             try:
@@ -383,7 +407,7 @@ def create_home(
     home = Home(path, Settings(member=member, titles=titles), environ)
     for key in (STATEMENT_KEY, COSIGNER_KEY, *((LOG_KEY,) if operator else ())):
         if not (home.keys_dir / key).exists():
-            generate_signer(home.keys_dir / key, home._password())
+            generate_signer(home.keys_dir / key, home.password())
     return home.save(home.settings)
 
 
