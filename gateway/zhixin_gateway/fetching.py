@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from zhixin_ledger.state import State
 
     from zhixin_gateway.home import Home
+    from zhixin_gateway.opening import Judging
     from zhixin_gateway.progress import Progress
 
 __all__ = ["Fetched", "fetch", "newest_standing", "parse_name"]
@@ -96,6 +97,7 @@ def fetch(
     version: int,
     store: Path | None = None,
     *,
+    judging: Judging | None = None,
     progress: Progress | None = None,
 ) -> Fetched:
     """Fetch one version and verify it; what is there already is verified where it lies.
@@ -105,6 +107,7 @@ def fetch(
         dataset: ``member/name``.
         version: its number.
         store: the root under which it is put; the home's own store by default.
+        judging: by what the gate judges standing; by default by the home's copy of the ledger.
         progress: told what is verified.
 
     Raises:
@@ -117,7 +120,7 @@ def fetch(
     with home.lock(f"get {dataset}", wait=True):
         if target.exists():
             try:
-                verdict = _kept(home, target, dataset, version, progress)
+                verdict = _kept(home, target, f"{dataset}@{version}", judging, progress)
             except VerificationError as error:
                 if error.code == "withdrawn":  # what lies beside it shall say so too
                     _put_standings(home, target, dataset)
@@ -129,7 +132,7 @@ def fetch(
         staging = directory.new_staging(root, dataset)
         try:
             _copy(home.store_of(owner), f"{dataset}/{version}", staging)
-            verdict = _verified(home, staging, dataset, version, progress)
+            verdict = _verified(home, staging, f"{dataset}@{version}", judging, progress)
             directory.publish(staging, target)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
@@ -168,11 +171,11 @@ def _input_datasets(path: Path) -> list[str]:
 
 
 def _kept(
-    home: Home, target: Path, dataset: str, version: int, progress: Progress | None
+    home: Home, target: Path, name: str, judging: Judging | None, progress: Progress | None
 ) -> Verdict:
     """Verify what is here already; what was fetched whole and is not whole now can be had again."""
     try:
-        return _verified(home, target, dataset, version, progress)
+        return _verified(home, target, name, judging, progress)
     except VerificationError as error:
         if error.code not in {"withdrawn", "stale", "forked"}:
             error.hint = f"it was changed in {target}: move that away and fetch it again"
@@ -180,24 +183,19 @@ def _kept(
 
 
 def _verified(
-    home: Home,
-    path: Path,
-    dataset: str,
-    version: int,
-    progress: Progress | None,
+    home: Home, path: Path, name: str, judging: Judging | None, progress: Progress | None
 ) -> Verdict:
     from zhixin_gateway.gate import verify
 
-    verdict = verify(
-        path,
-        home.trust(),
-        expect=f"{dataset}@{version}",
-        ledger_copy=home.ledger_view(),
-        progress=progress,
-    )
+    if judging is None:
+        verdict = verify(
+            path, home.trust(), expect=name, ledger_copy=home.ledger_view(), progress=progress
+        )
+    else:
+        verdict = verify(path, home.trust(), expect=name, progress=progress, **judging)
     if not verdict.ok:
         raise VerificationError(
-            f"{dataset}@{version} is refused: {verdict.message}",
+            f"{name} is refused: {verdict.message}",
             code=verdict.code,
             details={"verdict": verdict.to_json()},
         )

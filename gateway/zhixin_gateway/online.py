@@ -30,6 +30,7 @@ from zhixin_ledger.transport import LOG_FOLDER, MIRROR_FOLDER, file_path
 from zhixin_gateway.gate.online import Known, LedgerFiles, OnlineLedger
 
 if TYPE_CHECKING:
+    from zhixin_ledger.client import LedgerClient
     from zhixin_ledger.equivocation import Report
     from zhixin_ledger.trust import Trust
 
@@ -38,18 +39,18 @@ if TYPE_CHECKING:
 __all__ = ["Seen", "ask", "seen_folder"]
 
 
-def ask(url: str, home: Home | None = None) -> OnlineLedger:
+def ask(url: str, home: Home | None = None, view: LedgerClient | None = None) -> OnlineLedger:
     """Give a ledger to be asked by the gate.
 
     Args:
         url: of a log, or of any mirror or witness that serves its tiles: ``https:``, ``http:``, or
             ``file:`` a folder with ``checkpoint`` and ``tile/``.
-        home: who asks, if it has a home: what it saw is remembered there, and its own copy counts.
+        home: who asks, if it has a home: what it saw is remembered there.
+        view: its own copy of the ledger, which counts as seen.
 
     Raises:
         ConfigError: the URL can't be reached.
     """
-    view = None if home is None else home.ledger_view()
     known = []
     if view is not None:
         note = Note.parse(view.checkpoint(), "the copy's checkpoint")

@@ -14,19 +14,36 @@ the verification; what can be told is said by its name, ``unsafe_no_standing``.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypedDict
 
-from zhixin_errors import ConfigError, FormatError
+from zhixin_errors import ConfigError, FormatError, VerificationError
 
 from zhixin_gateway.home import Home
+from zhixin_gateway.standing_file import find_beside
 
 if TYPE_CHECKING:
+    from zhixin_ledger.client import LedgerClient
     from zhixin_ledger.trust import Trust
 
     from zhixin_gateway.gate import VerifiedDataset
+    from zhixin_gateway.gate.standing import ClaimSource, LedgerView
 
-__all__ = ["open", "open_version"]
+__all__ = ["Judging", "claim_source", "ledger_copy", "open", "open_version"]
+
+
+class Judging(TypedDict):
+    """By what the gate judges standing, as its functions take it by name."""
+
+    max_age: dt.timedelta | None
+    standings: Sequence[Path]
+    ledger_copy: LedgerView | None
+    ledger: ClaimSource | None
+    strict_inputs: bool
+    current_keys: bool
+    require_standing: bool
+    beside: bool
 
 
 def open(
@@ -36,10 +53,18 @@ def open(
     trust: Trust | Path | str | None = None,
     expect: str | None = None,
     max_age: dt.timedelta | None = None,
+    standings: Sequence[Path | str] = (),
+    ledger: str | None = None,
+    strict_inputs: bool = False,
+    current_keys: bool = False,
     deep: bool = False,
     unsafe_no_standing: bool = False,
 ) -> VerifiedDataset:
     """Open a dataset: verified, or refused.
+
+    Whether it stands is judged by ``ledger`` or ``standings``, else by the home's own copy of the
+    ledger; where there is none, by the standing files that lie beside the directory, but only where
+    ``max_age`` says how old they may be: who gave the directory gave these too.
 
     Args:
         name: ``MEMBER/DATASET[@N]``, found in the home's store or fetched by its ``[stores]``; or
@@ -49,6 +74,10 @@ def open(
         trust: a pinned trust, or its folder; the home's by default.
         expect: for a path, which version it must be.
         max_age: how old a standing may be.
+        standings: standing files: the version's, and its inputs'.
+        ledger: the URL of a ledger, or of a mirror of it, that is asked what stands now.
+        strict_inputs: a withdrawn input refuses, and so does one without a standing.
+        current_keys: cosigner keys that have ended since do not count.
         deep: recompute every record's hash first.
         unsafe_no_standing: read though nothing tells whether the version was withdrawn since.
 
@@ -58,6 +87,7 @@ def open(
     Raises:
         VerificationError: the gate refused; ``code`` says why.
         ConfigError: there is no home, no trust, or no such dataset.
+        LedgerUnavailable: ``ledger`` can't be reached.
     """
     from zhixin_ledger.trust import Trust, load_trust
 
@@ -74,16 +104,56 @@ def open(
         expect = _expected(path)
     if pinned is None:
         pinned = _needed(found).trust()
-    view = None if found is None else found.ledger_view()
-    return open_path(
-        path,
-        pinned,
-        expect=expect,
-        ledger_copy=view if view is None or view.origin == pinned.origin else None,
-        max_age=max_age,
-        deep=deep,
-        unsafe_no_standing=unsafe_no_standing,
-    )
+    asked = claim_source(ledger, found, pinned)
+    named = [Path(item) for item in standings]
+    view = None if asked is not None else ledger_copy(found, pinned)
+    beside = [] if asked is not None or named or view is not None else find_beside(path)
+    try:
+        return open_path(
+            path,
+            pinned,
+            expect=expect,
+            ledger_copy=view,
+            ledger=asked,
+            standings=named or (beside if max_age is not None else []),
+            beside=bool(beside),
+            max_age=max_age,
+            strict_inputs=strict_inputs,
+            current_keys=current_keys,
+            deep=deep,
+            unsafe_no_standing=unsafe_no_standing,
+        )
+    except VerificationError as error:
+        if error.code == "stale" and beside and max_age is None:
+            error.hint = (
+                f"{beside[0].name} lies beside it: say how old it may be by max_age=timedelta(…), "
+                "on the command line --max-age 7d"
+            )
+        raise
+
+
+def ledger_copy(home: Home | None, trust: Trust) -> LedgerClient | None:
+    """The home's copy of the ledger as a source of standing, if it is of the trust's ledger."""
+    view = None if home is None else home.ledger_view()
+    return view if view is not None and view.origin == trust.origin else None
+
+
+def claim_source(url: str | None, home: Home | None, trust: Trust) -> ClaimSource | None:
+    """A ledger to ask now, where one is named.
+
+    Args:
+        url: the ledger's; None: none is asked.
+        home: who asks, if it has a home.
+        trust: what is trusted.
+
+    Raises:
+        ConfigError: the URL can't be used.
+    """
+    if url is None:
+        return None
+    from zhixin_gateway.online import ask
+
+    return ask(url, home, ledger_copy(home, trust))
 
 
 def open_version(home: Home, dataset: str, version: int) -> VerifiedDataset:

@@ -7,11 +7,11 @@ import io
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from zhixin_gateway.cli.gate_options import GateOptions, gate_options
 from zhixin_gateway.cli.options import Context, examples, home_option, say
 
 if TYPE_CHECKING:
@@ -38,13 +38,7 @@ __all__ = ["command"]
     show_default=True,
     help="json: one object a line; arrow: an Arrow stream.",
 )
-@click.option(
-    "--trust",
-    "trust_dir",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="The pinned trust; the home's by default.",
-)
+@gate_options(without=["require_standing"])
 @click.option("--expect", metavar="NAME[@N]", help="For a path: the version that it must be.")
 @click.option(
     "--unsafe-no-standing",
@@ -59,8 +53,8 @@ def command(
     *,
     sql: str | None,
     form: str,
-    trust_dir: Path | None,
     expect: str | None,
+    judged: GateOptions,
     unsafe_no_standing: bool,
 ) -> None:
     """Print the records of a version, which may also be a directory's path. Verified, or none.
@@ -72,8 +66,13 @@ def command(
     opened = open_dataset(
         name,
         home=context.home,
-        trust=trust_dir,
+        trust=judged.trust_dir,
         expect=expect,
+        max_age=judged.max_age,
+        standings=judged.standings,
+        ledger=judged.ledger_url,
+        strict_inputs=judged.strict_inputs,
+        current_keys=judged.current_keys,
         unsafe_no_standing=unsafe_no_standing,
     )
     for warning in opened.warnings:

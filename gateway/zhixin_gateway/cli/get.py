@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 from zhixin_errors import ConfigError
 
+from zhixin_gateway.cli.gate_options import GateOptions, gate_options
 from zhixin_gateway.cli.options import (
     Context,
     answer,
@@ -29,13 +30,18 @@ __all__ = ["command"]
 )
 @click.argument("name", metavar="MEMBER/DATASET[@N]")
 @click.argument("destination", metavar="[DEST]", required=False, type=click.Path(path_type=Path))
+@gate_options(without=["trust_dir", "standings", "require_standing"])
 @json_option
 @home_option
 @click.pass_obj
-def command(context: Context, name: str, destination: Path | None, *, as_json: bool) -> None:
+def command(
+    context: Context, name: str, destination: Path | None, *, judged: GateOptions, as_json: bool
+) -> None:
     """Fetch a version into this home's store, or under DEST as DEST/MEMBER/DATASET/N.
 
-    Without @N the newest version that stands is fetched. What the gate refuses is not kept.
+    Without @N the newest version that stands is fetched. What the gate refuses is not kept. Beside
+    it N.standing.json is put, and N.standing.1.json … for its inputs: what proves without a network
+    that it stood. Fetched again, these are made anew.
     """
     from zhixin_gateway.fetching import fetch, newest_standing
     from zhixin_gateway.pipeline.notarising import known_state
@@ -52,11 +58,14 @@ def command(context: Context, name: str, destination: Path | None, *, as_json: b
             code="no-version",
             hint="`zhixin ls` shows what can be had",
         )
-    fetched = fetch(home, dataset, version, destination)
-    for warning in fetched.verdict.warnings:
+    judging = judged.judging(home, home.trust())
+    fetched = fetch(home, dataset, version, destination, judging=judging)
+    for warning in (*fetched.verdict.warnings, *fetched.notes):
         say(f"warning: {warning}")
     say(f"VERIFIED {dataset}@{version}" + ("" if fetched.new else ", which was here already"))
     if as_json:
-        answer({"path": str(fetched.path), "new": fetched.new, **fetched.verdict.to_json()})
+        standings = [str(path) for path in fetched.standings]
+        found = {"path": str(fetched.path), "new": fetched.new, "standings": standings}
+        answer({**found, **fetched.verdict.to_json()})
     else:
         sys.stdout.write(f"{fetched.path}\n")

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import click
 
+from zhixin_gateway.cli.gate_options import GateOptions, gate_options
 from zhixin_gateway.cli.options import Context, examples, home_option, say
 
 __all__ = ["command"]
@@ -19,13 +20,7 @@ __all__ = ["command"]
 @click.argument("path", type=click.Path(path_type=Path))
 @click.option("--where", required=True, metavar="SQL", help="A condition that picks one record.")
 @click.option("--expect", metavar="NAME[@N]", help="The version that it must be.")
-@click.option(
-    "--trust",
-    "trust_dir",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="The pinned trust; the home's by default.",
-)
+@gate_options()
 @click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="Write it there.")
 @home_option
 @click.pass_obj
@@ -35,18 +30,16 @@ def command(
     *,
     where: str,
     expect: str | None,
-    trust_dir: Path | None,
+    judged: GateOptions,
     out: Path | None,
 ) -> None:
     """Prove the one record of the version in PATH that SQL picks; nothing of the others shows."""
-    from zhixin_gateway.cli.verify import find_trust, ledger_copy
     from zhixin_gateway.gate.prove import prove_record
 
     home = context.find_home()
-    trust = find_trust(home, trust_dir)
-    proof = prove_record(
-        path, trust, where=where, expect=expect, ledger_copy=ledger_copy(home, trust)
-    )
+    trust = judged.trust(home)
+    judging = judged.judging(home, trust, path)
+    proof = prove_record(path, trust, where=where, expect=expect, **judging)
     if out is None:
         sys.stdout.write(proof.decode() + "\n" if sys.stdout.isatty() else proof.decode())
     else:

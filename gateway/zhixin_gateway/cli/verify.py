@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from zhixin_errors import ConfigError, TrustError
+from zhixin_errors import TrustError
 
+from zhixin_gateway.cli.gate_options import GateOptions, find_trust, gate_options
 from zhixin_gateway.cli.options import (
     Context,
-    Duration,
     answer,
     examples,
     home_option,
@@ -21,13 +21,9 @@ from zhixin_gateway.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from zhixin_ledger.trust import Trust
-
     from zhixin_gateway.gate import Verdict
-    from zhixin_gateway.gate.standing import LedgerView
-    from zhixin_gateway.home import Home
 
-__all__ = ["command", "find_trust", "ledger_copy", "no_verdict", "tell"]
+__all__ = ["command", "find_trust", "no_verdict", "tell"]
 
 
 @click.command(
@@ -37,26 +33,9 @@ __all__ = ["command", "find_trust", "ledger_copy", "no_verdict", "tell"]
     ),
 )
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option(
-    "--trust",
-    "trust_dir",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="The pinned trust; the home's by default.",
-)
 @click.option("--expect", metavar="NAME[@N]", help="The version that it must be.")
 @click.option("--deep", is_flag=True, help="Recompute every record's hash as well.")
-@click.option("--max-age", type=Duration(), help="Refuse what was confirmed longer ago: 12h, 7d.")
-@click.option("--strict-inputs", is_flag=True, help="Refuse a version with a withdrawn input.")
-@click.option("--current-keys", is_flag=True, help="Count no cosigner key that has ended since.")
-@click.option(
-    "--standing",
-    "standings",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="A standing file: the version's, or an input's. Repeatable.",
-)
-@click.option("--require-standing", is_flag=True, help="Refuse where standing can't be judged.")
+@gate_options()
 @json_option
 @home_option
 @click.pass_obj
@@ -64,22 +43,21 @@ def command(
     context: Context,
     path: Path,
     *,
-    trust_dir: Path | None,
     expect: str | None,
-    max_age: dt.timedelta | None,
-    standings: tuple[Path, ...],
     deep: bool,
-    strict_inputs: bool,
-    current_keys: bool,
-    require_standing: bool,
+    judged: GateOptions,
     as_json: bool,
 ) -> int:
-    """Check the version in PATH. Prints VERIFIED, or REFUSED with a stable code and exits 1."""
+    """Check the version in PATH. Prints VERIFIED, or REFUSED with a stable code and exits 1.
+
+    Whether it stands is judged by --ledger or --standing, else by the home's copy of the ledger;
+    where there is none, by PATH.standing.json beside it, and the time of that is told.
+    """
     from zhixin_gateway.gate import verify
 
     home = context.find_home()
     try:
-        trust = find_trust(home, trust_dir)
+        trust = judged.trust(home)
     except TrustError as error:
         if as_json:
             answer(no_verdict(error))
@@ -93,12 +71,7 @@ def command(
             trust,
             expect=expect,
             deep=deep,
-            max_age=max_age,
-            standings=standings,
-            ledger_copy=ledger_copy(home, trust),
-            strict_inputs=strict_inputs,
-            current_keys=current_keys,
-            require_standing=require_standing,
+            **judged.judging(home, trust, path),
             progress=progress,
         )
     finally:
@@ -107,35 +80,6 @@ def command(
     if verdict.code == "malformed" and not (path / "manifest.json").exists():
         say(f"  is {path} the folder of one version, such as STORE/MEMBER/DATASET/3?")
     return code
-
-
-def find_trust(home: Home | None, trust_dir: Path | None) -> Trust:
-    """Read the trust that ``--trust`` names, else the home's.
-
-    Args:
-        home: the home, if there is one.
-        trust_dir: what ``--trust`` says.
-
-    Raises:
-        ConfigError: neither is there.
-        TrustError: it can't be used.
-    """
-    from zhixin_ledger.trust import load_trust
-
-    if trust_dir is not None:
-        return load_trust(trust_dir)
-    if home is None:
-        raise ConfigError(
-            "nothing says whom to trust",
-            hint="give --trust DIR, what its owner exported and whose fingerprint you compared",
-        )
-    return home.trust()
-
-
-def ledger_copy(home: Home | None, trust: Trust) -> LedgerView | None:
-    """The home's copy of the ledger as a source of standing, if it is of the trust's ledger."""
-    view = None if home is None else home.ledger_view()
-    return view if view is not None and view.origin == trust.origin else None
 
 
 def tell(verdict: Verdict, *, as_json: bool) -> int:

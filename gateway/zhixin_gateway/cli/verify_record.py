@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import datetime as dt
 import json
 import sys
 from pathlib import Path
@@ -10,9 +9,9 @@ from pathlib import Path
 import click
 from zhixin_errors import ConfigError, TrustError
 
+from zhixin_gateway.cli.gate_options import GateOptions, gate_options
 from zhixin_gateway.cli.options import (
     Context,
-    Duration,
     answer,
     examples,
     home_option,
@@ -31,24 +30,8 @@ __all__ = ["command"]
     ),
 )
 @click.argument("file", type=click.Path(path_type=Path))
-@click.option(
-    "--trust",
-    "trust_dir",
-    metavar="DIR",
-    type=click.Path(path_type=Path),
-    help="The pinned trust; the home's by default.",
-)
 @click.option("--expect", metavar="NAME[@N]", help="The version that it must be from.")
-@click.option("--max-age", type=Duration(), help="Refuse what was confirmed longer ago: 12h, 7d.")
-@click.option("--current-keys", is_flag=True, help="Count no cosigner key that has ended since.")
-@click.option(
-    "--standing",
-    "standings",
-    multiple=True,
-    type=click.Path(path_type=Path),
-    help="A standing file of the version. Repeatable.",
-)
-@click.option("--require-standing", is_flag=True, help="Refuse where standing can't be judged.")
+@gate_options()
 @json_option
 @home_option
 @click.pass_obj
@@ -56,22 +39,18 @@ def command(
     context: Context,
     file: Path,
     *,
-    trust_dir: Path | None,
     expect: str | None,
-    max_age: dt.timedelta | None,
-    current_keys: bool,
-    standings: tuple[Path, ...],
-    require_standing: bool,
+    judged: GateOptions,
     as_json: bool,
 ) -> int:
     """Check the proof in FILE. Prints the record with VERIFIED, or REFUSED and exits 1."""
-    from zhixin_gateway.cli.verify import find_trust, ledger_copy, no_verdict, tell
+    from zhixin_gateway.cli.verify import no_verdict, tell
     from zhixin_gateway.gate import verify_record
     from zhixin_gateway.gate.record_proof import MAX_PROOF_BYTES
 
     home = context.find_home()
     try:
-        trust = find_trust(home, trust_dir)
+        trust = judged.trust(home)
     except TrustError as error:
         if not as_json:
             raise
@@ -83,16 +62,7 @@ def command(
             data = opened.read(MAX_PROOF_BYTES + 1)
     except OSError as error:
         raise ConfigError(f"{file} can't be read: {error.strerror}") from error
-    verdict = verify_record(
-        data,
-        trust,
-        expect=expect,
-        max_age=max_age,
-        standings=standings,
-        ledger_copy=ledger_copy(home, trust),
-        current_keys=current_keys,
-        require_standing=require_standing,
-    )
+    verdict = verify_record(data, trust, expect=expect, **judged.judging(home, trust))
     if not as_json and verdict.ok:
         for field, value in zip(verdict.fields or [], verdict.values or [], strict=True):
             name = field["name"] if isinstance(field, dict) else field

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +28,7 @@ from zhixin_gateway.gate.verify import Examination, Options, StandingSource, exa
 if TYPE_CHECKING:
     from zhixin_ledger.trust import Trust
 
-    from zhixin_gateway.gate.standing import LedgerView
+    from zhixin_gateway.gate.standing import ClaimSource, LedgerView
 
 __all__ = ["prove_record"]
 
@@ -40,8 +40,14 @@ def prove_record(
     where: str,
     expect: str | None = None,
     now: datetime | None = None,
+    max_age: timedelta | None = None,
     standings: Sequence[StandingSource] = (),
     ledger_copy: LedgerView | None = None,
+    ledger: ClaimSource | None = None,
+    strict_inputs: bool = False,
+    current_keys: bool = False,
+    require_standing: bool = False,
+    beside: bool = False,
 ) -> bytes:
     """Prove the one record of a version that a condition picks.
 
@@ -51,8 +57,14 @@ def prove_record(
         where: a SQL condition over the fields, such as ``tailnum = 'N14228' and day = 1``.
         expect: ``MEMBER/DATASET[@N]``; None: what the path asks for, if it asks.
         now: the verifier's clock, aware; None: this machine's.
+        max_age: how old a standing, or without one the receipt, may be.
         standings: standing files, or their bytes.
         ledger_copy: the home's copy of the ledger.
+        ledger: a ledger that is asked over the network (`zhixin_gateway.online.ask`).
+        strict_inputs: a withdrawn input refuses, and so does one without a standing.
+        current_keys: cosigner keys that have ended since do not count.
+        require_standing: without a source of standing it is ``stale``.
+        beside: the standing files were found beside the directory, nobody named them.
 
     Returns:
         The record proof's bytes; it verifies.
@@ -62,7 +74,17 @@ def prove_record(
         ConfigError: the condition can't be run, or does not pick exactly one record.
     """
     options = Options(
-        expect=expect, now=now, standings=standings, ledger_copy=ledger_copy, reading=True
+        expect=expect,
+        now=now,
+        max_age=max_age,
+        standings=standings,
+        ledger_copy=ledger_copy,
+        ledger=ledger,
+        strict_inputs=strict_inputs,
+        current_keys=current_keys,
+        require_standing=require_standing,
+        beside=beside,
+        reading=True,
     )
     examination = examine(path, trust, options)
     dataset = VerifiedDataset(examination)

@@ -245,6 +245,7 @@ def verify_record(
     current_keys: bool = False,
     require_standing: bool = False,
     ledger: ClaimSource | None = None,
+    beside: bool = False,
 ) -> RecordVerdict:
     """Verify a record proof, offline.
 
@@ -260,6 +261,7 @@ def verify_record(
         current_keys: cosigner keys that have ended since do not count.
         require_standing: without a source of standing it is ``stale``.
         ledger: a ledger that is asked over the network (`zhixin_gateway.online.ask`).
+        beside: the standing files were found beside the proof, nobody named them.
 
     Returns:
         The verdict; with the record where it holds.
@@ -277,6 +279,7 @@ def verify_record(
         current_keys=current_keys,
         require_standing=require_standing,
         ledger=ledger,
+        beside=beside,
     )
     asked = checks.parse_asked(expect) if expect else None
     question = Question.make(asked, trust, options)

@@ -175,7 +175,7 @@ def test_a_smaller_tree_than_the_homes_copy_is_held_to_it(homes, consumer, serve
     fork = copied(homes, tmp_path)
     withdraw(fork, STOPS, 1, "other")
     pipeline.run(homes.owner, homes.stops(version="1.1.0"))
-    ledger = ask(f"file:{fork.path / 'log'}", homes.owner)
+    ledger = ask(f"file:{fork.path / 'log'}", homes.owner, homes.owner.ledger_view())
     verdict = verify(consumer.version, consumer.trust, ledger=ledger)
     assert verdict.code == "forked"
     assert "this home's copy" in verdict.message
