@@ -35,9 +35,11 @@ from zhixin_ledger.keys import (
 from zhixin_ledger.note import Note, SignatureLine, known_lines
 from zhixin_ledger.signers import Signer
 
-__all__ = ["cosign", "counted", "message", "verify"]
+__all__ = ["MAX_AHEAD_S", "TIME_BYTES", "cosign", "counted", "key_of", "message", "verify"]
 
-_TIME_BYTES = 8
+TIME_BYTES = 8
+MAX_AHEAD_S = 300
+"""A cosignature further ahead of the verifier's clock does not count (docs/formats.md 2.5)."""
 _SIGNATURE_BYTES = {COSIGNATURE_V1: ED25519_SIGNATURE_BYTES, MLDSA44: MLDSA44_SIGNATURE_BYTES}
 
 
@@ -79,6 +81,20 @@ def message(kind: int, name: str, note_text: bytes, time_s: int) -> bytes:
     )
 
 
+def key_of(name: str, signer: Signer) -> VerifierKey:
+    """Give the verifier key of a cosigner.
+
+    Args:
+        name: the cosigner's key name, ``<member>/witness``.
+        signer: its key.
+
+    Raises:
+        FormatError: a name or kind that does not cosign.
+    """
+    kind = COSIGNATURE_V1 if signer.kind == ED25519 else signer.kind
+    return VerifierKey.make(name, kind, signer.public_key)
+
+
 def cosign(note_text: bytes, name: str, signer: Signer, time_s: int) -> SignatureLine:
     """Cosign a checkpoint, with a line of the type that the key's kind gives.
 
@@ -95,8 +111,7 @@ def cosign(note_text: bytes, name: str, signer: Signer, time_s: int) -> Signatur
         FormatError: the text is no checkpoint's, the time is out of range, or a kind that does not
             cosign.
     """
-    kind = COSIGNATURE_V1 if signer.kind == ED25519 else signer.kind
-    key = VerifierKey.make(name, kind, signer.public_key)
+    key = key_of(name, signer)
     signature = signer.sign(message(key.kind, name, note_text, time_s))
     return SignatureLine(name, key.key_id, struct.pack(">Q", time_s) + signature)
 
@@ -122,16 +137,16 @@ def verify(line: SignatureLine, key: VerifierKey, note_text: bytes) -> int:
         fault = "is not that key's"
     elif key.kind not in _SIGNATURE_BYTES:
         fault = "is of a type that does not cosign"
-    elif len(line.signature) != _TIME_BYTES + _SIGNATURE_BYTES[key.kind]:
-        fault = f"has {len(line.signature)} bytes, want {_TIME_BYTES + _SIGNATURE_BYTES[key.kind]}"
+    elif len(line.signature) != TIME_BYTES + _SIGNATURE_BYTES[key.kind]:
+        fault = f"has {len(line.signature)} bytes, want {TIME_BYTES + _SIGNATURE_BYTES[key.kind]}"
     if fault is None:
-        time_s = int.from_bytes(line.signature[:_TIME_BYTES])
+        time_s = int.from_bytes(line.signature[:TIME_BYTES])
         if time_s > MAX_INT:
             fault = "has a time of 2^63 or more"
         else:
             signed = message(key.kind, key.name, note_text, time_s)
             check = verify_ed25519 if key.kind == COSIGNATURE_V1 else verify_mldsa44
-            if check(key.public_key, signed, line.signature[_TIME_BYTES:]):
+            if check(key.public_key, signed, line.signature[TIME_BYTES:]):
                 return time_s
             fault = "does not verify"
     raise VerificationError(

@@ -5,6 +5,7 @@
     ledger/mirror.sqlite    the state that follows from the entries; what its witness cosigned last
     ledger/checkpoint       the newest checkpoint that the copy holds with its quorum
     ledger/tile/…           tiles and entry bundles, as the log serves them
+    ledger/equivocation/…   proof that the log, or members, signed two histories (`forks`)
 
 Nothing enters the copy on anyone's word: every entry is hashed and put through the rules, every
 seal's state root compared, the tree's root compared with the checkpoint's, and the log's signature
@@ -16,13 +17,19 @@ The copy may be ahead of its `checkpoint`: a witness replays what has no quorum 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from zhixin_errors import FormatError, LedgerRefused, LedgerUnavailable, VerificationError
+from zhixin_errors import (
+    FormatError,
+    LedgerRefused,
+    LedgerUnavailable,
+    VerificationError,
+    ZhixinError,
+)
 
-from zhixin_ledger import admission, checkpoint, cosignature, tiles
+from zhixin_ledger import admission, checkpoint, cosignature, forks, tiles
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.database import TIMEOUT_S, Database
 from zhixin_ledger.note import Note
@@ -31,6 +38,7 @@ from zhixin_ledger.state import State
 from zhixin_ledger.steps import Hook, no_hook
 from zhixin_ledger.store import SqliteStore
 from zhixin_ledger.tiles import DirectorySource, Tiles, TileSource
+from zhixin_ledger.trust import trust_of
 
 __all__ = ["DATABASE", "Mirror"]
 
@@ -43,6 +51,9 @@ CREATE TABLE IF NOT EXISTS cosigned (
 );
 CREATE TABLE IF NOT EXISTS cosigned_note (
   id INTEGER PRIMARY KEY CHECK (id = 1), note BLOB NOT NULL
+);
+CREATE TABLE IF NOT EXISTS followed (
+  id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, note BLOB NOT NULL
 );
 """
 
@@ -130,6 +141,9 @@ class Mirror:
             raise LedgerRefused(
                 f"the log serves what can't be read: {fault.message}", code="malformed"
             ) from fault
+        except LedgerRefused as fault:
+            self.keep_evidence(fault, note, source)
+            raise
 
     def _follow(self, note: Note, made: Checkpoint, source: TileSource) -> State:
         with self._changing() as state:
@@ -147,12 +161,65 @@ class Mirror:
                 checkpoint.verify_log(note, state.origin or "", state.log_keys(made.size))
             except VerificationError as fault:
                 raise LedgerRefused(fault.message, code=fault.code) from fault
+            self._note_followed(note, made, state)
             if made.size > before:
                 self._hook("mirror-tiles")
                 self._keep_tiles(before, made, source)
                 state.save()
                 self._hook("mirror-commit")
         return self.state()
+
+    def _note_followed(self, note: Note, made: Checkpoint, state: State) -> None:
+        """Remember the largest checkpoint with the log's signature: it binds the log."""
+        connection = self._database.connection
+        row = connection.execute("SELECT size FROM followed").fetchone()
+        if row is None or row[0] < made.size:
+            known = {(key.name, key.key_id) for key in state.log_keys(made.size)}
+            lines = [line for line in note.signatures if (line.name, line.key_id) in known]
+            kept = Note(note.text, ()).with_signatures(lines)
+            connection.execute(
+                "INSERT OR REPLACE INTO followed VALUES (1, ?, ?)", (made.size, kept.format())
+            )
+
+    def held(self) -> list[Note]:
+        """Give the signed checkpoints of this tree that the copy keeps: seen, cosigned, published.
+
+        A log that signs another tree is convicted by any of these.
+        """
+        row = self._database.connection.execute("SELECT note FROM followed").fetchone()
+        found = [None if row is None else bytes(row[0]), self.cosigned_note()]
+        notes = [Note.parse(data) for data in found if data is not None]
+        published = self.note()
+        return notes if published is None else [*notes, published]
+
+    def keep_evidence(
+        self,
+        fault: LedgerRefused,
+        note: Note,
+        source: TileSource | None = None,
+        proof: tuple[int, Sequence[bytes]] | None = None,
+    ) -> None:
+        """Keep a refused checkpoint as a report, where it contradicts a signed one for all to see.
+
+        Args:
+            fault: why it was refused; gains the report's name.
+            note: the checkpoint.
+            source: where its own tiles may be had.
+            proof: a consistency proof that came with it, and the size that it leads from.
+        """
+        try:
+            if not self.state().sealed:
+                return
+            copy = forks.Copy(self.tree(), self.held(), trust_of(self.state()))
+            report = forks.examine(note, copy, source, proof)
+            path = None if report is None else forks.keep(self.directory, report)
+        except ZhixinError:  # the refusal itself matters more
+            return
+        if path is not None:
+            fault.details["report"] = path.name
+            fault.hint = "two signed checkpoints contradict each other: see " + (
+                f"`zhixin ledger equivocation {path.name}`"
+            )
 
     def keep(self, note: Note) -> None:
         """Keep a checkpoint that the copy has followed, if its quorum is there and it is newer.
@@ -163,7 +230,9 @@ class Mirror:
         made = checkpoint.parse(note.text)
         state = self.state()
         if made.size > state.size or self.tree().root(made.size) != made.root:
-            raise _forked(made)
+            fault = _forked(made)
+            self.keep_evidence(fault, note)
+            raise fault
         try:
             times = cosignature.counted(note, state.cosigner_keys(made.size))
         except VerificationError as fault:
@@ -186,20 +255,19 @@ class Mirror:
 
     def cosigned_note(self) -> bytes | None:
         """Give that checkpoint itself, with the witness's own cosignatures."""
-        row = self._database.connection.execute("SELECT note FROM cosigned_note").fetchone()
-        return None if row is None else bytes(row[0])
+        note = _cosigned_note(self._database.connection)
+        return None if note is None else note.format()
 
     def record_cosigned(
-        self, last: int, made: Checkpoint, now_s: int, cosign: Callable[[int], Note]
+        self, last: int, made: Checkpoint, cosign: Callable[[int, Note | None], tuple[int, Note]]
     ) -> None:
         """Cosign and record it, in one transaction; only who still sees the same last size may.
 
         Args:
             last: the size cosigned last, 0 for nothing.
             made: the checkpoint to cosign.
-            now_s: the clock's time.
-            cosign: gives the cosigned note for a time in POSIX seconds, never before the last one;
-                its lines may be shown to others once this has returned.
+            cosign: given the time of the last one (0 for none) and its note, gives the time of this
+                one and its note, whose lines may be shown to others once this has returned.
 
         Raises:
             LedgerRefused: `witness-conflict`: another was cosigned meanwhile.
@@ -214,8 +282,7 @@ class Mirror:
                     details={"size": size},
                 )
             self._hook("witness-record")
-            time_s = max(now_s, time_s)
-            note = cosign(time_s)
+            time_s, note = cosign(time_s, _cosigned_note(connection))
             _keep_cosigned(connection, made, time_s, note)
         self._hook("witness-answer")
 
@@ -288,6 +355,11 @@ class Mirror:
 def _cosigned(connection: sqlite3.Connection) -> tuple[int, bytes, int] | None:
     row = connection.execute("SELECT size, root, time_s FROM cosigned").fetchone()
     return None if row is None else (int(row[0]), bytes(row[1]), int(row[2]))
+
+
+def _cosigned_note(connection: sqlite3.Connection) -> Note | None:
+    row = connection.execute("SELECT note FROM cosigned_note").fetchone()
+    return None if row is None else Note.parse(bytes(row[0]), "the checkpoint cosigned last")
 
 
 def _keep_cosigned(

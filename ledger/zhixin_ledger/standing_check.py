@@ -32,7 +32,7 @@ from zhixin_errors import ZhixinError as Fault
 from zhixin_ledger import checkpoint, cosignature, tiles
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.gathering import WitnessTransport
-from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, VerifierKey
+from zhixin_ledger.keys import ED25519, VerifierKey
 from zhixin_ledger.mirror import Mirror
 from zhixin_ledger.note import Note
 from zhixin_ledger.signers import Signer
@@ -219,7 +219,7 @@ def _own_counts(directory: Path) -> bool:
 def check_witness(
     member: str,
     mirror: Mirror,
-    signer: Signer,
+    signers: Sequence[Signer],
     source: TileSource,
     peers: Sequence[WitnessTransport] = (),
 ) -> None:
@@ -230,7 +230,7 @@ def check_witness(
     Args:
         member: the witness's own name.
         mirror: its copy.
-        signer: its cosigner key.
+        signers: its cosigner keys.
         source: the log's files.
         peers: other members' witnesses.
 
@@ -238,15 +238,14 @@ def check_witness(
         LedgerUnavailable: `witness-rolled-back`: it cosigned what the entries here contradict, or
             what can't be fetched now; or it was put back and nobody can be asked.
     """
-    kind = COSIGNATURE_V1 if signer.kind == ED25519 else signer.kind
-    key = VerifierKey.make(f"{member}/witness", kind, signer.public_key)
+    keys = [cosignature.key_of(f"{member}/witness", signer) for signer in signers]
     restored = is_restored(mirror.directory)
     origin = mirror.origin
     others = [peer for peer in peers if peer.name != member] if restored and origin else []
     told = [_published(source), *_ask(others, origin or "")]
     for answer in told:
         if answer.note is not None:
-            _take_up(answer.note, key, mirror, source, restored=restored)
+            _take_up(answer.note, keys, mirror, source, restored=restored)
     if restored:
         if all(answer.fault is not None for answer in told):
             raise LedgerUnavailable(
@@ -269,7 +268,7 @@ def _published(source: TileSource) -> _Told:
 
 
 def _take_up(
-    note: Note, key: VerifierKey, mirror: Mirror, source: TileSource, *, restored: bool
+    note: Note, keys: Sequence[VerifierKey], mirror: Mirror, source: TileSource, *, restored: bool
 ) -> None:
     """Go on from a checkpoint that the witness cosigned, or that the log signed meanwhile."""
     try:
@@ -282,7 +281,7 @@ def _take_up(
     known = last is not None and made.size <= last[0]
     if known and mirror.tree().root(made.size) == made.root:
         return
-    time_s = _own_time(note, key)
+    time_s = _own_time(note, keys)
     if time_s is not None and known:
         raise _contradicted(made)
     if known or (time_s is None and not restored):
@@ -305,11 +304,13 @@ def _take_up(
     mirror.take_up_cosigned(made, time_s or 0, note)
 
 
-def _own_time(note: Note, key: VerifierKey) -> int | None:
-    """Give the time of the witness's own good line under a note, if there is one."""
+def _own_time(note: Note, keys: Sequence[VerifierKey]) -> int | None:
+    """Give the time of the witness's own good lines under a note, if there is one."""
+    known = {(key.name, key.key_id): key for key in keys}
     times = []
     for line in note.signatures:
-        if (line.name, line.key_id) == (key.name, key.key_id):
+        key = known.get((line.name, line.key_id))
+        if key is not None:
             try:
                 times.append(cosignature.verify(line, key, note.text))
             except (FormatError, VerificationError):

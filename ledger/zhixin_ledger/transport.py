@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Protocol
 from urllib.parse import unquote, urlsplit
 
-from zhixin_errors import ConfigError, LedgerRefused, LedgerUnavailable
+from zhixin_errors import ConfigError, LedgerUnavailable
 
 from zhixin_ledger.embedded import Engine
 from zhixin_ledger.gathering import WitnessTransport
@@ -176,27 +176,15 @@ class FileWitness:
         """See WitnessTransport."""
         if not self._home.is_dir():
             raise LedgerUnavailable(f"the home of {self._name} is not there")
+        signers = load_keys(self._home / COSIGNER_KEY, self._means.load_key)
         mirror = Mirror(self._home / MIRROR_FOLDER, hook=self._means.hook)
         try:
-            return self._cosigned(mirror, old_size, proof, note)
+            witness = Witness(
+                self._name, mirror, signers, self._source, self._means.clock, self.peers
+            )
+            return witness.add_checkpoint(old_size, proof, note)
         finally:
             mirror.close()
-
-    def _cosigned(
-        self, mirror: Mirror, old_size: int, proof: Sequence[bytes], note: bytes
-    ) -> bytes:
-        """Sign with the first of its keys, and where that is not in force, with the next."""
-        *others, last = load_keys(self._home / COSIGNER_KEY, self._means.load_key)
-        for signer in (*others, last):
-            witness = Witness(
-                self._name, mirror, signer, self._source, self._means.clock, peers=self.peers
-            )
-            try:
-                return witness.add_checkpoint(old_size, proof, note)
-            except LedgerRefused as fault:
-                if fault.code != "witness-key" or signer is last:
-                    raise
-        raise AssertionError
 
     def latest(self, origin: str) -> bytes | None:
         """See WitnessTransport."""

@@ -212,15 +212,13 @@ def test_a_witness_whose_copy_contradicts_what_it_signed_signs_nothing(world, ol
     with sqlite3.connect(world.home(name) / "ledger" / MIRROR_DATABASE) as database:
         database.execute("UPDATE cosigned SET size = 8")
     database.close()
-    published_note = (world.log_dir / "checkpoint").read_bytes()
+    newer = checkpoint.sign(Checkpoint(world.origin, 9, bytes(32)), world.log_signer)
     assert own
     tampered = world.home(name) / "ledger" / "tile" / "0" / "000.p" / "6"
     data = tampered.read_bytes()
     tampered.write_bytes(bytes([data[0] ^ 1]) + data[1:])
     witness = witnesses_of(world, name)[0]
-    fault = refused(
-        lambda: witness.add_checkpoint(8, [], published_note.replace(b"\n6\n", b"\n9\n"))
-    )
+    fault = refused(lambda: witness.add_checkpoint(8, [], newer.format()))
     assert fault.code == "witness-rolled-back"
 
 

@@ -6,11 +6,16 @@ import shutil
 
 import pytest
 from zhixin_errors import LedgerRefused, LedgerUnavailable
-from zhixin_ledger import checkpoint, dsse, standing_check, tiles
+from zhixin_ledger import checkpoint, cosignature, dsse, forks, standing_check, statements, tiles
+from zhixin_ledger.checkpoint import Checkpoint
+from zhixin_ledger.client import member_object
+from zhixin_ledger.equivocation import Report
+from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, MLDSA44
 from zhixin_ledger.mirror import Mirror
 from zhixin_ledger.note import Note, parse_signature_lines
 from zhixin_ledger.signers import MemorySigner, generate_signer, load_signer
 from zhixin_ledger.state import Change
+from zhixin_ledger.trust import trust_of
 from zhixin_ledger.witness import Witness
 
 PLANES = "faa.gov.example/planes"
@@ -21,7 +26,7 @@ def witness_of(world, source, name: str = WITNESS, **options) -> Witness:
     home = world.home(name)
     mirror = Mirror(home / "ledger", **options)
     world.clients.append(mirror)
-    return Witness(name, mirror, load_signer(home / "keys/cosigner.pem"), source, world.clock)
+    return Witness(name, mirror, [load_signer(home / "keys/cosigner.pem")], source, world.clock)
 
 
 def cosigned(witness: Witness, liar, note: Note | None = None) -> bytes:
@@ -267,9 +272,9 @@ def test_only_one_of_two_that_cosign_at_once_may(world, liar):
     witness = witness_of(world, liar.source)
     mirror = Mirror(world.home(WITNESS) / "ledger")
     made = checkpoint.parse(liar.note().text)
-    mirror.record_cosigned(0, made, 1, lambda _: liar.note())
+    mirror.record_cosigned(0, made, lambda _time, _note: (1, liar.note()))
     with pytest.raises(LedgerRefused) as refused:
-        mirror.record_cosigned(0, made, 1, lambda _: liar.note())
+        mirror.record_cosigned(0, made, lambda _time, _note: (1, liar.note()))
     assert refused.value.code == "witness-conflict"
     with pytest.raises(LedgerRefused):
         cosigned(witness, liar)
@@ -346,3 +351,142 @@ def test_a_statement_of_another_ledger_is_no_entry_here(world, liar):
     payload = envelope.payload.replace(b"ledger.gov.example/2026", b"ledger.gov.example/2027")
     liar.force(world.signed(payload, "faa.gov.example")).sealed()
     assert refusal(witness_of(world, liar.source), liar).code == "other-origin"
+
+
+# What it does besides refusing.
+
+
+def test_who_signs_a_fork_is_reported_and_never_cosigned(world, liar, make_liar):
+    witness = witness_of(world, liar.source)
+    liar.follow([world.contract(PLANES)]).sealed()
+    cosigned(witness, liar)
+    fork = make_liar("fork")
+    fork.follow([world.contract("faa.gov.example/other")]).sealed()
+    witness._source = fork.source
+    note = fork.note()
+    with pytest.raises(LedgerRefused) as refused:
+        witness.add_checkpoint(4, [], note.format())
+    assert refused.value.code == "forked"
+    copy = world.home(WITNESS) / "ledger"
+    (kept,) = forks.kept(copy)
+    assert kept.name == refused.value.details["report"]
+    assert kept.name in refused.value.hint
+    finding = Report.parse(kept.read_bytes()).verify(trust_of(liar.state))
+    assert finding.log
+    assert finding.sizes == (4, 4)
+    # A larger one too, whose tiles the fork itself serves; and a copy that follows it says so.
+    fork.follow([world.contract("faa.gov.example/more")]).sealed()
+    larger = fork.note()
+    path = tiles.Tiles(fork.source, 6).consistency_path(4)
+    with pytest.raises(LedgerRefused):
+        witness.add_checkpoint(4, path, larger.format())
+    assert len(forks.kept(copy)) == 2
+    mirror = Mirror(copy)
+    with pytest.raises(LedgerRefused) as refused:
+        mirror.follow(larger, fork.source)
+    assert refused.value.details["report"] in [path.name for path in forks.kept(copy)]
+    with pytest.raises(LedgerRefused) as refused:
+        mirror.keep(note)
+    assert refused.value.details["report"] == kept.name
+    mirror.close()
+    assert len(forks.kept(copy)) == 2
+
+
+def test_nothing_is_reported_on_a_strangers_word(world, liar, make_liar):
+    witness = witness_of(world, liar.source)
+    liar.follow([world.contract(PLANES)]).sealed()
+    cosigned(witness, liar)
+    fork = make_liar("fork")
+    fork.follow([world.contract("faa.gov.example/other")]).sealed()
+    made = checkpoint.parse(fork.note().text)
+    stranger = checkpoint.sign(made, MemorySigner(b"\1" * 32))
+    with pytest.raises(LedgerRefused) as refused:
+        witness.add_checkpoint(4, [], stranger.format())
+    assert refused.value.code == "log-signature"
+    line = stranger.signatures[0]
+    posed = Note(
+        stranger.text, (type(line)(line.name, liar.note().signatures[0].key_id, b"x" * 64),)
+    )
+    with pytest.raises(LedgerRefused) as refused:
+        witness.add_checkpoint(4, [], posed.format())
+    assert refused.value.code == "log-signature"
+    assert forks.kept(world.home(WITNESS) / "ledger") == []
+
+
+def test_the_signature_is_judged_before_the_size(world, liar):
+    """C2SP: 403 comes before 400 and 409, so that only the log learns what was cosigned."""
+    witness = witness_of(world, liar.source)
+    cosigned(witness, liar)
+    stranger = checkpoint.sign(checkpoint.parse(liar.note().text), MemorySigner(b"\1" * 32))
+    for old_size in (0, 1, 2, 99):
+        with pytest.raises(LedgerRefused) as refused:
+            witness.add_checkpoint(old_size, [], stranger.format())
+        assert refused.value.code == "log-signature"
+
+
+def test_the_latest_cosigned_checkpoint_bears_the_log_and_the_witness(world, liar):
+    cosigned(witness_of(world, liar.source), liar)
+    mirror = Mirror(world.home(WITNESS) / "ledger")
+    note = Note.parse(mirror.cosigned_note())
+    mirror.close()
+    assert [line.name for line in note.signatures] == [world.origin, f"{WITNESS}/witness"]
+    cosignature.counted(note, liar.state.cosigner_keys())
+
+
+@pytest.mark.parametrize("kind", [ED25519, MLDSA44])
+def test_of_several_keys_the_one_in_force_signs_on_either_side_of_a_rotation(world, liar, kind):
+    home = world.home(WITNESS)
+    old = load_signer(home / "keys/cosigner.pem")
+    new = generate_signer(home / "keys/cosigner-2.pem", kind=kind)
+    mirror = Mirror(home / "ledger")
+    world.clients.append(mirror)
+    witness = Witness(WITNESS, mirror, [new, old], liar.source, world.clock)
+    world.clock.move(7200)  # ahead, with the old key
+    (line,) = parse_signature_lines(cosigned(witness, liar))
+    key = cosignature.key_of(f"{WITNESS}/witness", old)
+    assert cosignature.verify(line, key, liar.note().text) > int(world.clock().timestamp()) - 1
+    world.clock.move(-7200)
+    member = member_object(
+        WITNESS,
+        (WITNESS, "成员"),
+        statement_key=world.signers[WITNESS].public_key,
+        cosigner=cosignature.key_of(f"{WITNESS}/witness", new),
+    )
+    assert liar.state.ledger is not None
+    payload = statements.member_statement(
+        world.origin, "rotate", member, 3, liar.state.ledger.entry
+    )
+    liar.follow([world.signed(payload, *world.names)]).sealed()
+    path = tiles.Tiles(liar.source, len(liar.entries))
+    note = liar.note()
+    (line,) = parse_signature_lines(
+        witness.add_checkpoint(2, path.consistency_path(2), note.format())
+    )
+    key = cosignature.key_of(f"{WITNESS}/witness", new)
+    # The clock that ran ahead cost the old key its use, not the new one.
+    assert cosignature.verify(line, key, note.text) == int(world.clock().timestamp())
+    assert key.kind == (COSIGNATURE_V1 if kind == ED25519 else MLDSA44)
+
+
+def test_a_checkpoint_by_file_is_cosigned_as_one_by_wire(world, liar, make_liar):
+    witness = witness_of(world, liar.source)
+    liar.follow([world.contract(PLANES)]).sealed()
+    note = witness.sign(liar.note().format())
+    assert [line.name for line in note.signatures] == [world.origin, f"{WITNESS}/witness"]
+    assert len(cosignature.counted(note, liar.state.cosigner_keys())) == 1
+    earlier = checkpoint.sign(
+        Checkpoint(world.origin, 2, tiles.Tiles(liar.source, 4).root(2)), world.log_signer
+    )
+    with pytest.raises(LedgerRefused) as refused:
+        witness.sign(earlier.format())
+    assert refused.value.code == "witness-conflict"
+    fork = make_liar("fork")
+    fork.follow([world.contract("faa.gov.example/other")]).sealed()
+    fork.follow([world.contract("faa.gov.example/more")]).sealed()
+    witness._source = fork.source
+    with pytest.raises(LedgerRefused):
+        witness.sign(fork.note().format())
+    assert len(forks.kept(world.home(WITNESS) / "ledger")) == 1
+    witness._source = liar.source
+    liar.follow([world.contract("faa.gov.example/next")]).sealed()
+    assert witness.sign(liar.note().format())
