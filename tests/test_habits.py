@@ -9,6 +9,8 @@ from pathlib import Path
 
 ROOT = Path(__file__).parents[1]
 INPUTS = ("tests/vectors/", "tests/field/")
+ALONE = "gateway/zhixin_gateway/evidence/verify.py"
+"""Travels with evidence as one file that imports nothing of ours: it can't be two."""
 
 
 def tracked() -> list[Path]:
@@ -88,4 +90,4 @@ def test_files_and_functions_stay_small() -> None:
         for path, text in texts()
         if path.suffix == ".py" and "tests" not in path.parts and text.count("\n") > 500
     }
-    assert long == {}
+    assert long.keys() <= {ALONE}

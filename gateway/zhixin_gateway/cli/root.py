@@ -29,6 +29,7 @@ COMMANDS = {
     "evidence": ("evidence", "Proofs of a version that are checked without Zhixin."),
     "lineage": ("lineage", "What a version was made from."),
     "withdraw": ("withdraw", "Take a version back, for everyone to see."),
+    "member": ("member", "Members, their keys and the quorum: propose, sign, bring in."),
     "ledger": ("ledger", "Read and check the shared ledger."),
     "trust": ("trust", "Export, show and import what a consumer pins once."),
     "doctor": ("doctor", "Look for what is missing or wrong in a home."),
