@@ -43,6 +43,9 @@ quick: $(VENV)/.test  ## the fast tests alone
 faults: $(VENV)/.test  ## every fault at every write of log, witness and mirror; the table of docs/faults.md
 	$(BIN)/python tests/faults/campaign.py --table docs/faults.md
 
+fuzz: $(VENV)/.test  ## every parser by coverage-guided fuzzing, FUZZ_SECONDS each (default 20)
+	$(BIN)/python tests/fuzz/fuzz.py --seconds $(or $(FUZZ_SECONDS),20)
+
 airflow: $(VENV)/.test  ## Airflow with its web interface over the demo's four homes, on loopback
 	$(BIN)/python -m zhixin_gateway.airflow.local $(DEMO_DIR)
 
