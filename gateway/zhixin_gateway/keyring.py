@@ -115,7 +115,7 @@ def signer_in_force(home: Home, name: str) -> Signer:
         name: the file under ``keys/``.
 
     Raises:
-        ConfigError: the key in force is not here.
+        ConfigError: `key-pending`: the statement key in force is not here.
     """
     from zhixin_ledger.signers import key_files
 
@@ -129,6 +129,8 @@ def signer_in_force(home: Home, name: str) -> Signer:
         for signer in signers:
             if signer.public_key in held:
                 return signer
+    if use != "statement":
+        return signers[0]  # log and witness look at what is in force before each signature
     if not (home.keys_dir / name).exists():
         raise ConfigError(
             f"the {use} key of {home.member} is not here, and the new one is not in force yet",

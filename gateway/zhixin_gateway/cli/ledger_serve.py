@@ -111,12 +111,18 @@ def command(
     from zhixin_ledger.embedded import Engine
     from zhixin_ledger.http.log_app import LogService, make_log_app
     from zhixin_ledger.http.serving import dressed, serve
-    from zhixin_ledger.transport import LOG_FOLDER
+    from zhixin_ledger.transport import LOG_FOLDER, load_keys
 
     from zhixin_gateway.home import LOG_KEY
 
     home = context.open_home()
-    engine = Engine(home.path / LOG_FOLDER, home.signer(LOG_KEY), clock=_now, hold=True)
+    engine = Engine(
+        home.path / LOG_FOLDER,
+        home.signer(LOG_KEY),
+        clock=_now,
+        hold=True,
+        later=lambda: load_keys(home.keys_dir / LOG_KEY, home.load_key),
+    )
     try:
         service = LogService(engine, witnesses_of(home))
         app = dressed(
