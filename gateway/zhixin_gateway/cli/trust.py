@@ -21,7 +21,7 @@ from zhixin_gateway.cli.options import (
 if TYPE_CHECKING:
     from zhixin_ledger.trust import Trust
 
-__all__ = ["command"]
+__all__ = ["check_fingerprint", "command"]
 
 
 @click.group("trust")
@@ -98,14 +98,23 @@ def import_(context: Context, directory: Path, fingerprint: str, *, as_json: boo
 
     home = context.open_home()
     trust = load_trust(directory)
+    check_fingerprint(trust, fingerprint, directory)
+    save_trust(trust, home.trust_dir)
+    _tell(trust, home.trust_dir, as_json=as_json)
+
+
+def check_fingerprint(trust: Trust, fingerprint: str, directory: Path) -> None:
+    """Hold a trust to the fingerprint that its exporter read to somebody.
+
+    Raises:
+        ConfigError: `fingerprint`: it has another.
+    """
     if not trust.matches(fingerprint):
         raise ConfigError(
             f"the trust in {directory} has another fingerprint: {trust.fingerprint}",
             code="fingerprint",
             hint="somebody gave you another trust than its exporter has; do not use it",
         )
-    save_trust(trust, home.trust_dir)
-    _tell(trust, home.trust_dir, as_json=as_json)
 
 
 def _tell(trust: Trust, directory: Path | None, *, as_json: bool) -> None:
