@@ -17,6 +17,7 @@ from zhixin_gateway.cli.options import (
     say,
     table,
 )
+from zhixin_gateway.cli.trust_update import chain, update
 
 if TYPE_CHECKING:
     from zhixin_ledger.trust import Trust
@@ -26,7 +27,11 @@ __all__ = ["check_fingerprint", "command"]
 
 @click.group("trust")
 def command() -> None:
-    """Export, show and import a trust."""
+    """Export, show, import and move forward a trust."""
+
+
+command.add_command(update)
+command.add_command(chain)
 
 
 @command.command(
