@@ -57,16 +57,11 @@ func serveLog(args []string) error {
 	}
 	ctx, cancel := context.WithCancel(context.Background())
 	defer cancel()
-	driver, err := posix.New(ctx, posix.Config{Path: *folder})
-	if err != nil {
+	if err := found(ctx, *folder, signer); err != nil {
 		return err
 	}
-	options := tessera.NewAppendOptions().
-		WithCheckpointSigner(signer).
-		WithCheckpointInterval(100*time.Millisecond).
-		WithBatching(256, 200*time.Millisecond).
-		WithWitnesses(group, nil)
-	appender, shutdown, reader, err := tessera.NewAppender(ctx, driver, options)
+	options := appendOptions(signer).WithWitnesses(group, nil)
+	appender, shutdown, reader, err := newAppender(ctx, *folder, options)
 	if err != nil {
 		return err
 	}
@@ -83,6 +78,34 @@ func serveLog(args []string) error {
 	defer stop()
 	_ = shutdown(end) // what no witness cosigns stays unpublished: that is what is tested
 	return input.Err()
+}
+
+// found makes the folder, whose first checkpoint, of no entries, no member of Zhixin cosigns.
+func found(ctx context.Context, folder string, signer note.Signer) error {
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	_, shutdown, _, err := newAppender(ctx, folder, appendOptions(signer))
+	if err != nil {
+		return err
+	}
+	return shutdown(ctx)
+}
+
+func appendOptions(signer note.Signer) *tessera.AppendOptions {
+	return tessera.NewAppendOptions().
+		WithCheckpointSigner(signer).
+		WithCheckpointInterval(100*time.Millisecond).
+		WithBatching(256, 200*time.Millisecond)
+}
+
+func newAppender(
+	ctx context.Context, folder string, options *tessera.AppendOptions,
+) (*tessera.Appender, func(context.Context) error, tessera.LogReader, error) {
+	driver, err := posix.New(ctx, posix.Config{Path: folder})
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return tessera.NewAppender(ctx, driver, options)
 }
 
 func witnesses(line string) (tessera.WitnessGroup, note.Verifier, error) {

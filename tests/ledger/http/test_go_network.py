@@ -16,10 +16,8 @@ import shutil
 import socket
 import sqlite3
 import subprocess
-import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from collections.abc import Callable
 from pathlib import Path
 
 import httpx
@@ -35,43 +33,10 @@ from zhixin_ledger.tiles import DirectorySource, Tiles
 from zhixin_ledger.transport import FileWitness, Means
 from zhixin_ledger.trust import trust_of
 
-MODULE = Path(__file__).parents[2] / "interop" / "network"
 PLANES = "faa.gov.example/planes"
 LITE = "witness.example/lite"
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("go-network")]
-
-
-@pytest.fixture(scope="module")
-def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder of the two programs, built from source by the module's own Go."""
-    here = Path(sys.executable).with_name("go")
-    go = str(here) if here.exists() else shutil.which("go")
-    assert go, "Go is not installed: run `make setup-test`"
-    folder = tmp_path_factory.mktemp("go-network")
-    command = [go, "build", "-o", f"{folder}/", ".", "tool"]
-    subprocess.run(command, cwd=MODULE, check=True, timeout=600)
-    return folder
-
-
-@pytest.fixture
-def start() -> Iterator[Callable[..., subprocess.Popen]]:
-    """Start programs that end with the test."""
-    with ExitStack() as stack:
-
-        def started(*command: object, **options: object) -> subprocess.Popen:
-            process = subprocess.Popen(
-                [str(item) for item in command], stdout=subprocess.PIPE, text=True, **options
-            )
-            stack.callback(ended, process)
-            return process
-
-        yield started
-
-
-def ended(process: subprocess.Popen) -> None:
-    process.terminate()
-    process.communicate(timeout=30)
 
 
 def soon(found: Callable[[], object], what: str, seconds: float = 30) -> object:
@@ -89,18 +54,11 @@ def file_witnesses(world, *names: str) -> list[FileWitness]:
     return [FileWitness(name, world.home(name), source, means) for name in names or world.names]
 
 
-def entries_of(world) -> list[bytes]:
-    with sqlite3.connect(world.log_dir / "log.sqlite") as database:
-        rows = database.execute("SELECT data FROM entries ORDER BY idx").fetchall()
-    database.close()
-    return [row[0] for row in rows]
-
-
 # A client in Go reads our log.
 
 
 def test_a_go_client_follows_our_checkpoints_and_reads_every_entry(
-    world, serve_log, programs, start
+    world, serve_log, programs, start, entries_of
 ):
     served = serve_log()
     receipt = f"{served.url}/entries?wait=receipt"
