@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any
 from zhixin_errors import ConfigError, VerificationError
 from zhixin_ledger import governance
 from zhixin_ledger.audit import audit_source
+from zhixin_ledger.note import Note
 from zhixin_ledger.tiles import CHECKPOINT, DirectorySource, Tiles, TileSource
 from zhixin_ledger.trust import Trust, trust_of
 
@@ -29,7 +30,20 @@ if TYPE_CHECKING:
     from zhixin_ledger.state import State
     from zhixin_ledger.trust_history import Held, TrustMember
 
-__all__ = ["Moved", "changes", "make_chain", "move", "moved_along", "replayed"]
+__all__ = [
+    "OWN_COPY",
+    "Moved",
+    "Replayed",
+    "changes",
+    "make_chain",
+    "move",
+    "moved_along",
+    "open_source",
+    "replayed",
+    "verified",
+]
+
+OWN_COPY = "the own copy of the ledger"
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,20 +80,9 @@ def move(trust: Trust, source: str, home: Home | None) -> Moved:
         VerificationError: ``stale``, ``forked`` and the others: it does not lead forward.
         LedgerUnavailable: a URL can't be reached.
     """
-    if source.startswith(("http:", "https:")):
-        from zhixin_ledger.http.client import HttpSource
-
-        return moved_along(trust, HttpSource(source), source)
-    if not source:
-        if home is None:
-            raise ConfigError(
-                "neither a home nor a source is given",
-                hint="name a governance chain, a ledger's folder or its URL",
-            )
-        return moved_along(trust, DirectorySource(home.ledger_dir), "the own copy of the ledger")
     path = Path(source.removeprefix("file:"))
-    if path.is_dir():
-        return moved_along(trust, DirectorySource(_tiles_in(path)), str(path))
+    if not source or source.startswith(("http:", "https:")) or path.is_dir():
+        return moved_along(trust, *open_source(source, home))
     try:
         with path.open("rb") as file:
             data = file.read(governance.MAX_CHAIN_BYTES + 1)
@@ -89,6 +92,31 @@ def move(trust: Trust, source: str, home: Home | None) -> Moved:
             hint="want a governance chain, a ledger's folder or its URL",
         ) from error
     return Moved(trust, governance.follow(trust, data, path.name), str(path))
+
+
+def open_source(text: str, home: Home | None) -> tuple[TileSource, str]:
+    """Open a ledger's files, and give what people call them.
+
+    Args:
+        text: a folder of tiles, a URL, or empty for the home's own copy.
+        home: whose copy that is.
+
+    Raises:
+        ConfigError: there is no such ledger.
+    """
+    if text.startswith(("http:", "https:")):
+        from zhixin_ledger.http.client import HttpSource
+
+        return HttpSource(text), text
+    if text:
+        path = Path(text.removeprefix("file:"))
+        return DirectorySource(_tiles_in(path)), str(path)
+    if home is None:
+        raise ConfigError(
+            "neither a home nor a source is given",
+            hint="name a governance chain, a ledger's folder or its URL",
+        )
+    return DirectorySource(home.ledger_dir), OWN_COPY
 
 
 def _tiles_in(folder: Path) -> Path:
@@ -108,10 +136,42 @@ def moved_along(trust: Trust, source: TileSource, what: str) -> Moved:
         what: names them for people.
 
     Raises:
+        VerificationError: as `verified`.
+    """
+    return Moved(trust, trust_of(verified(trust, source, what).state), what)
+
+
+@dataclass(frozen=True, slots=True)
+class Replayed:
+    """A ledger that was replayed from its first entry, up to its published checkpoint.
+
+    Attributes:
+        source: its files.
+        tree: its tree.
+        state: what follows from the entries.
+        note: the checkpoint, with its quorum.
+    """
+
+    source: TileSource
+    tree: Tiles
+    state: State
+    note: Note
+
+
+def verified(trust: Trust, source: TileSource, what: str) -> Replayed:
+    """Replay a whole ledger and hold it to a pinned trust, older or as old as it.
+
+    Args:
+        trust: as it is pinned.
+        source: the ledger's files.
+        what: names them for people.
+
+    Raises:
         VerificationError: the audit's code where an entry, tile or signature does not hold;
             ``other-origin``, ``stale``, ``forked``.
     """
-    tree, state, _ = replayed(source, what)
+    found = replayed(source, what)
+    state = found.state
     if state.origin != trust.origin:
         raise VerificationError(
             f"{what} is of the ledger {state.origin}, not of {trust.origin}", code="other-origin"
@@ -123,25 +183,22 @@ def moved_along(trust: Trust, source: TileSource, what: str) -> Moved:
             code="stale",
             details={"size": state.size, "trusted": trust.size},
         )
-    if tree.root(trust.size) != trust.root:
+    if found.tree.root(trust.size) != trust.root:
         raise VerificationError(
             f"{what} has another root of the first {trust.size} entries than the trust: "
             "somebody shows two ledgers, keep both as evidence",
             code="forked",
             details={"size": trust.size},
         )
-    return Moved(trust, trust_of(state), what)
+    return found
 
 
-def replayed(source: TileSource, what: str) -> tuple[Tiles, State, bytes]:
+def replayed(source: TileSource, what: str) -> Replayed:
     """Replay a ledger up to its published checkpoint, judged by its own keys and rules.
 
     Args:
         source: its files.
         what: names them for people.
-
-    Returns:
-        Its tree, the state at the checkpoint, and the checkpoint's note.
 
     Raises:
         VerificationError: the audit's code.
@@ -154,7 +211,7 @@ def replayed(source: TileSource, what: str) -> tuple[Tiles, State, bytes]:
             code=report.code,
             details={} if report.index is None else {"index": report.index},
         )
-    return Tiles(source, report.entries), report.state, note
+    return Replayed(source, Tiles(source, report.entries), report.state, Note.parse(note))
 
 
 def make_chain(home: Home, sizes: Iterable[int], out: Path) -> governance.Chain:
@@ -173,7 +230,8 @@ def make_chain(home: Home, sizes: Iterable[int], out: Path) -> governance.Chain:
         ConfigError: a size that the copy does not have, or the copy is empty.
         VerificationError: the copy does not hold.
     """
-    tree, state, note = replayed(DirectorySource(home.ledger_dir), "the own copy of the ledger")
+    found = replayed(DirectorySource(home.ledger_dir), OWN_COPY)
+    tree, state = found.tree, found.state
     usual = {governance.sealed_size(tree, at) for at, _ in governance.decisions(tree, state)}
     usual.add(home.pinned_trust().size)
     wanted = {*sizes, *(size for size in usual if size <= state.size)}
@@ -182,7 +240,7 @@ def make_chain(home: Home, sizes: Iterable[int], out: Path) -> governance.Chain:
         raise ConfigError(
             f"the copy has {state.size} entries: no trust of {beyond[0]} can follow it"
         )
-    data = governance.make_chain(tree, state, note, wanted)
+    data = governance.make_chain(tree, state, found.note.format(), wanted)
     write_whole(out, data)
     return governance.parse_chain(data)
 

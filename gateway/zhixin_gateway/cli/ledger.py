@@ -9,6 +9,7 @@ from typing import Any
 import click
 from zhixin_errors import ConfigError, FormatError
 
+from zhixin_gateway.cli.ledger_audit import command as audit
 from zhixin_gateway.cli.ledger_serve import command as serve
 from zhixin_gateway.cli.options import (
     Context,
@@ -138,3 +139,4 @@ def _told(kind: str, predicate: dict[str, Any]) -> str:
 
 
 command.add_command(serve)
+command.add_command(audit)
