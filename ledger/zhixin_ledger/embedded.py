@@ -23,17 +23,17 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
 from pathlib import Path
 
 from zhixin_errors import ConfigError, FormatError, LedgerError, LedgerRefused, LedgerUnavailable
 
-from zhixin_ledger import admission, checkpoint, gathering, seal, standing_check, tiles
+from zhixin_ledger import admission, checkpoint, gathering, log_database, standing_check, tiles
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.database import TIMEOUT_S, Database, exclusive
 from zhixin_ledger.gathering import Observer, WitnessTransport
+from zhixin_ledger.log_database import SCHEMA, entries_from, root_at
 from zhixin_ledger.note import Note
 from zhixin_ledger.signers import Signer, in_force
 from zhixin_ledger.state import State
@@ -41,15 +41,18 @@ from zhixin_ledger.steps import Clock, Hook, no_hook
 from zhixin_ledger.store import SqliteStore
 from zhixin_ledger.writer_lock import WriterLock
 
-__all__ = ["DATABASE", "GROUP", "Engine", "found_ledger"]
+__all__ = [
+    "DATABASE",
+    "GROUP",
+    "SCHEMA",
+    "Engine",
+    "entries_from",
+    "found_ledger",
+    "root_at",
+]
 
 DATABASE = "log.sqlite"
 GROUP = 256  # entries of a group at most: 16 MiB
-
-_SCHEMA = """
-CREATE TABLE IF NOT EXISTS entries (idx INTEGER PRIMARY KEY, data BLOB NOT NULL);
-CREATE TABLE IF NOT EXISTS blocks (size INTEGER PRIMARY KEY, root BLOB NOT NULL);
-"""
 
 
 @dataclass
@@ -117,6 +120,7 @@ class Engine:
         self._queued = threading.Lock()
         self._writing = threading.Lock()
         self._witness_sizes: dict[str, int] = {}
+        self._tiled = 0
         self._asked = False
 
     def _opened(self, timeout_s: float) -> Database:
@@ -214,8 +218,9 @@ class Engine:
         if note is not None:
             self._check_published(connection, state, note)
         if fresh:
+            self._database.run(SCHEMA)  # what the release before had no table for
             standing_check.refuse_restored(self.directory)
-        first = state.size
+        fresh_entries: list[bytes] = []
         indexes: list[int | None] = []
         for ticket in group:
             try:
@@ -226,9 +231,9 @@ class Engine:
                 continue
             indexes.append(admission.take_in(state, admitted))
             if not admitted.duplicate:
-                _keep_entry(connection, admitted.index, admitted.entry)
-        if state.size > first:
-            _seal_block(connection, state, self._clock())
+                fresh_entries.append(admitted.entry)
+        if fresh_entries:
+            log_database.close_block(connection, state, fresh_entries, self._clock())
             self._head = state.store.head()
         return indexes
 
@@ -325,11 +330,12 @@ class Engine:
         self._hook("before-tiles")
         tiles.write_tiles(
             self.directory,
-            before,
+            self._tiled if before < self._tiled <= state.size else before,
             state.size,
-            lambda start: _entries(connection, start),
+            lambda start: entries_from(connection, start),
             self._hook,
         )
+        self._tiled = state.size  # a try that ends without the quorum need not be written again
         self._hook("before-sign")
         self._turn_to_key_in_force(state)
         if not self._asked:
@@ -360,7 +366,7 @@ class Engine:
         self._asked = standing_check.check_log(
             self.directory,
             state,
-            lambda size: _root_at(connection, size),
+            lambda size: root_at(connection, size),
             self._signer,
             witnesses,
         )
@@ -368,7 +374,7 @@ class Engine:
     def _check_published(self, connection: sqlite3.Connection, state: State, note: Note) -> int:
         """Refuse to go on from a database that is older than what was published; gives its size."""
         made = checkpoint.parse(note.text)
-        if made.origin != state.origin or _root_at(connection, made.size) != made.root:
+        if made.origin != state.origin or root_at(connection, made.size) != made.root:
             raise LedgerUnavailable(
                 f"the ledger in {self.directory} is not the one whose checkpoint of {made.size} "
                 "entries was published: an old backup was put back",
@@ -409,41 +415,13 @@ def found_ledger(
     database = Database(directory / DATABASE)
     try:
         with database.writing() as connection:
-            if _tables(connection):
+            if log_database.tables(connection):
                 raise ConfigError(f"there is a ledger in {directory} already")
-            database.run(_SCHEMA + SqliteStore.SCHEMA)
+            database.run(SCHEMA)
             kept = State(SqliteStore(connection))
             admitted = admission.admit(kept, genesis)
-            _keep_entry(connection, admission.take_in(kept, admitted), admitted.entry)
-            _seal_block(connection, kept, clock())
+            admission.take_in(kept, admitted)
+            log_database.close_block(connection, kept, [admitted.entry], clock())
     finally:
         database.close()
     return Engine(directory, log_signer, clock=clock)
-
-
-def _tables(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0])
-
-
-def _seal_block(connection: sqlite3.Connection, state: State, now: datetime) -> None:
-    entry = seal.make_seal(state, now)
-    _keep_entry(connection, seal.apply_seal(state, entry), entry)
-    connection.execute("INSERT INTO blocks VALUES (?, ?)", (state.size, state.root))
-    state.save()
-
-
-def _root_at(connection: sqlite3.Connection, size: int) -> bytes | None:
-    """Give the root of the first `size` entries, where a block ends there."""
-    row = connection.execute("SELECT root FROM blocks WHERE size = ?", (size,)).fetchone()
-    return None if row is None else bytes(row[0])
-
-
-def _keep_entry(connection: sqlite3.Connection, index: int, entry: bytes) -> None:
-    connection.execute("INSERT INTO entries VALUES (?, ?)", (index, entry))
-
-
-def _entries(connection: sqlite3.Connection, start: int) -> Iterator[bytes]:
-    for (data,) in connection.execute(
-        "SELECT data FROM entries WHERE idx >= ? ORDER BY idx", (start,)
-    ):
-        yield bytes(data)

@@ -434,3 +434,19 @@ def test_a_ledger_that_may_not_be_written_says_so(world):
         engine.submit(world.contract(PLANES))
     assert refused.value.code == "ledger-unwritable"
     engine.close()
+
+
+def test_a_try_without_the_quorum_is_not_tiled_again(world):
+    steps = []
+    engine = engine_of(world, hook=steps.append)
+    for number in range(3):
+        if number < 2:
+            engine.submit(world.contract(PLANES, f"{number + 1}.0.0"))
+        steps.clear()
+        with pytest.raises(LedgerUnavailable):
+            engine.publish([])
+        assert ("tile" in steps) == (number < 2)
+    engine.close()
+    client = world.client()
+    client.receipt(4)
+    assert client.fsck().ok
