@@ -119,6 +119,22 @@ def _pending(home: Home) -> Iterator[tuple[str, str]]:
         yield "ok", "nothing waits for its proof"
 
 
+def _erasures(home: Home) -> Iterator[tuple[str, str]]:
+    from zhixin_gateway.erasing import left_behind, unfinished
+
+    begun = [name for erasure in unfinished(home) for name in erasure.names]
+    if begun:
+        yield "warn", f"{', '.join(begun)}: not erased to the end; `zhixin status --resume` does it"
+    view = home.ledger_view()
+    left = [] if view is None else [name for name in left_behind(home, view) if name not in begun]
+    for name in left:
+        own = name.startswith(f"{home.member}/")
+        way = f"`zhixin erase {name}` destroys it" if own else f"delete it from {home.store}"
+        yield "warn", f"{name} was withdrawn for privacy and lies here whole: {way}"
+    if not begun and not left:
+        yield "ok", "nothing lies here that was withdrawn for privacy"
+
+
 def _contracts(home: Home) -> Iterator[tuple[str, str]]:
     from zhixin_schemas.loader import read_contract
 
@@ -150,5 +166,6 @@ _CHECKS: tuple[tuple[str, Callable[[Home], Iterator[tuple[str, str]]]], ...] = (
     ("sources", _sources),
     ("contracts", _contracts),
     ("pending", _pending),
+    ("erasures", _erasures),
     ("installed", _extras),
 )

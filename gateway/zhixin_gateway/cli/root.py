@@ -30,6 +30,7 @@ COMMANDS = {
     "lineage": ("lineage", "What a version was made from."),
     "withdraw": ("withdraw", "Take a version back, for everyone to see."),
     "member": ("member", "Members, their keys and the quorum: propose, sign, bring in."),
+    "erase": ("erase", "Withdraw versions for privacy, then destroy them here."),
     "ledger": ("ledger", "Read and check the shared ledger."),
     "trust": ("trust", "Export, show and import what a consumer pins once."),
     "doctor": ("doctor", "Look for what is missing or wrong in a home."),

@@ -23,30 +23,37 @@ __all__ = ["command"]
 
 
 @click.command("status", epilog=examples("zhixin status --resume"))
-@click.option("--resume", is_flag=True, help="Finish what waits for its proof.")
+@click.option("--resume", is_flag=True, help="Finish what waits for its proof, and erasures.")
 @json_option
 @home_option
 @click.pass_obj
 def command(context: Context, *, resume: bool, as_json: bool) -> int:
-    """Tell of every dataset of this home; exits 3 while a proof is pending."""
+    """Tell of every dataset of this home; exits 3 while a proof or an erasure is pending."""
+    from zhixin_gateway.erasing import unfinished
+
     home = context.open_home()
     if resume:
         _resume(context, home)
     rows = _rows(home)
-    pending = any(row["pending"] for row in rows)
+    erasing = [name for erasure in unfinished(home) for name in erasure.names]
+    pending = any(row["pending"] for row in rows) or bool(erasing)
     if as_json:
-        answer({"member": home.member, "pending": pending, "datasets": rows})
+        told = {"member": home.member, "pending": pending, "datasets": rows}
+        answer({**told, "erasing": erasing} if erasing else told)
     else:
         table(
             ["dataset", "version", "records", "quarantined", "last run", "state"],
             [_line(row) for row in rows],
         )
-        if pending:
+        if any(row["pending"] for row in rows):
             say("a proof is pending: `zhixin status --resume` tries again")
+        if erasing:
+            say(f"not erased to the end: {', '.join(erasing)}; `zhixin status --resume` goes on")
     return 3 if pending else 0
 
 
 def _resume(context: Context, home: Home) -> None:
+    from zhixin_gateway import erasing
     from zhixin_gateway.cli.run import tell_run
     from zhixin_gateway.pipeline import resume
 
@@ -57,7 +64,10 @@ def _resume(context: Context, home: Home) -> None:
         progress.close()
     for result in results:
         tell_run(result, as_json=True)
-    if not results:
+    erased = [name for erasure in erasing.resume(home) for name in erasure.names]
+    if erased:
+        say(f"erased {', '.join(erased)}")
+    elif not results:
         say("nothing waits for its proof")
 
 

@@ -28,6 +28,7 @@ __all__ = [
     "STATEMENT_FILE",
     "clear_staging",
     "dataset_path",
+    "erased_path",
     "latest_version",
     "list_datasets",
     "list_versions",
@@ -68,6 +69,11 @@ def dataset_path(store: Path, dataset: str) -> Path:
 def version_path(store: Path, dataset: str, version: int) -> Path:
     """The directory of one version."""
     return dataset_path(store, dataset) / str(version)
+
+
+def erased_path(store: Path, dataset: str, version: int) -> Path:
+    """Where lies what stays of a version that was erased: ``…/3.erased``; it is no version."""
+    return dataset_path(store, dataset) / f"{version}.erased"
 
 
 def list_versions(store: Path, dataset: str) -> list[int]:

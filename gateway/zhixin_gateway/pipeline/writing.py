@@ -112,9 +112,13 @@ def _carried(
     before = previous_version(work.home.store, known, work.dataset)
     fact = known.dataset(work.dataset)
     if before is None and fact is not None:
+        erased = directory.erased_path(work.home.store, work.dataset, fact.version).is_dir()
         progress.warn(
-            f"{work.dataset}@{fact.version} in this home's store is gone, not whole, or not what "
-            "was stated; a new version is published in its place"
+            f"{work.dataset}@{fact.version} was erased; all that its source holds is published "
+            "anew, with new salts: what must not be is taken out there first"
+            if erased
+            else f"{work.dataset}@{fact.version} in this home's store is gone, not whole, or not "
+            "what was stated; a new version is published in its place"
         )
     if before is None or not before.manifest.schema.equals(schema):
         return entries
