@@ -2,44 +2,98 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
+from zhixin_errors import ConfigError, TrustError
+
 if TYPE_CHECKING:
+    from zhixin_ledger.fsck import Auditor, Part
+    from zhixin_ledger.trust import Trust
+
     from zhixin_gateway.home import Home
+    from zhixin_gateway.progress import Progress
 
-__all__ = ["audit_home"]
+__all__ = ["audit_home", "check_home"]
 
 
-def audit_home(home: Home) -> list[dict[str, Any]]:
-    """Audit every copy of the ledger that lies in a home, against its pinned trust.
+def audit_home(
+    home: Home, progress: Progress | None = None, *, auditor: Auditor | None = None
+) -> list[dict[str, Any]]:
+    """Check every copy of the ledger that lies in a home, against its pinned trust.
 
     Args:
         home: whose copies.
+        progress: told how far it is.
+        auditor: audits the files, `zhixin_ledger.audit.audit` by default.
 
     Returns:
-        ``{what, ok, code, index, message, entries}`` each: the member's own copy, with the state
-        that it keeps beside the entries, and the log if this home operates it.
+        ``{what, ok, code, index, place, message, entries, repair}`` each: the files of the
+        member's own copy and the record that it keeps beside them, and where this home operates
+        the log, its published files and its database.
 
     Raises:
         TrustError: the home's trust can't be used.
-        ConfigError: the home names no ledger.
+        ConfigError: there is no copy of a ledger in this home yet.
+    """
+    return [asdict(part) for part in check_home(home, progress, auditor=auditor)]
+
+
+def check_home(
+    home: Home, progress: Progress | None = None, *, auditor: Auditor | None = None
+) -> list[Part]:
+    """As ``audit_home``, as the parts themselves.
+
+    Raises:
+        TrustError: the home's trust can't be used.
     """
     from zhixin_ledger.audit import audit
+    from zhixin_ledger.fsck import check_log, check_mirror
     from zhixin_ledger.transport import LOG_FOLDER
 
-    trust = home.trust()
-    with home.ledger_client() as client:
-        found = {"own copy": client.fsck(trust)}
-    if (home.path / LOG_FOLDER).is_dir():
-        found["log"] = audit(home.path / LOG_FOLDER, trust)
-    return [
-        {
-            "what": what,
-            "ok": report.ok,
-            "code": report.code,
-            "index": report.index,
-            "message": report.message,
-            "entries": report.entries,
-        }
-        for what, report in found.items()
-    ]
+    trust = _pinned(home)
+    found: list[Part] = []
+    for what, folder in (("own copy", home.ledger_dir), ("log", home.path / LOG_FOLDER)):
+        if not folder.is_dir() or not any(folder.iterdir()):
+            continue
+        if progress is not None:
+            progress.step("fsck", what)
+        told = _told(progress)
+        if what == "log":
+            found += check_log(folder, trust, auditor=auditor or audit, progress=told)
+        else:
+            found += check_mirror(
+                folder, trust, member=home.member, auditor=auditor or audit, progress=told
+            )
+        if progress is not None:
+            progress.done("clean" if all(part.ok for part in found[-2:]) else "damaged")
+    if not found:
+        raise ConfigError(
+            f"there is no copy of a ledger in {home.path} yet",
+            hint="any command that reaches the ledger makes one, such as `zhixin ledger log`",
+        )
+    return found
+
+
+def _pinned(home: Home) -> Trust | None:
+    """The trust as it was pinned; None where this home has none yet."""
+    try:
+        return home.pinned_trust()
+    except TrustError:
+        if any(home.trust_dir.glob("*")):
+            raise
+        return None
+
+
+def _told(progress: Progress | None) -> Callable[[int, int], None]:
+    """Turn "done of to do" into the steps of a display."""
+    last = 0
+
+    def tell(done: int, _todo: int) -> None:
+        nonlocal last
+        if progress is not None:
+            progress.advance(max(0, done - last))
+        last = done
+
+    return tell

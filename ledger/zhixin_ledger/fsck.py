@@ -21,6 +21,7 @@ Nothing is changed here; ``rebuild`` repairs.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -49,6 +50,8 @@ LOG_FILES = "log"
 LOG_DATABASE = "log database"
 COPY_FILES = "own copy"
 COPY_RECORD = "own record"
+
+Auditor = Callable[..., AuditReport]
 
 _BROKEN_RULE = {"rule", "seal", "state", "forked"}
 _NO_REPAIR = (
@@ -87,13 +90,19 @@ def _nothing(done: int, todo: int) -> None:
 
 
 def check_log(
-    directory: Path, trust: Trust | None = None, *, progress: Progress = _nothing
+    directory: Path,
+    trust: Trust | None = None,
+    *,
+    auditor: Auditor = audit,
+    progress: Progress = _nothing,
 ) -> list[Part]:
     """Check a log's folder: its published files, and its database.
 
     Args:
         directory: the folder with `log.sqlite`, `checkpoint` and `tile/`.
-        trust: what the caller pinned.
+        trust: what the caller pinned: its root is compared, and signatures are judged by the keys
+            that follow from there by the rules.
+        auditor: audits the files: ``audit``, or one that remembers signatures.
         progress: told entries done and to do, for each part anew.
 
     Returns:
@@ -101,7 +110,7 @@ def check_log(
     """
     report = AuditReport(True, None, None, "nothing is published yet", 0, None)
     if trust is not None or (directory / CHECKPOINT).exists():
-        report = audit(directory, trust, progress=progress)
+        report = _audited(directory, trust, auditor, progress)
     files = _of_report(LOG_FILES, report)
     database = _check_log_database(directory, report, progress)
     return _with_repairs(files, database)
@@ -112,6 +121,7 @@ def check_mirror(
     trust: Trust | None = None,
     *,
     member: str | None = None,
+    auditor: Auditor = audit,
     progress: Progress = _nothing,
 ) -> list[Part]:
     """Check a member's own copy: its files, and the record of its state and its witness.
@@ -120,13 +130,14 @@ def check_mirror(
         directory: the folder with `mirror.sqlite`, `checkpoint` and `tile/`.
         trust: what the caller pinned.
         member: whose copy it is: its own line under the checkpoint is held to its record.
+        auditor: as for `check_log`.
         progress: told entries done and to do.
 
     Returns:
         Two parts.
     """
     if (directory / CHECKPOINT).exists():
-        report = audit(directory, trust, progress=progress)
+        report = _audited(directory, trust, auditor, progress)
     else:
         report = AuditReport(True, None, None, "no checkpoint is kept yet", 0, State())
     files, size, fault = _of_report(COPY_FILES, report), 0, None
@@ -142,8 +153,12 @@ def check_mirror(
                     place="head",
                 )
             files, state = _check_beyond(files, directory, report.state, size, progress)
-            if state is not None:
-                check_state(connection, state)
+            if state is None:
+                raise DamageError(
+                    files.code or "state",
+                    "the record can't be judged before the files hold that it should follow from",
+                )
+            check_state(connection, state)
             check_cosigned(connection, directory, state, member)
     except DamageError as damage:
         fault = damage
@@ -152,6 +167,24 @@ def check_mirror(
 
 
 # The files.
+
+
+def _audited(
+    directory: Path, trust: Trust | None, auditor: Auditor, progress: Progress
+) -> AuditReport:
+    """Audit a folder by itself, and then hold it to the root that the caller pinned."""
+    report = auditor(directory, progress=progress)
+    if trust is None or not report.ok or report.state is None:
+        return report
+    size, code, told = report.entries, "", ""
+    if report.state.origin != trust.origin:
+        code, told = "forked", f"this is the ledger {report.state.origin}, not {trust.origin}"
+    elif size < trust.size:
+        code = "stale"
+        told = f"the ledger has {size} entries, the trust was made from {trust.size}"
+    elif Tiles(DirectorySource(directory), size).root(trust.size) != trust.root:
+        code, told = "forked", f"the trust has another root of the first {trust.size} entries"
+    return AuditReport(False, code, None, told, size) if code else report
 
 
 def _of_report(what: str, report: AuditReport) -> Part:

@@ -290,7 +290,7 @@ def _versions(state: State) -> int:
 
 
 def check_cosigned(
-    connection: sqlite3.Connection, directory: Path, state: State | None, member: str | None
+    connection: sqlite3.Connection, directory: Path, state: State, member: str | None
 ) -> None:
     """Hold what the witness cosigned last to the copy's own tree, and to its line that is kept."""
     row = connection.execute("SELECT size, root FROM cosigned").fetchone()
@@ -298,7 +298,7 @@ def check_cosigned(
     if row is not None:
         size = kept_size(connection)
         tree = Tiles(DirectorySource(directory), size)
-        if not 0 < last <= size or (state is not None and tree.root(last) != bytes(row[1])):
+        if not 0 < last <= size or tree.root(last) != bytes(row[1]):
             raise DamageError(
                 "cosigned",
                 f"the witness's record says that it cosigned {last} entries with a root that is "
@@ -316,13 +316,11 @@ def check_cosigned(
         )
 
 
-def _check_cosigned_note(
-    connection: sqlite3.Connection, last: Checkpoint, state: State | None
-) -> None:
+def _check_cosigned_note(connection: sqlite3.Connection, last: Checkpoint, state: State) -> None:
     if b"cosigned_note" not in {bytes(name) for (name,) in connection.execute(_TABLES)}:
         return  # written by the release before
     row = connection.execute("SELECT note FROM cosigned_note").fetchone()
-    if row is None or state is None:
+    if row is None:
         return
     try:
         note = Note.parse(bytes(row[0]), "the checkpoint cosigned last")
@@ -339,10 +337,10 @@ def _check_cosigned_note(
         )
 
 
-def _own_line(directory: Path, state: State | None, member: str | None) -> int:
+def _own_line(directory: Path, state: State, member: str | None) -> int:
     """Give the size of the kept checkpoint where the member's own good line is under it; else 0."""
     data = DirectorySource(directory).read(CHECKPOINT)
-    if data is None or state is None or member is None:
+    if data is None or member is None:
         return 0
     note = Note.parse(data, "the kept checkpoint")
     made = checkpoint.parse(note.text)

@@ -10,6 +10,8 @@ import click
 from zhixin_errors import ConfigError, FormatError
 
 from zhixin_gateway.cli.ledger_audit import command as audit
+from zhixin_gateway.cli.ledger_fsck import command as fsck
+from zhixin_gateway.cli.ledger_rebuild import command as rebuild
 from zhixin_gateway.cli.ledger_serve import command as serve
 from zhixin_gateway.cli.options import (
     Context,
@@ -17,7 +19,6 @@ from zhixin_gateway.cli.options import (
     examples,
     home_option,
     json_option,
-    say,
     table,
 )
 
@@ -74,28 +75,6 @@ def show(context: Context, index: int, *, as_json: bool) -> None:
     sys.stdout.write(json.dumps({"index": index, **told}, ensure_ascii=False, indent=2) + "\n")
 
 
-@command.command(
-    "fsck", short_help="Recompute and check everything.", epilog=examples("zhixin ledger fsck")
-)
-@json_option
-@home_option
-@click.pass_obj
-def fsck(context: Context, *, as_json: bool) -> int:
-    """Recompute everything from the entries: tiles, root, rules, seals, states, signatures."""
-    from zhixin_gateway.auditing import audit_home
-
-    reports = audit_home(context.open_home())
-    if as_json:
-        answer({"ok": all(r["ok"] for r in reports), "copies": reports})
-    for report in reports:
-        if report["ok"]:
-            say(f"{report['what']}: clean, {report['entries']:,} entries")
-        else:
-            at = "" if report["index"] is None else f" at entry {report['index']}"
-            say(f"{report['what']}: {report['code']}{at}: {report['message']}")
-    return 0 if all(report["ok"] for report in reports) else 1
-
-
 def _whole(data: bytes) -> dict[str, Any]:
     from zhixin_ledger.dsse import parse_envelope
     from zhixin_ledger.seal import is_seal
@@ -138,5 +117,7 @@ def _told(kind: str, predicate: dict[str, Any]) -> str:
     return ""
 
 
+command.add_command(fsck)
+command.add_command(rebuild)
 command.add_command(serve)
 command.add_command(audit)

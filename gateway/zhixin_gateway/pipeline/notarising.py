@@ -229,7 +229,10 @@ def _prove(work: Work, state: dict[str, Any]) -> None:
         known = client.sync()
         if known.stated(work.dataset, int(state["version"])) is None:
             publish_contract(work.home, client, (work.dataset, version, digest), known)
-        state["index"] = client.submit((work.version / "statement.json").read_bytes())
+    # Submitted again it gives its index again: another one where the log was rebuilt meanwhile.
+    index = client.submit((work.version / "statement.json").read_bytes())
+    if index != state.get("index"):
+        state["index"] = index
         work.save(state)
     receipt = client.receipt(int(state["index"]))
     write_whole(work.version / "receipt.tlog-proof", receipt)

@@ -217,7 +217,8 @@ def test_the_ledger_is_logged_shown_and_checked(zhixin, published):
     database.commit()
     database.close()
     altered = zhixin("ledger", "fsck", "--json", home=published)
-    assert [copy["code"] for copy in altered.json["copies"]] == ["state", None]
+    assert [copy["code"] for copy in altered.json["copies"]] == [None, "state", None, None]
+    assert "zhixin ledger rebuild" in altered.json["copies"][1]["repair"]
     tile = published / "ledger/tile/entries/000.p/6"
     data = bytearray(tile.read_bytes())
     data[50] ^= 1
