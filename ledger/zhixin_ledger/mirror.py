@@ -64,6 +64,7 @@ class Mirror:
     Args:
         directory: the folder; it is made where it is missing.
         origin: the ledger that it must be of; None: whichever it is of already, or the first seen.
+        pin: a size and the root that the tree must have there, of a trust that was pinned.
         hook: called with the name of each step just before it.
         timeout_s: how long to wait for another process.
     """
@@ -73,6 +74,7 @@ class Mirror:
         directory: Path,
         *,
         origin: str | None = None,
+        pin: tuple[int, bytes] | None = None,
         hook: Hook = no_hook,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
@@ -81,9 +83,10 @@ class Mirror:
         self.directory = directory
         self.source = DirectorySource(directory)
         self._origin = origin
+        self._pin = pin
         self._hook = hook
         self._database = Database(directory / DATABASE, timeout_s)
-        self._database.run(_SCHEMA + SqliteStore.SCHEMA)
+        self._database.run(_SCHEMA + checked.SCHEMA + SqliteStore.SCHEMA)
         self._state: State | None = None
         self._head: bytes | None = None
 
@@ -153,6 +156,7 @@ class Mirror:
                         f"the checkpoint is of {made.origin}, not of {known}", code="other-origin"
                     )
             before = state.size
+            self._check_pin(before)
             if made.size > before:
                 self._replay(state, made, source)
             else:
@@ -165,9 +169,14 @@ class Mirror:
             if made.size > before:
                 self._hook("mirror-tiles")
                 self._keep_tiles(before, made, source)
+                checked.extend(self._database.connection, before, state.size, state.root)
                 state.save()
                 self._hook("mirror-commit")
         return self.state()
+
+    def _check_pin(self, size: int) -> None:
+        if self._pin and size >= self._pin[0] and self.tree().root(self._pin[0]) != self._pin[1]:
+            raise _not_pinned(self._pin[0])
 
     def _note_followed(self, note: Note, made: Checkpoint, state: State) -> None:
         """Remember the largest checkpoint with the log's signature: it binds the log."""
@@ -339,6 +348,8 @@ class Mirror:
                 ) from fault
             if kept is not None and state.size == kept.size and state.root != kept.root:
                 raise _forked(kept)
+            if self._pin and state.size == self._pin[0] and state.root != self._pin[1]:
+                raise _not_pinned(state.size)
         if not state.sealed:
             raise _open(made)
         if state.root != made.root:
@@ -373,6 +384,14 @@ def _keep_cosigned(
 
 def _open(made: Checkpoint) -> LedgerRefused:
     return LedgerRefused(f"the ledger of {made.size} entries does not end with a seal", code="seal")
+
+
+def _not_pinned(size: int) -> LedgerRefused:
+    return LedgerRefused(
+        f"the ledger's first {size} entries are not those of the trust that this home pinned",
+        code="forked",
+        details={"size": size},
+    )
 
 
 def _forked(made: Checkpoint) -> LedgerRefused:

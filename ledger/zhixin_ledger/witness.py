@@ -162,7 +162,11 @@ class Witness:
 
     def _cosign(self, made: Checkpoint, signed: Note, last_size: int) -> bytes:
         """Replay, then sign and record in one transaction; gives the lines."""
-        state = self._mirror.follow(signed, self._source)
+        try:
+            state = self._mirror.follow(signed, self._source)
+        except LedgerRefused as fault:
+            fault.details["replay"] = True  # of the entries, not of the question
+            raise
         name = f"{self.member}/witness"
         in_force = {key.public_key for key in state.cosigner_keys(made.size) if key.name == name}
         signers = [signer for signer in self._signers if signer.public_key in in_force]

@@ -32,7 +32,10 @@ from zhixin_ledger.tiles import DirectorySource
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 ORIGIN = "ledger.gov.example/2026"
-NAMES = ("bts.gov.example", "faa.gov.example", "noaa.gov.example", "ntsb.gov.example")
+NAMES = (
+    *("bts.gov.example", "faa.gov.example", "noaa.gov.example", "ntsb.gov.example"),
+    *("usgs.gov.example", "eia.gov.example", "nist.gov.example"),
+)
 
 
 class Clock:
