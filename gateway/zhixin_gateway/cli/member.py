@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 from zhixin_errors import ConfigError, LedgerRefused, LedgerUnavailable
 
+from zhixin_gateway.cli.member_copy import at_work
+from zhixin_gateway.cli.member_propose import propose
 from zhixin_gateway.cli.options import (
-    Command,
     Context,
     answer,
     examples,
@@ -24,8 +24,6 @@ from zhixin_gateway.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from zhixin_ledger.client import LedgerClient
     from zhixin_ledger.proposals import Proposal, Weighed
     from zhixin_ledger.state import State
@@ -42,160 +40,7 @@ def command() -> None:
     """Propose, sign and bring in changes of members, keys and quorum."""
 
 
-@command.group("propose")
-def propose() -> None:
-    """Propose a change: it holds once a quorum has signed it and it is in the ledger."""
-
-
-def _proposal_options(made: Command) -> Command:
-    for option in (
-        home_option,
-        json_option,
-        click.option(
-            "--via-ledger", is_flag=True, help="Put it beside the ledger, for others to sign."
-        ),
-        click.option(
-            "--out",
-            type=click.Path(path_type=Path),
-            metavar="FILE",
-            help="Where the proposal goes; ACTION-MEMBER.json by default.",
-        ),
-    ):
-        made = option(made)
-    return made
-
-
-_quorum = click.option(
-    "--quorum",
-    type=click.IntRange(1, 64),
-    metavar="K",
-    help="How many members must agree from then on; by default the margin stays as it is.",
-)
-
-
-@propose.command(
-    "join",
-    epilog=examples(
-        "zhixin init new.gov.example --join http://ledger.example:8701 --trust DIR --fingerprint F",
-        "zhixin --home new.gov.example member propose join",
-    ),
-)
-@click.option("--no-cosigner", is_flag=True, help="Publish and read, but neither cosign nor vote.")
-@_quorum
-@_proposal_options
-@click.pass_obj
-def join(
-    context: Context,
-    quorum: int | None,
-    out: Path | None,
-    *,
-    no_cosigner: bool,
-    via_ledger: bool,
-    as_json: bool,
-) -> None:
-    """Ask to join the ledger, in the new member's home."""
-    from zhixin_gateway.governing import propose_join
-
-    _propose(
-        context,
-        lambda home, state: propose_join(home, state, quorum, cosigns=not no_cosigner),
-        _Way(out, via_ledger, as_json),
-    )
-
-
-@propose.command("leave", epilog=examples("zhixin member propose leave old.gov.example"))
-@click.argument("member", required=False)
-@_quorum
-@_proposal_options
-@click.pass_obj
-def leave(
-    context: Context,
-    member: str | None,
-    quorum: int | None,
-    out: Path | None,
-    *,
-    via_ledger: bool,
-    as_json: bool,
-) -> None:
-    """Propose that MEMBER, or this home's own, leave the ledger."""
-    from zhixin_gateway.governing import propose_leave
-
-    _propose(
-        context,
-        lambda home, state: propose_leave(home, state, member or home.member, quorum),
-        _Way(out, via_ledger, as_json),
-    )
-
-
-@propose.command(
-    "rotate",
-    epilog=examples(
-        "zhixin member propose rotate --statement-key",
-        "zhixin member propose rotate --cosigner-key ml-dsa-44",
-    ),
-)
-@click.option("--statement-key", is_flag=True, help="A new key for statements.")
-@click.option(
-    "--cosigner-key",
-    type=click.Choice(["ed25519", "ml-dsa-44"]),
-    help="A new key of this algorithm for cosignatures.",
-)
-@click.option("--log-key", is_flag=True, help="A new key for the log that this home keeps.")
-@click.option("--end-cosigner", is_flag=True, help="Neither cosign nor vote from then on.")
-@click.option("--end-log", is_flag=True, help="Order entries no more.")
-@click.option("--title", help="Another name for people, in English.")
-@click.option("--title-zh", help="Another name for people, in Chinese.")
-@_quorum
-@_proposal_options
-@click.pass_obj
-def rotate(
-    context: Context,
-    /,
-    quorum: int | None,
-    out: Path | None,
-    *,
-    via_ledger: bool,
-    as_json: bool,
-    **wanted: Any,  # noqa: ANN401 - options as click gives them
-) -> None:
-    """Propose other keys or titles for this home's member.
-
-    New keys are made first, beside the old ones (keys/…-new.pem), and take their place once the
-    ledger says so. A key that was lost is replaced in the same way.
-    """
-    from zhixin_gateway.governing import Rotation, propose_rotation
-
-    titles = (("en", wanted["title"]), ("zh", wanted["title_zh"]))
-    rotation = Rotation(
-        statement=wanted["statement_key"],
-        cosigner=wanted["cosigner_key"] or "",
-        log=wanted["log_key"],
-        end_cosigner=wanted["end_cosigner"],
-        end_log=wanted["end_log"],
-        titles=tuple((tag, text) for tag, text in titles if text),
-    )
-    _propose(
-        context,
-        lambda home, state: propose_rotation(home, state, rotation, quorum),
-        _Way(out, via_ledger, as_json),
-    )
-
-
-@propose.command("quorum", epilog=examples("zhixin member propose quorum 4"))
-@click.argument("quorum", metavar="K", type=click.IntRange(1, 64))
-@_proposal_options
-@click.pass_obj
-def quorum_(
-    context: Context, quorum: int, out: Path | None, *, via_ledger: bool, as_json: bool
-) -> None:
-    """Propose that K members must agree from then on."""
-    from zhixin_gateway.governing import propose_quorum
-
-    _propose(
-        context,
-        lambda home, state: propose_quorum(home, state, quorum),
-        _Way(out, via_ledger, as_json),
-    )
+command.add_command(propose)
 
 
 @command.command(
@@ -209,7 +54,7 @@ def quorum_(
 @click.pass_obj
 def show(context: Context, targets: tuple[str, ...], *, via_ledger: bool, as_json: bool) -> None:
     """Say in words what a proposal would change, and who has signed it."""
-    with _at_work(context) as (home, _, state):
+    with at_work(context) as (home, _, state):
         _tell(state, _read(home, state, targets, via_ledger=via_ledger), as_json=as_json)
 
 
@@ -237,7 +82,7 @@ def sign(
     from zhixin_gateway.governing import sign as sign_it
     from zhixin_gateway.home import write_whole
 
-    with _at_work(context) as (home, _, state):
+    with at_work(context) as (home, _, state):
         weighed = _read(home, state, targets, via_ledger=via_ledger)
         for line in describe(state, weighed):
             say(one_line(line))
@@ -267,7 +112,7 @@ def submit(
     """Bring a proposal that a quorum has signed into the ledger, and wait for its receipt."""
     from zhixin_gateway import governing
 
-    with _at_work(context) as (home, client, state):
+    with at_work(context) as (home, client, state):
         index = _entered(home, client, state, targets, via_ledger=via_ledger)
         try:
             done = governing.finish(home, client, index, timeout_s=timeout)
@@ -295,7 +140,7 @@ def list_(context: Context, *, via_ledger: bool, as_json: bool) -> None:
     from zhixin_gateway.governing import box_of, key_print, read_proposals, to_json
     from zhixin_gateway.keyring import settle_keys
 
-    with _at_work(context) as (home, _, state):
+    with at_work(context) as (home, _, state):
         exchanged = settle_keys(home)
         witnesses = {witness.name: witness.url for witness in home.settings.witnesses}
         waiting = box_of(home).waiting() if via_ledger else []
@@ -366,71 +211,6 @@ def witness(context: Context, member: str, url: str | None) -> None:
 
 
 # --- what they share ------------------------------------------------------------------------------
-
-
-class _Way:
-    """Where a proposal goes and how it is told.
-
-    Args:
-        out: the file; None for the usual name.
-        via_ledger: also beside the ledger.
-        as_json: answer in JSON.
-    """
-
-    def __init__(self, out: Path | None, via_ledger: bool, as_json: bool) -> None:
-        self.out = out
-        self.via_ledger = via_ledger
-        self.as_json = as_json
-
-
-@contextmanager
-def _at_work(context: Context) -> Iterator[tuple[Home, LedgerClient, State]]:
-    """Open the home and its view of the ledger, as new as it can be had."""
-    from zhixin_gateway.pipeline.notarising import known_state
-
-    home = context.open_home()
-    progress = context.open_progress()
-    with home.ledger_client() as client:
-        state = known_state(client, progress)
-        progress.close()
-        if state.size == 0:
-            raise LedgerUnavailable(
-                "this home has no copy of the ledger yet, and the ledger can't be reached",
-                code="ledger-empty",
-            )
-        yield home, client, state
-
-
-def _propose(context: Context, make: Callable[[Home, State], Proposal], way: _Way) -> None:
-    from zhixin_gateway.governing import box_of, describe, read_proposals, to_json
-    from zhixin_gateway.home import write_whole
-
-    with _at_work(context) as (home, _, state):
-        proposal = make(home, state)
-        file = way.out or Path(f"{proposal.action}-{proposal.member or 'change'}.json")
-        if file.exists():
-            raise ConfigError(
-                f"{file} is there already", hint="name another by --out, or remove it"
-            )
-        if way.via_ledger:
-            box_of(home).offer(proposal)
-        if way.out is not None or not way.via_ledger:
-            write_whole(file, proposal.to_bytes())
-        weighed = read_proposals(state, [proposal.to_bytes()])
-        written = str(file) if file.exists() else None
-        if way.as_json:
-            answer({"file": written, **to_json(weighed)})
-        for line in describe(state, weighed):
-            say(one_line(line))
-        _next(weighed, written)
-
-
-def _next(weighed: Weighed, file: str | None) -> None:
-    target = f"--via-ledger {weighed.proposal.digest_hex[:16]}" if file is None else file
-    if weighed.ready:
-        say(f"next: zhixin member submit {target}")
-    else:
-        say(f"next, in the other members' homes: zhixin member sign {target}")
 
 
 def _read(home: Home, state: State, targets: Sequence[str], *, via_ledger: bool) -> Weighed:
