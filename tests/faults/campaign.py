@@ -4,7 +4,7 @@ A world is published in once to count its points: each write, sync, rename, crea
 removal under it. Then once more for each point and each kind of fault, in a fresh copy; what is
 left is opened again and checked. Losses of power come from the trace of the first run (`disk`).
 
-    python tests/faults/campaign.py [--every N] [--json FILE] [--table FILE]
+    python tests/faults/campaign.py [--every N] [--only KIND] [--json FILE] [--table FILE]
 """
 
 from __future__ import annotations
@@ -241,6 +241,7 @@ def write_table(path: Path, text: str) -> None:
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--every", type=int, default=1, help="one case in so many")
+    parser.add_argument("--only", choices=[*KINDS, POWER], help="this kind of fault alone")
     parser.add_argument("--workers", type=int, default=os.cpu_count())
     parser.add_argument("--table", type=Path, help="write the table into this file")
     parser.add_argument("--json", type=Path, help="write every outcome into this file")
@@ -249,6 +250,7 @@ def main() -> None:
     with tempfile.TemporaryDirectory(dir=memory if memory.is_dir() else None) as scratch:
         campaign = Campaign(Path(scratch), options.workers)
         cases = campaign.cases(options.every)
+        cases = [case for case in cases if options.only in (None, case.kind)]
         outcomes = []
         for done, outcome in enumerate(campaign.run(cases), 1):
             outcomes.append(outcome)
