@@ -1,19 +1,24 @@
 """Standing files: made by a home, judged by somebody who has nothing but them, and kept beside."""
 
+import shutil
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from zhixin_errors import LedgerRefused, LedgerUnavailable
+import zhixin_gateway
+from zhixin_errors import ConfigError, LedgerRefused, LedgerUnavailable, VerificationError
 from zhixin_gateway import pipeline
 from zhixin_gateway.datasets import directory
+from zhixin_gateway.fetching import fetch
 from zhixin_gateway.gate import verify
 from zhixin_gateway.gate.standing import parse_standing
-from zhixin_gateway.standing_file import make_standing
+from zhixin_gateway.standing_file import find_beside, make_standing
 from zhixin_gateway.withdrawing import withdraw
 from zhixin_ledger import checkpoint, standing
 from zhixin_ledger.client import LedgerClient, WitnessUrl
 from zhixin_ledger.note import Note
 from zhixin_ledger.standing import Replica, published
+
+from tests.gateway.conftest import AT_FAA
 
 STOPS = "bts.gov.example/stops"
 ROWS = [("2024-01-02", "B", 10, "JFK"), ("2024-01-02", "A", 0, None)]
@@ -109,3 +114,63 @@ def test_a_replica_goes_on_where_it_was_and_begins_anew_where_it_must(stops, tmp
     assert again.at(second, client.source).dataset(STOPS).withdrawn == (1,)
     assert again.at(first, client.source).dataset(STOPS).withdrawn == ()
     again.close()
+
+
+def test_a_mailed_disk_is_verified_with_its_inputs_and_no_network(world, tmp_path):
+    world.fill("places", [("JFK", "Kennedy")])
+    pipeline.run(world.other, world.places())
+    world.fill("stops", ROWS)
+    pipeline.run(world.owner, world.stops(place=AT_FAA))
+    consumer = world.other
+    consumer.ledger_client().sync()
+    fetched = fetch(consumer, STOPS, 1, tmp_path / "disk")
+    assert [path.name for path in fetched.standings] == ["1.standing.json", "1.standing.1.json"]
+    assert list(fetched.standings) == find_beside(fetched.path)
+    options = {"strict_inputs": True, "require_standing": True, "beside": True}
+    for folder in (tmp_path / "disk", tmp_path / "elsewhere"):
+        if not folder.exists():
+            shutil.move(tmp_path / "disk", folder)
+        path = folder / STOPS / "1"
+        found = find_beside(path)
+        verdict = verify(path, consumer.pinned_trust(), standings=found, **options)
+        assert verdict.ok, verdict.message
+        assert "1.standing.json beside it" in verdict.warnings[-1]
+    alone = verify(path, consumer.pinned_trust(), standings=found[:1], **options)
+    assert alone.code == "stale"
+    shutil.move(tmp_path / "elsewhere", tmp_path / "disk")
+    withdraw(consumer, "faa.gov.example/places", 1, "error")
+    assert not fetch(consumer, STOPS, 1, tmp_path / "disk").new
+    path = tmp_path / "disk" / STOPS / "1"
+    verdict = verify(path, consumer.pinned_trust(), standings=find_beside(path), **options)
+    assert verdict.code == "withdrawn"
+
+
+def test_python_reads_a_mailed_disk_only_where_it_is_said_how_old_it_may_be(
+    stops, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path / "state"))
+    path = fetch(stops.owner, STOPS, 1, tmp_path / "disk").path
+    trust = stops.owner.trust_dir
+    with pytest.raises(VerificationError) as caught:
+        zhixin_gateway.open(path, trust=trust)
+    assert caught.value.code == "stale"
+    assert "1.standing.json lies beside it" in caught.value.hint
+    opened = zhixin_gateway.open(path, trust=trust, max_age=timedelta(hours=1))
+    assert opened.records == 2
+    assert any("beside it, as of" in warning for warning in opened.warnings)
+    url = f"file:{stops.owner.path}"
+    assert zhixin_gateway.open(path, trust=trust, ledger=url).records == 2
+    withdraw(stops.owner, STOPS, 1, "error")
+    with pytest.raises(VerificationError) as caught:
+        zhixin_gateway.open(path, trust=trust, ledger=url)
+    assert caught.value.code == "withdrawn"
+
+
+def test_a_fetch_that_can_write_no_standing_file_says_so(stops, tmp_path, monkeypatch):
+    def full(*_):
+        raise ConfigError("can't write 1.standing.json: No space left on device")
+
+    monkeypatch.setattr("zhixin_gateway.datasets.directory.write_file", full)
+    fetched = fetch(stops.owner, STOPS, 1)
+    assert fetched.standings == ()
+    assert "No space left" in fetched.notes[0]

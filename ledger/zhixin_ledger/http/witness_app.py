@@ -34,6 +34,7 @@ from zhixin_ledger.http.answers import json_answer, problem_answer, problem_docs
 from zhixin_ledger.http.limits import read_body
 from zhixin_ledger.http.observing import metrics_route
 from zhixin_ledger.http.problems import LOG_STATUS, Problem
+from zhixin_ledger.http.standing_routes import standing_routes
 from zhixin_ledger.http.tile_routes import NOTE_TYPE, tile_routes
 from zhixin_ledger.http.witness_service import WitnessService
 from zhixin_ledger.merkle import HASH_BYTES
@@ -112,6 +113,7 @@ def make_witness_app(service: WitnessService) -> FastAPI:
     tell_problems(app, WITNESS_STATUS)
     _add_cosigning(app, service)
     app.include_router(tile_routes(service.mirror.directory))
+    app.include_router(standing_routes(service.mirror.directory))
     app.include_router(metrics_route(service.registry))
     _add_telling(app, service)
     return app
