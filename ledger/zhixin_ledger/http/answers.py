@@ -8,8 +8,10 @@ from typing import Any
 
 from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
+from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.types import ASGIApp, Receive, Scope, Send
 from zhixin_errors import ZhixinError
 
 from zhixin_ledger.http.problems import CONTENT_TYPE, LOG_STATUS, Problem, problem_of
@@ -71,7 +73,7 @@ def tell_problems(app: FastAPI, table: Mapping[str, int] = LOG_STATUS) -> None:
         status = error.status_code if isinstance(error, HTTPException) else 400
         code = _FRAMEWORK.get(status, "malformed" if status < 500 else "internal")
         detail = str(error.detail) if isinstance(error, HTTPException) else _invalid(error)
-        answer = problem_answer(Problem(status, code, detail))
+        answer = problem_answer(Problem(status, code, detail))  # with Allow, where it is 405
         if isinstance(error, HTTPException) and error.headers:
             answer.headers.update(error.headers)
         return answer
@@ -79,10 +81,48 @@ def tell_problems(app: FastAPI, table: Mapping[str, int] = LOG_STATUS) -> None:
     async def unforeseen(_request: Request, _error: Exception) -> Response:
         return problem_answer(Problem(500, "internal", "a fault of this server's"))
 
+    app.add_middleware(HeadAsGet)
+    app.openapi = lambda: _true_openapi(app)  # type: ignore[method-assign]
     app.add_exception_handler(ZhixinError, ours)
     app.add_exception_handler(HTTPException, framework)
     app.add_exception_handler(RequestValidationError, framework)
     app.add_exception_handler(Exception, unforeseen)
+
+
+class HeadAsGet:
+    """Middleware: HEAD is answered as GET is; the server leaves the body out.
+
+    Args:
+        app: what is asked.
+    """
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """See ASGI."""
+        if scope["type"] == "http" and scope["method"] == "HEAD":
+            scope = {**scope, "method": "GET"}  # the server keeps its own
+        await self._app(scope, receive, send)
+
+
+def _true_openapi(app: FastAPI) -> dict[str, Any]:
+    """Describe the application as it is: without the framework's own form of a refusal."""
+    if app.openapi_schema is None:
+        made = get_openapi(title=app.title, version=app.version, routes=app.routes)
+        for operations in made["paths"].values():
+            for operation in operations.values():
+                _without_framework(operation["responses"])
+        made.get("components", {}).pop("schemas", None)
+        app.openapi_schema = made
+    return app.openapi_schema
+
+
+def _without_framework(responses: dict[str, Any]) -> None:
+    if "application/json" in responses.get("422", {}).get("content", {}):
+        del responses["422"]
+    if set(responses.get("200", {}).get("content", {})) == {"application/json"}:
+        responses["200"]["content"]["application/json"].setdefault("schema", {"type": "object"})
 
 
 def _invalid(error: Exception) -> str:

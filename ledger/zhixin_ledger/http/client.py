@@ -18,6 +18,7 @@ import ssl
 import time
 import zlib
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
@@ -42,7 +43,9 @@ MAX_PROPOSALS_BYTES = 8 * 1024 * 1024
 MAX_STANDING_BYTES = 1024 * 1024
 _CONNECT_S = 5.0
 _READ_S = 30.0
+_WHOLE_S = 120.0
 _TRIES = 4
+_MAX_SAID_S = 5.0
 _PAUSE_S = 0.2
 _POLL_S = 0.05
 _MAX_POLL_S = 1.0
@@ -66,11 +69,16 @@ class _Server:
     """
 
     def __init__(self, url: str, what: str) -> None:
+        self._client: httpx.Client | None = None
         parts = _parts(url, what)
         self.url = url.rstrip("/")
         self.what = what
         self._secure = parts.scheme == "https"
-        self._client: httpx.Client | None = None
+
+    def __del__(self) -> None:
+        """Close, once the last of its users lets it go."""
+        with suppress(Exception):
+            self.close()
 
     def close(self) -> None:
         """Close its connections."""
@@ -93,6 +101,7 @@ class _Server:
         Raises:
             LedgerUnavailable: no answer could be had, or it is longer than `limit`.
         """
+        said_s = 0.0
         for number in range(1, tries + 1):
             try:
                 answer = self._once(method, path, limit, content, timeout_s)
@@ -102,7 +111,10 @@ class _Server:
             else:
                 if answer.status not in _LATER or number == tries:
                     return answer
-            time.sleep(_PAUSE_S * 2 ** (number - 1) * random.uniform(0.5, 1.5))  # noqa: S311
+                said_s = _said_s(answer)
+            pause_s = _PAUSE_S * 2 ** (number - 1) * random.uniform(0.5, 1.5)  # noqa: S311
+            time.sleep(max(pause_s, said_s))
+            said_s = 0.0
         raise AssertionError
 
     def _once(
@@ -124,15 +136,20 @@ class _Server:
             raise LedgerUnavailable(f"{self.what} answers in the coding {coding}, which none asked")
         unpack = zlib.decompressobj(wbits=31) if coding == "gzip" else None
         data = bytearray()
+        deadline = time.monotonic() + _WHOLE_S
         for chunk in response.iter_raw():
             try:
                 data += chunk if unpack is None else unpack.decompress(chunk, limit + 1 - len(data))
             except zlib.error as fault:
                 raise LedgerUnavailable(f"{self.what} answers what can't be unpacked") from fault
+            if time.monotonic() > deadline:
+                raise httpx.ReadTimeout("the answer did not end")
             if len(data) > limit:
                 raise LedgerUnavailable(
                     f"{self.what} at {self.url} answers more than {limit} bytes"
                 )
+        if unpack is not None and not unpack.eof:
+            raise httpx.ReadError("the answer ends early")
         return bytes(data)
 
     def _opened(self) -> httpx.Client:
@@ -150,6 +167,12 @@ class _Server:
             f"{self.what} at {self.url} can't be reached: {told or type(fault).__name__}",
             hint="nothing is lost: try again",
         )
+
+
+def _said_s(answer: _Answer) -> float:
+    """When to come again, as the server says; not longer than is sensible here."""
+    said = answer.headers.get("retry-after", "")
+    return min(float(said), _MAX_SAID_S) if said.isdecimal() else 0.0
 
 
 def _parts(url: str, what: str) -> SplitResult:
@@ -334,7 +357,9 @@ class HttpWitness:
     def latest(self, origin: str) -> bytes | None:
         """See WitnessTransport."""
         log_id = hashlib.sha256(origin.encode()).hexdigest()
-        answer = self._server.request("GET", f"{log_id}/checkpoint", MAX_NOTE_BYTES)
+        answer = self._server.request(
+            "GET", f"{log_id}/checkpoint", MAX_NOTE_BYTES, tries=2, timeout_s=_CONNECT_S
+        )
         if answer.status == 404:
             return None
         if answer.status != 200:

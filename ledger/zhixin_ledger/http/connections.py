@@ -11,13 +11,16 @@ from __future__ import annotations
 import asyncio
 from typing import TYPE_CHECKING
 
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 
+from zhixin_ledger.http.limits import send_problem
 from zhixin_ledger.http.problems import Problem
 
 if TYPE_CHECKING:
     from asyncio import TimerHandle
 
+    from uvicorn._types import ASGI3Application
     from uvicorn.protocols.http.httptools_impl import RequestResponseCycle
 
 __all__ = ["Connection"]
@@ -26,6 +29,12 @@ HEAD_S = 15.0
 BODY_S = 30.0
 WRITE_S = 30.0
 MAX_HEAD_BYTES = 32 * 1024
+MAX_PIPELINE = 64
+_TOO_LONG = Problem(431, "headers-too-large", "the request's head is too long")
+
+
+async def _too_long(_scope: Scope, _receive: Receive, send: Send) -> None:
+    await send_problem(send, _TOO_LONG)
 
 
 class Connection(HttpToolsProtocol):
@@ -35,6 +44,7 @@ class Connection(HttpToolsProtocol):
     _write_timer: TimerHandle | None = None
     _head_bytes = 0
     _in_head = True
+    _running: RequestResponseCycle | None = None
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         """Take a client in, unless there are too many."""
@@ -46,8 +56,11 @@ class Connection(HttpToolsProtocol):
         self._wait_for("head", HEAD_S)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Forget the timers."""
+        """Forget the timers; the request that is worked on hears that nobody waits for it."""
         self._stop_waiting()
+        if self._running is not None:
+            self._running.disconnected = True
+            self._running.message_event.set()
         if self._write_timer is not None:
             self._write_timer.cancel()
         super().connection_lost(exc)
@@ -60,14 +73,22 @@ class Connection(HttpToolsProtocol):
             self._head_bytes += len(data)
         super().data_received(data)
         if self._in_head and self._head_bytes > MAX_HEAD_BYTES:
-            self._refuse(Problem(431, "headers-too-large", "the request's head is too long"))
+            self._refuse(_TOO_LONG)
 
     def on_headers_complete(self) -> None:
         """Wait for the body from here on."""
         self._in_head = False
         self._stop_waiting()
         self._wait_for("body", BODY_S)
-        super().on_headers_complete()
+        head_bytes = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if head_bytes > MAX_HEAD_BYTES:
+            self.app, app = _too_long, self.app
+            super().on_headers_complete()
+            self.app = app
+        else:
+            super().on_headers_complete()
+        if len(self.pipeline) > MAX_PIPELINE:
+            self.transport.abort()
 
     def on_message_complete(self) -> None:
         """Wait for nothing: the request is whole."""
@@ -92,6 +113,10 @@ class Connection(HttpToolsProtocol):
         """Say that it is no HTTP."""
         del msg
         self._refuse(Problem(400, "malformed", "this is no HTTP request"))
+
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
 
     def _wait_for(self, what: str, seconds: float) -> None:
         self._timer = self.loop.call_later(seconds, self._too_slow, what)

@@ -27,11 +27,10 @@ from zhixin_errors import LedgerUnavailable
 from zhixin_ledger.database import Database
 from zhixin_ledger.embedded import DATABASE, Engine
 from zhixin_ledger.gathering import WitnessTransport
-from zhixin_ledger.http.answers import json_answer, problem_answer, problem_docs, tell_problems
+from zhixin_ledger.http.answers import json_answer, problem_docs, tell_problems
 from zhixin_ledger.http.intake import CAPACITY, Intake
 from zhixin_ledger.http.limits import read_body
 from zhixin_ledger.http.observing import Gauges, counter, gauge, metrics_route
-from zhixin_ledger.http.problems import problem_of
 from zhixin_ledger.http.proposals import proposal_routes
 from zhixin_ledger.http.publishing import INTERVAL_S, REFRESH_S, Publisher
 from zhixin_ledger.http.standing_routes import standing_routes
@@ -44,6 +43,55 @@ __all__ = ["LogOptions", "LogService", "make_log_app"]
 
 MAX_WAIT_S = 60
 
+_INDEX_DOCS: dict[str, Any] = {
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["index"],
+                "properties": {
+                    "index": {"type": "integer", "minimum": 0},
+                    "receipt": {"type": "string", "description": "C2SP tlog-proof"},
+                },
+            }
+        }
+    }
+}
+_ENTRY_DOCS: dict[int | str, dict[str, Any]] = {
+    200: {"description": "The payload is in the ledger already.", **_INDEX_DOCS},
+    201: {"description": "The statement is durable.", **_INDEX_DOCS},
+    **problem_docs(400, 403, 408, 413, 422, 429, 503),
+}
+_ENVELOPE_DOCS: dict[str, Any] = {
+    "required": True,
+    "description": "A DSSE envelope of at most 256 KiB, signed by a member",
+    "content": {
+        "application/json": {
+            "schema": {
+                "type": "object",
+                "required": ["payload", "payloadType", "signatures"],
+                "additionalProperties": False,
+                "properties": {
+                    "payload": {"type": "string", "contentEncoding": "base64"},
+                    "payloadType": {"const": "application/vnd.in-toto+json"},
+                    "signatures": {
+                        "type": "array",
+                        "minItems": 1,
+                        "items": {
+                            "type": "object",
+                            "required": ["keyid", "sig"],
+                            "additionalProperties": False,
+                            "properties": {
+                                "keyid": {"type": "string"},
+                                "sig": {"type": "string", "contentEncoding": "base64"},
+                            },
+                        },
+                    },
+                },
+            }
+        }
+    },
+}
 _STATUS_DOCS: dict[int | str, dict[str, Any]] = {
     200: {"description": "How it stands.", "content": {"application/json": {}}},
     **problem_docs(429),
@@ -199,7 +247,9 @@ def _add_entries(app: FastAPI, service: LogService) -> None:
         "/entries",
         status_code=201,
         response_class=Response,
-        responses={**problem_docs(400, 403, 408, 413, 422, 429, 503)},
+        summary="Submit a statement",
+        responses=_ENTRY_DOCS,
+        openapi_extra={"requestBody": _ENVELOPE_DOCS},
     )
     async def entries(
         request: Request,
@@ -213,7 +263,10 @@ def _add_entries(app: FastAPI, service: LogService) -> None:
         try:
             receipt = await asyncio.wait_for(service.publisher.receipt(taken.index), timeout)
         except TimeoutError:
-            return problem_answer(problem_of(_pending(taken.index)))
+            raise _pending(taken.index) from None
+        except LedgerUnavailable as fault:
+            fault.details["index"] = taken.index  # it is in the ledger all the same
+            raise
         return json_answer({"index": taken.index, "receipt": receipt.decode()}, status)
 
 

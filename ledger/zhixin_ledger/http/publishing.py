@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from threading import Condition, Thread
 
-from zhixin_errors import ConfigError, LedgerError, LedgerUnavailable, ZhixinError
+from zhixin_errors import LedgerUnavailable, ZhixinError
 
 from zhixin_ledger import checkpoint, tlogproof
 from zhixin_ledger.embedded import Engine
@@ -28,6 +28,7 @@ REFRESH_S = 3000.0
 """Members cosign at least once an hour: a little before that."""
 
 INTERVAL_S = 0.1
+MAX_WAITERS = 10_000
 _FIRST_PAUSE_S = 0.5
 _LAST_PAUSE_S = 15.0
 
@@ -54,7 +55,7 @@ class Publisher:
     ) -> None:
         self.failures = 0
         self.published = 0
-        self.fault: LedgerError | ConfigError | None = None
+        self.fault: ZhixinError | None = None
         self._engine = engine
         self.witnesses = tuple(Watched(witness) for witness in witnesses)
         self._interval_s = interval_s
@@ -68,6 +69,7 @@ class Publisher:
         self._closed = False
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread = Thread(target=self._run, name="publisher", daemon=True)
+        self._take_up()
 
     @property
     def pending_age_s(self) -> float:
@@ -83,7 +85,6 @@ class Publisher:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Begin; receipts come back on `loop`."""
         self._loop = loop
-        self._take_up()
         self._thread.start()
 
     def grown(self, size: int) -> None:
@@ -99,11 +100,18 @@ class Publisher:
 
         Returns:
             The receipt's bytes, or `LedgerUnavailable` where this server ends first.
+
+        Raises:
+            LedgerUnavailable: `overloaded`: too many wait; `stopping`.
         """
         if self._loop is None or self._closed:
             raise _stopping()
         future: asyncio.Future[bytes] = self._loop.create_future()
         with self._news:
+            if len(self._waiters) >= MAX_WAITERS:
+                self._waiters = [each for each in self._waiters if not each[1].done()]
+            if len(self._waiters) >= MAX_WAITERS:
+                raise LedgerUnavailable("too many wait for a receipt", code="overloaded")
             self._waiters.append((index, future))
             self._news.notify()
         return future
@@ -165,16 +173,21 @@ class Publisher:
             began, aim = time.monotonic(), self._size
         try:
             note = self._gather(refresh=self.published >= aim)
-        except (LedgerError, ConfigError) as fault:
-            self.failures += 1
-            self.fault = fault
-            return False
+        except ZhixinError as fault:
+            return self._failed(fault)
+        except Exception:  # noqa: BLE001 - whatever it was, this thread goes on
+            return self._failed(LedgerUnavailable("a fault of this server's", code="internal"))
         with self._news:
             self._note, self.fault = note, None
             self.published = checkpoint.parse(note.text).size
             self._fresh_until = time.monotonic() + self._refresh_s
             self._pending_since = began if self.published < self._size else None
         return True
+
+    def _failed(self, fault: ZhixinError) -> bool:
+        self.failures += 1
+        self.fault = fault
+        return False
 
     def _gather(self, *, refresh: bool) -> Note:
         """Publish by the witnesses that are willing; where they are too few, by all."""
@@ -202,16 +215,16 @@ class Publisher:
             return
         tree = Tiles(self._engine.source, self.published)
         note = self._note.format()
-        made: list[tuple[asyncio.Future[bytes], bytes | LedgerError]] = []
+        made: list[tuple[asyncio.Future[bytes], bytes | ZhixinError]] = []
         for index, future in ready:
             try:
                 path = tree.inclusion_path(index)
                 made.append((future, tlogproof.format_receipt(index, path, note)))
-            except LedgerError as fault:
+            except ZhixinError as fault:
                 made.append((future, fault))
         self._hand_over(made)
 
-    def _hand_over(self, made: list[tuple[asyncio.Future[bytes], bytes | LedgerError]]) -> None:
+    def _hand_over(self, made: list[tuple[asyncio.Future[bytes], bytes | ZhixinError]]) -> None:
         if self._loop is not None and not self._loop.is_closed() and made:
             self._loop.call_soon_threadsafe(_answer, made)
 
@@ -222,7 +235,7 @@ def _stopping() -> LedgerUnavailable:
     )
 
 
-def _answer(made: list[tuple[asyncio.Future[bytes], bytes | LedgerError]]) -> None:
+def _answer(made: list[tuple[asyncio.Future[bytes], bytes | ZhixinError]]) -> None:
     for future, answer in made:
         if future.done():
             continue

@@ -104,7 +104,6 @@ def tile_routes(directory: Path) -> APIRouter:
     folder = TileFolder(directory)
     router = APIRouter(tags=["tlog-tiles"])
 
-    @router.head("/checkpoint", include_in_schema=False)
     @router.get(
         "/checkpoint",
         summary="The newest published checkpoint",
@@ -128,7 +127,6 @@ def tile_routes(directory: Path) -> APIRouter:
             return Response(None, 304, headers)
         return Response(data, 200, headers)
 
-    @router.head("/tile/{path:path}", include_in_schema=False)
     @router.get(
         "/tile/{path:path}",
         summary="A tile of hashes, or a bundle of entries",
