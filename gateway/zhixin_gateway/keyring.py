@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from zhixin_ledger.signers import Signer
     from zhixin_ledger.state import State
 
-__all__ = ["USES", "make_next_key", "next_key_file", "settle_keys", "signer_in_force"]
+__all__ = ["USES", "make_next_key", "next_key_file", "raw_key", "settle_keys", "signer_in_force"]
 
 USES = {"statement": STATEMENT_KEY, "cosigner": COSIGNER_KEY, "log": LOG_KEY}
 
@@ -100,7 +100,7 @@ def _settle(home: Home, use: str, member: MemberFact, settled: int) -> bool:
     file = next_key_file(home, use)
     public_key = home.load_key(file).public_key
     for span in _spans(member, use):
-        if span.until is None and span.start < settled and _raw(span.key) == public_key:
+        if span.until is None and span.start < settled and raw_key(span.key) == public_key:
             file.replace(home.keys_dir / USES[use])
             sync_folder(home.keys_dir)
             return True
@@ -144,7 +144,7 @@ def _in_force(state: State, name: str, use: str) -> set[bytes]:
     member = state.members.get(name)
     if member is None:
         return set()
-    return {_raw(span.key) for span in _spans(member, use) if span.until is None}
+    return {raw_key(span.key) for span in _spans(member, use) if span.until is None}
 
 
 def _spans(member: MemberFact, use: str) -> Iterator[Span]:
@@ -155,8 +155,12 @@ def _spans(member: MemberFact, use: str) -> Iterator[Span]:
     }[use]
 
 
-def _raw(key: str) -> bytes:
-    """The public key of a raw key in base64 or of a vkey; a raw one may hold a plus itself."""
+def raw_key(key: str) -> bytes:
+    """The public key in a fact's spelling: base64 of a raw key, or a vkey.
+
+    Args:
+        key: as a member's fact has it; base64 may hold a plus itself.
+    """
     from zhixin_ledger import encoding
     from zhixin_ledger.keys import VerifierKey
 

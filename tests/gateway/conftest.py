@@ -1,13 +1,15 @@
 """A small world for the pipeline: a ledger of two members, a database, contracts."""
 
+import shutil
 import sqlite3
 from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from zhixin_gateway import governing
 from zhixin_gateway.founding import found
-from zhixin_gateway.home import create_home
+from zhixin_gateway.home import Home, create_home
 
 OWNER, OTHER = "bts.gov.example", "faa.gov.example"
 
@@ -127,3 +129,58 @@ def some_stops():
     ]
     rows = [(day, f"L{line:02}", (line * 7) % 500, "JFK") for line in range(21) for day in days]
     return sorted(rows[:3000], key=lambda row: (row[1], row[0]))
+
+
+COUNCIL = tuple(f"{letter}.gov.example" for letter in "abcd")
+
+
+class Council:
+    """Four members' homes and the ledger that they founded; the first keeps the log."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.clients = []
+
+    def path(self, letter):
+        return self.folder / f"{letter}.gov.example"
+
+    def home(self, letter):
+        return Home.open(self.path(letter), {})
+
+    def state(self, letter):
+        """The newest state, over the member's own copy; open until the test ends."""
+        self.clients.append(self.home(letter).ledger_client())
+        return self.clients[-1].sync()
+
+    def agree(self, proposal, *letters):
+        """Have a proposal signed in some members' homes."""
+        for letter in letters:
+            state = self.state(letter)
+            weighed = governing.read_proposals(state, [proposal.to_bytes()])
+            proposal = governing.sign(self.home(letter), state, weighed)
+        return proposal
+
+    def enact(self, proposal, letter):
+        """Bring a proposal in from a member's home."""
+        home = self.home(letter)
+        with home.ledger_client() as client:
+            weighed = governing.read_proposals(client.sync(), [proposal.to_bytes()])
+            return governing.finish(home, client, governing.bring_in(client, weighed))
+
+
+@pytest.fixture(scope="session")
+def founded_council(tmp_path_factory):
+    """The council as it was founded; copied for each test."""
+    folder = tmp_path_factory.mktemp("council")
+    homes = [create_home(folder / name, name, operator=name == COUNCIL[0]) for name in COUNCIL]
+    found(homes[0], homes, "ledger.gov.example/council")
+    return folder
+
+
+@pytest.fixture
+def council(founded_council, tmp_path):
+    shutil.copytree(founded_council, tmp_path / "council")
+    made = Council(tmp_path / "council")
+    yield made
+    for client in made.clients:
+        client.close()
