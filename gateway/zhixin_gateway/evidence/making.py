@@ -18,12 +18,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zhixin_errors import ConfigError, LedgerError, VerificationError
-from zhixin_ledger import governance, standing, tlogproof
-from zhixin_ledger.checkpoint import parse as parse_checkpoint
+from zhixin_ledger import checkpoint, governance, standing, tlogproof
 from zhixin_ledger.encoding import jcs
-from zhixin_ledger.note import Note
+from zhixin_ledger.note import Note, known_lines
 from zhixin_ledger.tiles import Tiles
-from zhixin_ledger.trust import trust_of
+from zhixin_ledger.tlogproof import Receipt
+from zhixin_ledger.trust import Trust, trust_of
 
 from zhixin_gateway.datasets.directory import (
     CONTRACT_FILE,
@@ -80,18 +80,15 @@ def make_evidence(home: Home, dataset: str, version: int) -> Evidence:
     _follow(client)
     small = _small_files(home, dataset, version)
     receipt = tlogproof.parse_receipt(small[RECEIPT_FILE])
+    stage = _stage(client, dataset, receipt.index, receipt.checkpoint.size)
     label = {"type": TYPE, "dataset": dataset, "version": str(version)}
     files = {
+        **stage,
         **small,
-        **_stage(client, dataset, receipt.checkpoint.size),
+        RECEIPT_FILE: _known_lines_alone(receipt, Trust.parse(stage["trust/members.json"])),
         "evidence.json": jcs(label),
-        "FORMATS.md": archive.formats_text(),
-        "verify.py": archive.verifier_text(),
-        "README.txt": b"",
     }
-    found = _judged(files, home)
-    files["README.txt"] = _readme(found)
-    return _evidence(files, found)
+    return _finished(files, home)
 
 
 def renew_evidence(home: Home, bundle: Path) -> Evidence:
@@ -108,31 +105,24 @@ def renew_evidence(home: Home, bundle: Path) -> Evidence:
         ConfigError: there is no newer checkpoint than the bundle's last.
     """
     files = archive.read_bundle(bundle)
-    before = _judged(files, home).found
-    client, dataset = home.ledger_client(), str(before["dataset"])
+    dataset = str(_judged(files, home).found["dataset"])
+    client = home.ledger_client()
     with suppress(LedgerError, ConfigError):
         client.refresh()  # an idle ledger has its newest checkpoint cosigned again
     _follow(client)
     number = verify.check_names(list(files))
-    last = f"renewals/{number:04d}/" if number else ""
-    made = verify.parse_stage(number, files).made
-    stage = _stage(client, dataset, made.size)
+    last = verify.parse_stage(number, files).made
     index = tlogproof.parse_receipt(files[RECEIPT_FILE]).index
-    stage[RECEIPT_FILE] = client.own_receipt(index)
-    if stage["governance.json"] == files[last + "governance.json"] or _note(stage) == _note(
-        {name: files[last + name] for name in stage}
-    ):
+    stage = _stage(client, dataset, index, last.size)
+    made = verify.parse_receipt(stage[RECEIPT_FILE], RECEIPT_FILE)
+    if (made.note, made.lines) == (last.note, last.lines):
         raise ConfigError(
             "the ledger has no newer checkpoint than the bundle's last",
             code="nothing-newer",
             hint="members cosign at least once an hour: try again later",
         )
-    base = f"renewals/{number + 1:04d}/"
-    files |= {base + name: data for name, data in stage.items()}
-    files |= {"FORMATS.md": archive.formats_text(), "verify.py": archive.verifier_text()}
-    found = _judged(files, home)
-    files["README.txt"] = _readme(found)
-    return _evidence(files, found)
+    renewed = {f"renewals/{number + 1:04d}/{name}": data for name, data in stage.items()}
+    return _finished({**files, **renewed}, home)
 
 
 def _follow(client: LedgerClient) -> None:
@@ -160,35 +150,65 @@ def _small_files(home: Home, dataset: str, version: int) -> dict[str, bytes]:
     return {name: read_file(folder, name, limit) for name, limit in _LIMITS.items()}
 
 
-def _stage(client: LedgerClient, dataset: str, before: int) -> dict[str, bytes]:
-    """All of the newest checkpoint, tied to the tree of ``before`` entries."""
-    note = client.checkpoint()
-    signed = Note.parse(note)
-    size = parse_checkpoint(signed.text).size
+def _stage(client: LedgerClient, dataset: str, index: int, before: int) -> dict[str, bytes]:
+    """All of the newest checkpoint, whose tree is shown to begin with that of ``before`` entries.
+
+    Args:
+        client: brought up to date.
+        dataset: ``member/name``.
+        index: of the version's statement.
+        before: size of the checkpoint that the bundle ended with.
+    """
+    signed = Note.parse(client.checkpoint())
+    size = checkpoint.parse(signed.text).size
     state = client.state()
     if state.size != size:  # the copy is ahead: its witness has replayed what has no quorum yet
         state = standing.Replica(client.directory / standing.REPLICA).at(signed, client.source)
-    trust = trust_of(state)
+    trust, tree = trust_of(state), Tiles(client.source, size)
+    note = _known_lines(signed, trust).format()
+    heads = [before] if before < size else []
     return {
-        "governance.json": governance.make_chain(
-            Tiles(client.source, size), state, note, [before] if before < size else []
-        ),
-        "standing.json": standing.make_standing(state, client.source, signed, dataset),
+        RECEIPT_FILE: tlogproof.format_receipt(index, tree.inclusion_path(index), note),
+        "governance.json": governance.make_chain(tree, state, note, heads),
+        "standing.json": standing.make_standing(state, client.source, Note.parse(note), dataset),
         "trust/members.json": trust.to_bytes(),
         "trust/policy.txt": trust.policy().encode(),
     }
 
 
-def _note(stage: dict[str, bytes]) -> bytes:
-    return tlogproof.parse_receipt(stage[RECEIPT_FILE]).note
+def _known_lines(note: Note, trust: Trust) -> Note:
+    """The note without lines of strangers, which prove nothing and could change unseen."""
+    size = checkpoint.parse(note.text).size
+    keys = [*trust.log_keys(size), *(cosigner.key for cosigner in trust.cosigners(size))]
+    return Note(note.text, tuple(line for _, line, _ in known_lines(note, keys)))
+
+
+def _known_lines_alone(receipt: Receipt, trust: Trust) -> bytes:
+    note = _known_lines(receipt.signed, trust).format()
+    return tlogproof.format_receipt(receipt.index, receipt.path, note)
+
+
+def _finished(files: dict[str, bytes], home: Home) -> Evidence:
+    """Add what is for people, hold the whole to verify.py, and write it."""
+    files = {
+        **files,
+        "FORMATS.md": archive.formats_text(),
+        "verify.py": archive.verifier_text(),
+        "README.txt": b"",
+    }
+    report = _judged(files, home)
+    names = ("dataset", "version", "ledger", "ledger_fingerprint")
+    template = Path(__file__).with_name("README.txt").read_text(encoding="utf-8")
+    told = {name: report.found[name] for name in names}
+    files["README.txt"] = template.format(**told).encode()
+    return Evidence(archive.format_bundle(files), report.found, report.proved, report.warnings)
 
 
 def _judged(files: dict[str, bytes], home: Home) -> verify.Report:
     """Hold a bundle to verify.py, and its members to the trust that this home pinned."""
     report = verify.Report()
-    question = verify.Question(
-        report, datetime.now(UTC), even_withdrawn=True, pinned=home.trust().to_bytes()
-    )
+    pinned = home.trust().to_bytes()
+    question = verify.Question(report, datetime.now(UTC), even_withdrawn=True, pinned=pinned)
     try:
         verify.judge_bundle(files, question)
     except verify.Refused as fault:
@@ -196,18 +216,3 @@ def _judged(files: dict[str, bytes], home: Home) -> verify.Report:
             f"the evidence does not hold: {fault.message}", code=fault.code
         ) from fault
     return report
-
-
-def _readme(report: verify.Report) -> bytes:
-    found = report.found
-    template = Path(__file__).with_name("README.txt").read_text(encoding="utf-8")
-    return template.format(
-        dataset=found["dataset"],
-        version=found["version"],
-        origin=found["ledger"],
-        ledger_fingerprint=found["ledger_fingerprint"],
-    ).encode()
-
-
-def _evidence(files: dict[str, bytes], report: verify.Report) -> Evidence:
-    return Evidence(archive.format_bundle(files), report.found, report.proved, report.warnings)

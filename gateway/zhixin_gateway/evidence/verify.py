@@ -38,6 +38,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from io import FileIO
 from itertools import pairwise
 from pathlib import Path
@@ -218,13 +219,14 @@ Y8 = 0x7A03AC9277FDC74EC6CC392CFA53202A0F67100D760B3CBA4FD84D3D706A17C7
 LOW_ORDER = {0, 1, P - 1, Y8, P - Y8}  # the y of every point whose order divides 8
 
 
-def public_key(raw: bytes, what: str) -> bytes:
-    """An Ed25519 key that may be used: libraries take some under which anything verifies."""
+@lru_cache(4096)
+def usable(raw: bytes) -> bool:
+    """Whether an Ed25519 key may be used: libraries take some under which anything verifies."""
     y = int.from_bytes(raw, "little") & (2**255 - 1)
-    need(len(raw) == 32 and y < P and y not in LOW_ORDER, f"{what} is no key that may be used")
+    if len(raw) != 32 or y >= P or y in LOW_ORDER:
+        return False  # not the one encoding of its point, or of low order
     x_squared = (y * y - 1) * pow(D * y * y + 1, -1, P) % P
-    need(pow(x_squared, (P - 1) // 2, P) == 1, f"{what} is no point of the curve")
-    return raw
+    return pow(x_squared, (P - 1) // 2, P) == 1  # else there is no such point on the curve
 
 
 def verify_ed25519(raw: bytes, message: bytes, signature: bytes) -> bool:
@@ -264,7 +266,8 @@ class Key:
 
 def bare_key(value: Json, what: str) -> Key:
     """A raw Ed25519 key in base64."""
-    raw = public_key(unb64(value, what, 32), what)
+    raw = unb64(value, what, 32)
+    need(usable(raw), f"{what}: a key that may not be used")
     return Key(b64(raw), "", b"", ED25519, raw)
 
 
@@ -276,8 +279,7 @@ def vkey(value: Json, name: str, kinds: Sequence[int], what: str) -> Key:
     typed = unb64(parts[2], what)
     need(typed and typed[0] in kinds, f"{what} is of a type that can't be used there")
     need(len(typed) == 1 + KEY_BYTES[typed[0]], f"{what} has a wrong length")
-    if typed[0] != MLDSA44:
-        public_key(typed[1:], what)
+    need(typed[0] == MLDSA44 or usable(typed[1:]), f"{what}: a key that may not be used")
     key_id = sha256(name.encode() + b"\n" + typed)[:4]
     need(unhex(parts[1], what, 4) == key_id, f"{what} has another key ID than its key")
     return Key(given, name, key_id, typed[0], typed[1:])
@@ -586,89 +588,95 @@ class Governance:
         self.used: set[object] = set()
 
     def apply(self, index: int, entry: bytes) -> None:
-        """Take in the next decision, or refuse it."""
-        what = f"governance statement at entry {index}"
+        """Take in the next decision, or refuse it by the name of a rule (format section 5)."""
+        what = f"the governance statement at entry {index}"
         statement = parse_statement(entry, what)
         need(statement.digest == sha256(jcs(statement.predicate)), f"{what}: its subject")
-        kind = statement.kind
-        need((kind == "urn:zhixin:genesis:v1") == (self.entry < 0 and index == 0), f"{what}: place")
-        if kind == "urn:zhixin:genesis:v1":
-            self._genesis(statement, what)
-        elif kind == "urn:zhixin:member:v1":
-            self._member(index, statement, what)
-        else:
-            need(kind == "urn:zhixin:rules:v1", f"{what} is of no kind that governs")
-            self._rules(index, statement, what)
+        takes = {
+            "urn:zhixin:genesis:v1": self._genesis,
+            "urn:zhixin:member:v1": self._member,
+            "urn:zhixin:rules:v1": self._rules,
+        }
+        need(statement.kind in takes, f"{what} is of no kind that governs")
+        first = statement.kind == "urn:zhixin:genesis:v1"
+        need(first == (index == 0) == (self.entry < 0), f"{what}: its place", "genesis-place")
+        takes[statement.kind](index, statement, what)
         self.entry = index
         voters = sum(member.votes() for member in self.members.values())
-        self._rule(quorum_fits(self.quorums[-1][1], voters), f"{what}: its quorum does not fit")
+        need(quorum_fits(self.quorums[-1][1], voters), f"{what}: its quorum", "quorum-rule")
         logs = [m for m in self.members.values() if m.active and m.current("logs")]
-        self._rule(logs, f"{what}: no log would be left")
+        need(logs, f"{what}: no log would be left", "no-log")
 
-    @staticmethod
-    def _rule(holds: object, message: str) -> None:
-        need(holds, message, "rule")
-
-    def _genesis(self, statement: Statement, what: str) -> None:
+    def _genesis(self, index: int, statement: Statement, what: str) -> None:
         origin, rules, quorum, founders = members(
             statement.predicate, "origin rules quorum members", what
         )
         self.origin = matched(origin, ORIGIN, what)
-        self._rule(rules == "1" and statement.name == self.origin, f"{what}: its rules or subject")
-        for item in array(founders, what):
-            member, keys = self._read_member(item, what)
-            self._rule(member.name not in self.members, f"{what} names a member twice")
-            self.members[member.name] = member
-            self._turn(member, keys, 0, what)
+        need(statement.name == self.origin, f"{what}: its subject's name")
+        read = [self._read_member(item, what) for item in array(founders, what)]
         self.quorums = [(0, uint(quorum, what))]
-        signers = self._signers(statement, {}, what)
-        self._rule(len(signers) == len(self.members), f"{what}: a founder has not signed")
+        own = [key.raw for _, keys in read if (key := keys["statement_keys"])]
+        self._signers(statement, {sha256(raw).hex(): raw for raw in own}, what)
+        need(rules == "1", f"{what}: unknown rules", "rules-unknown")
+        for member, keys in read:
+            need(member.name not in self.members, f"{what}: {member.name} twice", "member-twice")
+            self.members[member.name] = member
+            self._turn(member, keys, index, what)
+        all_signed = len(statement.signatures) == len(read)
+        need(all_signed, f"{what}: a founder has not signed", "founder-unsigned")
 
     def _member(self, index: int, statement: Statement, what: str) -> None:
         origin, action, item, quorum, previous = members(
             statement.predicate, "origin action member quorum previous", what
         )
+        need(action in ("join", "leave", "rotate"), f"{what}: its action")
         named, keys = self._read_member(item, what)
-        own = keys["statement_keys"]
+        own, k = keys["statement_keys"], uint(quorum, what)
         need(statement.name == named.name, f"{what}: its subject's name")
         extra = {sha256(own.raw).hex(): own.raw} if own and action != "leave" else {}
         self._decided(statement, origin, previous, extra, what)
         signed = {keyid for keyid, _ in statement.signatures}
-        self._rule(extra.keys() <= signed, f"{what}: the key that it names has not signed")
-        before = self.members.get(named.name)
-        need(action in ("join", "leave", "rotate"), f"{what}: its action")
-        active = before is not None and before.active
-        self._rule(active == (action != "join"), f"{what}: {named.name} can't {action}")
-        member = before or named
-        new = [kind for kind in KEYS if keys[kind] != member.current(kind)]
-        same = before is not None and not new and member.titles == named.titles
-        kept = uint(quorum, what) == self.quorums[-1][1]
-        self._rule(same if action == "leave" else not (same and kept), f"{what}: what it changes")
-        member.titles, member.active = named.titles, action != "leave"
-        self.members[named.name] = member
-        ended = dict.fromkeys(KEYS)
-        self._turn(member, ended if action == "leave" else keys, index, what)
-        self._set_quorum(index, uint(quorum, what))
+        need(extra.keys() <= signed, f"{what}: the key that it names did not sign", "own-key")
+        member = self.members.get(named.name, named)
+        if action == "join":
+            there = named.name in self.members and member.active
+            need(not there, f"{what}: {named.name} is a member", "member-active")
+            member.active = True
+        else:
+            there = named.name in self.members and member.active
+            need(there, f"{what}: {named.name} is no member", "member-inactive")
+            same = all(keys[kind] == member.current(kind) for kind in KEYS)
+            same &= member.titles == named.titles
+            need(same or action != "leave", f"{what}: a leave changes nothing", "leave-changed")
+            changes = not same or k != self.quorums[-1][1] or action == "leave"
+            need(changes, f"{what} changes nothing", "nothing-changed")
+        if action == "leave":
+            keys, member.active = dict.fromkeys(KEYS), False
+        member.titles, self.members[named.name] = named.titles, member
+        self._turn(member, keys, index, what)
+        self._set_quorum(index, k)
 
     def _rules(self, index: int, statement: Statement, what: str) -> None:
         origin, rules, quorum, previous = members(
             statement.predicate, "origin rules quorum previous", what
         )
         need(statement.name == origin, f"{what}: its subject's name")
+        k = uint(quorum, what)
         self._decided(statement, origin, previous, {}, what)
-        changed = uint(quorum, what) != self.quorums[-1][1]
-        self._rule(rules == "1" and changed, f"{what}: unknown rules, or nothing changed")
-        self._set_quorum(index, uint(quorum, what))
+        need(rules == "1", f"{what}: unknown rules", "rules-unknown")
+        need(k != self.quorums[-1][1], f"{what} changes nothing", "nothing-changed")
+        self._set_quorum(index, k)
 
     def _decided(
         self, statement: Statement, origin: Json, previous: Json, extra: dict[str, bytes], what: str
     ) -> None:
         """Of this ledger, next in the chain, signed by a quorum of those who vote before it."""
-        self._rule(origin == self.origin, f"{what} was made for another ledger")
-        self._rule(uint(previous, what) == self.entry, f"{what} does not follow on")
+        before = uint(previous, what)
         votes = sum(self.members[name].votes() for name in self._signers(statement, extra, what))
+        need(origin == self.origin, f"{what} was made for another ledger", "other-origin")
         due = self.quorums[-1][1]
-        self._rule(votes >= due, f"{what} is signed by {votes} voting members, {due} are due")
+        need(votes >= due, f"{what}: {votes} voting members signed, {due} are due", "quorum")
+        need(before == self.entry, f"{what} does not follow on the one before", "previous")
 
     def _signers(self, statement: Statement, extra: dict[str, bytes], what: str) -> list[str]:
         """The members whose keys, in force before it, signed; every signature must verify."""
@@ -680,9 +688,9 @@ class Governance:
         found = []
         for keyid, signature in statement.signatures:
             name, raw = in_force.get(keyid, (None, extra.get(keyid)))
-            self._rule(raw, f"{what} is signed by nobody's key")
+            need(raw, f"{what} is signed by nobody's key", "unknown-signer")
             good = raw and verify_ed25519(raw, statement.signed, signature)
-            self._rule(good, f"{what}: a signature fails")
+            need(good, f"{what}: a signature fails", "signature")
             found += [name] if name else []
         return found
 
@@ -713,7 +721,7 @@ class Governance:
                 member.spans[kind][-1].end = index
             if now:
                 marks = {now.raw, *([(now.name, now.key_id)] if now.name else [])}
-                self._rule(not self.used & marks, f"{what}: a key was used before")
+                need(not self.used & marks, f"{what}: a key was used before", "key-used")
                 self.used |= marks
                 member.spans[kind].append(Span(now, index))
 
@@ -1336,16 +1344,12 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
 
 
 @dataclass(frozen=True)
-class Stage:
-    """The bundle as it was made, or one renewal: all of one checkpoint of the ledger."""
+class Chain:
+    """A governance chain: every decision, under the ledger's fact, which names the last."""
 
-    name: str
-    files: dict[str, bytes]
     sealed: Sealed
     heads: dict[int, list[bytes]]
     decisions: list[tuple[int, bytes, list[bytes]]]
-    standing: Standing
-    receipt: Receipt
 
     @property
     def made(self) -> Receipt:
@@ -1362,15 +1366,14 @@ class Stage:
         return Trust(governance.origin, size, root, governance.quorums, known)
 
 
-def parse_stage(number: int, files: dict[str, bytes]) -> Stage:
-    """Read a stage's files."""
-    name = f"renewal {number}" if number else "the bundle as made"
-    base = f"renewals/{number:04d}/" if number else ""
-    own = {each: files[base + each] for each in STAGE}
-    what = f"governance.json of {name}"
+def parse_chain(data: bytes, what: str) -> Chain:
+    """Read a governance chain."""
+    need(len(data) <= MAX_CHAIN, f"{what} is too long")
     sealed, (heads, statements) = parse_sealed(
-        own["governance.json"], "zhixin/governance/v1", "heads statements", what
+        data, "zhixin/governance/v1", "heads statements", what
     )
+    about = members(sealed.fact, "fact origin rules quorum entry", f"{what}: fact")
+    need(about[0] == "ledger" and sealed.slot == 0, f"{what}: the first fact is the ledger's")
     decisions = []
     for item in array(statements, f"{what}: statements"):
         index, statement, path = members(item, "index statement path", what)
@@ -1380,27 +1383,65 @@ def parse_stage(number: int, files: dict[str, bytes]) -> Stage:
     need(rise, f"{what}: the statements do not rise from genesis to the seal")
     pairs = [members(item, "size path", f"{what}: heads") for item in array(heads, what)]
     sizes = [uint(size, f"{what}: heads") for size, _ in pairs]
-    need(sizes == sorted(set(sizes)), f"{what}: the heads do not rise")
+    need(all(a < b for a, b in pairwise([0, *sizes, sealed.receipt.size])), f"{what}: its heads")
     ways = dict(zip(sizes, [hashes(way, what) for _, way in pairs], strict=True))
+    longest = max(map(len, [sealed.path, *ways.values(), *(path for _, _, path in decisions)]))
+    need(longest <= 64, f"{what}: a path is too long")
+    return Chain(sealed, ways, decisions)
+
+
+def check_chain(chain: Chain, what: str) -> Trust:
+    """Every decision is in the tree and follows on, and the ledger's fact names the last."""
+    made = chain.made
+    for index, entry, path in chain.decisions:
+        held = included(index, made.size, leaf_hash(entry), path, made.root)
+        need(held, f"{what}: the statement at {index} is not in the tree", "inclusion")
+    trust, last = chain.trust(made.size, made.root), chain.decisions[-1][0]
+    fact: Json = {
+        "fact": "ledger",
+        "origin": trust.origin,
+        "rules": "1",
+        "quorum": str(trust.quorum(last)),
+        "entry": str(last),
+    }
+    need(chain.sealed.fact == fact, f"{what}: a later decision was left out", "incomplete")
+    check_fact(chain.sealed, what)
+    return trust
+
+
+@dataclass(frozen=True)
+class Stage:
+    """The bundle as it was made, or one renewal: all of one checkpoint of the ledger."""
+
+    name: str
+    files: dict[str, bytes]
+    chain: Chain
+    standing: Standing
+    receipt: Receipt
+
+    @property
+    def made(self) -> Receipt:
+        """The receipt of the checkpoint's seal."""
+        return self.chain.made
+
+
+def parse_stage(number: int, files: dict[str, bytes]) -> Stage:
+    """Read a stage's files."""
+    name = f"renewal {number}" if number else "the bundle as made"
+    base = f"renewals/{number:04d}/" if number else ""
+    own = {each: files[base + each] for each in STAGE}
+    chain = parse_chain(own["governance.json"], f"governance.json of {name}")
     standing = parse_standing(own["standing.json"], f"standing.json of {name}")
     receipt = parse_receipt(own["receipt.tlog-proof"], f"receipt.tlog-proof of {name}")
-    one = {sealed.receipt.note, standing.sealed.receipt.note, *([receipt.note] * bool(number))}
+    one = {(r.note, *r.lines) for r in (chain.made, standing.sealed.receipt)}
+    one |= {(receipt.note, *receipt.lines)} if number else set()
     need(len(one) == 1, f"{name}: its proofs are of different checkpoints")
-    return Stage(name, own, sealed, ways, decisions, standing, receipt)
+    return Stage(name, own, chain, standing, receipt)
 
 
 def check_stage(stage: Stage) -> Trust:
-    """Every decision is in the tree and follows on; the trust is what they make, to the byte."""
-    made, what = stage.made, f"the governance of {stage.name}"
-    for index, entry, path in stage.decisions:
-        held = included(index, made.size, leaf_hash(entry), path, made.root)
-        need(held, f"{what}: the statement at {index} is not in the tree", "inclusion")
-    trust, last = stage.trust(made.size, made.root), stage.decisions[-1][0]
-    fact: Json = {"fact": "ledger", "origin": trust.origin, "rules": "1", "entry": str(last),
-                  "quorum": str(trust.quorum(last))}  # fmt: skip
-    need(stage.sealed.fact == fact, f"{what}: a later decision was left out", "incomplete")
-    need(stage.sealed.slot == 0, f"{what}: the ledger's fact is the first")
-    check_fact(stage.sealed, what)
+    """The stage's trust is what the members decided, to the byte."""
+    trust = check_chain(stage.chain, f"the governance of {stage.name}")
     told = stage.files["trust/members.json"], stage.files["trust/policy.txt"]
     same = told == (trust.to_bytes(), trust.policy())
     need(same, f"the trust of {stage.name} is not what the members decided", "trust")
@@ -1413,24 +1454,24 @@ def check_ledger(stages: list[Stage]) -> None:
     for at, stage in enumerate(stages):
         made = stage.made
         want = {before.size} - {made.size}
-        need(stage.heads.keys() == want, f"{stage.name}: heads of other sizes")
-        path = stage.heads.get(before.size, [])
+        need(stage.chain.heads.keys() == want, f"{stage.name}: heads of other sizes")
+        path = stage.chain.heads.get(before.size, [])
         held = consistent(before.size, made.size, before.root, made.root, path)
         need(held, f"{stage.name}: its tree does not begin with the one before", "forked")
-        earlier = stages[max(at - 1, 0)].decisions
-        again = zip(earlier, stage.decisions, strict=False)
-        same = all(a[:2] == b[:2] for a, b in again) and len(earlier) <= len(stage.decisions)
+        earlier = stages[max(at - 1, 0)].chain.decisions
+        again = zip(earlier, stage.chain.decisions, strict=False)
+        same = all(a[:2] == b[:2] for a, b in again) and len(earlier) <= len(stage.chain.decisions)
         need(same, f"{stage.name}: another history of its members", "forked")
         before = made
 
 
 def check_known(stages: list[Stage], trusts: list[Trust], question: Question) -> Trust | None:
     """Hold the bundle's ledger to what the caller knows; gives the trust that the caller knows."""
-    newest, genesis = stages[-1], stages[0].decisions[0][1]
+    newest, genesis = stages[-1], stages[0].chain.decisions[0][1]
     typed = question.fingerprint
     if typed is not None:
         if same_fingerprint(typed, genesis):
-            return newest.trust(1, b"")
+            return newest.chain.trust(1, b"")
         for stage, trust in zip(stages, trusts, strict=True):
             if same_fingerprint(typed, stage.files["trust/members.json"]):
                 return trust
@@ -1440,7 +1481,7 @@ def check_known(stages: list[Stage], trusts: list[Trust], question: Question) ->
     given = parse_json(question.pinned, "members.json")
     _, _, own_size, own_root, *_ = members(given, TRUST, "members.json")
     size, root = uint(own_size, "size", 2), unhex(own_root, "root")
-    known = newest.trust(min(size, newest.made.size), root)
+    known = newest.chain.trust(min(size, newest.made.size), root)
     same = past(given, known.size) == past(parse_json(known.to_bytes(), ""), known.size)
     need(same, "the bundle's members and quorums are not those of the trust given", "trust")
     roots = {each.size: each.root for stage in stages for each in (stage.receipt, stage.made)}
@@ -1496,6 +1537,7 @@ def judge_bundle(files: dict[str, bytes], question: Question) -> tuple[Version, 
     if known is None:
         report.rows[-1] = (report.section, "trust", "skipped")
     first, trust = stages[0].receipt, trusts[-1]
+    check_lines(first, trust, "receipt.tlog-proof")
     judge_statement(version, first, trust, question)
     with report.row("contract"):
         check_contract(version, files["contract.yaml"])
@@ -1505,7 +1547,8 @@ def judge_bundle(files: dict[str, bytes], question: Question) -> tuple[Version, 
         if question.without_ed25519 and stage is stages[-1]:
             asked = replace(question, mldsa_only=mldsa_keys(known))
         with report.row("checkpoint"):
-            check_receipt(stage.made, stage.sealed.seal, trust, asked, stage.name)
+            check_lines(stage.made, trust, stage.name)
+            check_receipt(stage.made, stage.chain.sealed.seal, trust, asked, stage.name)
         with report.row("inclusion"):
             need(stage.receipt.index == first.index, f"{stage.name}: another entry", "inclusion")
             check_included(stage.receipt, version.statement.entry, stage.name)
@@ -1521,6 +1564,14 @@ def judge_bundle(files: dict[str, bytes], question: Question) -> tuple[Version, 
         judge_standing(version, first, claims, question)
     tell(version, stages, known, claims[-1], report)
     return version, trust
+
+
+def check_lines(receipt: Receipt, trust: Trust, what: str) -> None:
+    """A bundle carries no signature line of anybody else: so no byte of it can change unseen."""
+    index = receipt.size - 1
+    known = [*trust.in_force("logs", index), *trust.in_force("cosigners", index)]
+    ours = {(key.name, key.key_id) for _, key in known}
+    need(all(line[:2] in ours for line in receipt.lines), f"{what}: a line of nobody's key")
 
 
 def mldsa_keys(known: Trust | None) -> frozenset[bytes]:
@@ -1572,9 +1623,9 @@ def tell(
     claim, time = newest
     report.found |= {
         "ledger": version.origin,
-        "ledger_fingerprint": fingerprint(stages[0].decisions[0][1]),
+        "ledger_fingerprint": fingerprint(stages[0].chain.decisions[0][1]),
         "trust_fingerprint": fingerprint(stages[-1].files["trust/members.json"]),
-        "founders": [member.name for member in stages[0].trust(1, b"").members],
+        "founders": [member.name for member in stages[0].chain.trust(1, b"").members],
         "standing": {"time": iso(time), "latest": claim.latest, "withdrawn": claim.withdrawn},
     }
     gone = ", ".join(map(str, claim.withdrawn)) or "none"

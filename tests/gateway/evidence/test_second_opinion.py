@@ -159,3 +159,25 @@ def test_answers_as_the_gate_does(path, tmp_path):
         return
     shallow = given.get("deep") and path.parent.name == "negative"
     assert found == (None if shallow else given["code"])
+
+
+CHAINS = sorted((VECTORS.parent / "governance-vectors").glob("*.json"))
+NEEDS_THE_TRUST = {"stale", "head-missing", "other-origin", "forked"}
+"""What only a pinned trust can tell: a bundle brings its own, and it is compared there."""
+
+
+@pytest.mark.parametrize("path", CHAINS, ids=lambda path: path.stem)
+def test_follows_decisions_as_the_ledger_does(path):
+    case = json.loads(path.read_text())
+    question = second.Question(second.Report(), datetime.now(second.UTC))
+    found = None
+    try:
+        chain = second.parse_chain(base64.b64decode(case["chain"]), "chain")
+        trust = second.check_chain(chain, "chain")
+        second.check_receipt(chain.made, chain.sealed.seal, trust, question, "chain")
+        if case["code"] is None:
+            assert trust.to_bytes() == base64.b64decode(case["after"])
+    except second.Refused as fault:
+        found = fault.code
+    if case["code"] not in NEEDS_THE_TRUST:
+        assert found == case["code"]
