@@ -23,7 +23,8 @@ from __future__ import annotations
 
 import sqlite3
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -299,14 +300,40 @@ class Engine:
                 `ledger-rolled-back`: the database is older than what was published or signed.
             ConfigError: `log-key`: the log's key is not in force.
         """
+        with self._lock.writing(), self.publishing(timeout_s) as connection:
+            return self._publish(connection, witnesses, size=size, refresh=refresh, observe=observe)
+
+    def sign_newest(
+        self, connection: sqlite3.Connection, witnesses: Sequence[WitnessTransport]
+    ) -> tuple[State, Note]:
+        """Write the tiles and sign the checkpoint over all that is durable; publish nothing.
+
+        Args:
+            connection: of `publishing`.
+            witnesses: who is asked whether more was signed already.
+
+        Raises:
+            LedgerUnavailable: `ledger-rolled-back`.
+            ConfigError: `log-key`.
+        """
+        state = State(SqliteStore(connection))
+        note = self.published()
+        before = 0 if note is None else self._check_published(connection, state, note)
+        return state, self._signed(connection, state, before, witnesses)
+
+    @contextmanager
+    def publishing(self, timeout_s: float | None = None) -> Iterator[sqlite3.Connection]:
+        """Be the one who publishes, with one moment of the database before one's eyes.
+
+        Args:
+            timeout_s: how long to wait for another process that publishes.
+        """
         wait_s = self._timeout_s if timeout_s is None else timeout_s
-        with self._lock.writing(), exclusive(self.directory / "publish.lock", wait_s):
+        with exclusive(self.directory / "publish.lock", wait_s):
             database = Database(self.directory / DATABASE, self._timeout_s)
             try:
                 with database.reading() as connection:
-                    return self._publish(
-                        connection, witnesses, size=size, refresh=refresh, observe=observe
-                    )
+                    yield connection
             finally:
                 database.close()
 
@@ -327,6 +354,24 @@ class Engine:
         enough = before >= size if size else before == state.size
         if note is not None and enough and not refresh:
             return note
+        note = self._signed(connection, state, before, witnesses)
+        self._hook("before-cosign")
+        note = gathering.gather(
+            note, state, witnesses, self.source, self._witness_sizes, observe=observe
+        )
+        self._hook("before-publish")
+        tiles.write_file(self.directory / tiles.CHECKPOINT, note.format())
+        self._hook("after-publish")
+        return note
+
+    def _signed(
+        self,
+        connection: sqlite3.Connection,
+        state: State,
+        before: int,
+        witnesses: Sequence[WitnessTransport],
+    ) -> Note:
+        """Write the tiles, and sign the checkpoint over all that is durable."""
         self._hook("before-tiles")
         tiles.write_tiles(
             self.directory,
@@ -340,15 +385,7 @@ class Engine:
         self._turn_to_key_in_force(state)
         if not self._asked:
             self._check_standing(connection, state, witnesses)
-        note = checkpoint.sign(Checkpoint(state.origin or "", state.size, state.root), self._signer)
-        self._hook("before-cosign")
-        note = gathering.gather(
-            note, state, witnesses, self.source, self._witness_sizes, observe=observe
-        )
-        self._hook("before-publish")
-        tiles.write_file(self.directory / tiles.CHECKPOINT, note.format())
-        self._hook("after-publish")
-        return note
+        return checkpoint.sign(Checkpoint(state.origin or "", state.size, state.root), self._signer)
 
     def _turn_to_key_in_force(self, state: State) -> None:
         keys = {key.public_key for key in state.log_keys()}

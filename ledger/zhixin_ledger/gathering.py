@@ -87,6 +87,7 @@ def gather(
     *,
     observe: Observer = unobserved,
     grace_s: float = GRACE_S,
+    quorum: int | None = None,
 ) -> Note:
     """Have a checkpoint cosigned.
 
@@ -101,6 +102,7 @@ def gather(
         known_sizes: by witness, what it cosigned last; kept between calls.
         observe: told of each witness that answered, and None or what was wrong.
         grace_s: how long to wait for the rest.
+        quorum: how many are enough; the ledger's own by default.
 
     Returns:
         The note with the cosignatures that count, in the order of the witnesses.
@@ -109,6 +111,8 @@ def gather(
         LedgerUnavailable: `quorum`: too few; the message says who and why.
     """
     made = _Gathered(note, state, witnesses, observe)
+    if quorum is not None:
+        made.quorum = quorum
     answers: SimpleQueue[_Answer] = SimpleQueue()
     size = checkpoint.parse(note.text).size
 
@@ -143,7 +147,7 @@ class _Gathered:
         observe: Observer,
     ) -> None:
         self._note = note
-        self._quorum = state.quorum
+        self.quorum = state.quorum
         self._witnesses = witnesses
         self._observe = observe
         self._known = {(key.name, key.key_id): key for key in state.cosigner_keys()}
@@ -172,19 +176,19 @@ class _Gathered:
 
     def enough(self) -> bool:
         """Say whether the quorum is there."""
-        return len(self._counted()) >= self._quorum
+        return len(self._counted()) >= self.quorum
 
     def note(self) -> Note:
         """Give the cosigned note; `quorum` where there are too few."""
         cosigned = len(self._counted())
-        if cosigned < self._quorum:
+        if cosigned < self.quorum:
             faults = [f"{self._witnesses[at].name}: {self._faults[at]}" for at in self._order()]
             raise LedgerUnavailable(
-                f"{cosigned} of {self._quorum} cosignatures that are due: "
+                f"{cosigned} of {self.quorum} cosignatures that are due: "
                 + ("; ".join(faults) or "too few witnesses are named in the settings"),
                 code="quorum",
                 hint="the entries are safe in the ledger: try again when its members are there",
-                details={"cosigned": cosigned, "quorum": self._quorum},
+                details={"cosigned": cosigned, "quorum": self.quorum},
             )
         return self._whole()
 
