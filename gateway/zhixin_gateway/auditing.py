@@ -29,7 +29,7 @@ def audit_home(
         auditor: audits the files, `zhixin_ledger.audit.audit` by default.
 
     Returns:
-        ``{what, ok, code, index, place, message, entries, repair}`` each: the files of the
+        ``{what, ok, code, index, place, message, entries, repair, cached}`` each: the files of the
         member's own copy and the record that it keeps beside them, and where this home operates
         the log, its published files and its database.
 

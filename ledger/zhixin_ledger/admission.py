@@ -14,6 +14,7 @@ Nothing is taken in before all of it held. Engines differ only in how entries co
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,6 +30,10 @@ from zhixin_ledger.kinds.genesis import GENESIS
 from zhixin_ledger.state import Change, SignerKey, State
 
 __all__ = ["Admitted", "admit", "apply", "check_signers", "judge", "take_in"]
+
+
+Verify = Callable[[bytes, bytes, bytes], bool]
+"""(public key, message, signature) → whether it verifies."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,8 +75,8 @@ def admit(state: State, data: bytes) -> Admitted:
     return _judge(state, entry, envelope)
 
 
-def judge(state: State, entry: bytes) -> Admitted:
-    """Judge an entry in the form that the ledger keeps; changes nothing.
+def judge(state: State, entry: bytes, verify: Verify = verify_ed25519) -> Admitted:
+    """Judge an entry in the form that the ledger keeps; changes nothing. `verify` as in `apply`.
 
     Raises:
         LedgerRefused: with the rule's name as code.
@@ -80,10 +85,12 @@ def judge(state: State, entry: bytes) -> Admitted:
         envelope = dsse.parse_envelope(entry)
     except FormatError as fault:
         raise _malformed(fault) from fault
-    return _judge(state, entry, envelope)
+    return _judge(state, entry, envelope, verify)
 
 
-def _judge(state: State, entry: bytes, envelope: Envelope) -> Admitted:
+def _judge(
+    state: State, entry: bytes, envelope: Envelope, verify: Verify = verify_ed25519
+) -> Admitted:
     try:
         statement = intoto.parse_statement(envelope.payload)
         kind = _kind(statement)
@@ -95,7 +102,7 @@ def _judge(state: State, entry: bytes, envelope: Envelope) -> Admitted:
         return Admitted(known, entry, envelope.payload, None)
     if (kind is GENESIS) != (state.size == 0):
         raise LedgerRefused("genesis stands at index 0, and only there", code="genesis-place")
-    signers = check_signers(state, kind, model, envelope)
+    signers = check_signers(state, kind, model, envelope, verify=verify)
     if state.origin is not None and statement.predicate["origin"] != state.origin:
         raise LedgerRefused("the statement was made for another ledger", code="other-origin")
     made = Entry(state.size, encoding.sha256(entry), statement, signers)
@@ -109,12 +116,14 @@ def take_in(state: State, admitted: Admitted) -> int:
     return state.advance(admitted.entry, admitted.payload, admitted.change)
 
 
-def apply(state: State, entry: bytes) -> int:
+def apply(state: State, entry: bytes, verify: Verify = verify_ed25519) -> int:
     """Replay the ledger's next entry, statement or seal; gives its index.
 
     Args:
         state: the state before it, which is changed only if the entry holds.
         entry: its exact bytes.
+        verify: says whether a signature verifies; another than the default is for an audit that
+            knows that these very bytes were checked before.
 
     Raises:
         LedgerRefused: `seal` or `state` for a seal; `duplicate`; or the rule's name.
@@ -123,7 +132,7 @@ def apply(state: State, entry: bytes) -> int:
         return seal.apply_seal(state, entry)
     if state.size > 0 and state.seal is None:
         raise LedgerRefused("block 0 holds more than genesis and its seal", code="seal")
-    admitted = judge(state, entry)
+    admitted = judge(state, entry, verify)
     if admitted.duplicate:
         raise LedgerRefused(
             f"the payload is in the ledger already, at {admitted.index}", code="duplicate"
@@ -139,7 +148,12 @@ def _kind(statement: Statement) -> Kind[Any]:
 
 
 def check_signers(
-    state: State, kind: Kind[Any], model: object, envelope: Envelope
+    state: State,
+    kind: Kind[Any],
+    model: object,
+    envelope: Envelope,
+    *,
+    verify: Verify = verify_ed25519,
 ) -> dict[str, SignerKey]:
     """Hold a statement's signatures to the keys in force before it, or to those that it names.
 
@@ -148,6 +162,7 @@ def check_signers(
         kind: the statement's.
         model: what it says, as the kind reads it.
         envelope: with the signatures.
+        verify: as in `apply`.
 
     Returns:
         Whose keys signed, by `keyid`.
@@ -165,7 +180,7 @@ def check_signers(
             )
         signers[keyid] = signer
     for keyid, signature in envelope.signatures:
-        if not verify_ed25519(signers[keyid].public_key, envelope.signed, signature):
+        if not verify(signers[keyid].public_key, envelope.signed, signature):
             raise LedgerRefused("a signature does not verify", code="signature")
     return signers
 

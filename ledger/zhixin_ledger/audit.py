@@ -12,6 +12,10 @@ Used by `zhixin ledger fsck` and for mirrors. Order, and the code of what fails:
    ledger's own keys.
 
 It reads one bundle and one tile a level at a time, and stops at the first fault.
+
+`audit_cached` takes the signatures for good that the installation checked when the entries came in
+(``checked``): only where the root that it computes from the bytes is the one noted then. All else
+is judged anew.
 """
 
 from __future__ import annotations
@@ -22,9 +26,10 @@ from pathlib import Path
 
 from zhixin_errors import FormatError, LedgerRefused, LedgerUnavailable, VerificationError
 
-from zhixin_ledger import admission, checkpoint, cosignature, merkle, seal, tiles
+from zhixin_ledger import admission, checked, checkpoint, cosignature, merkle, seal, tiles
+from zhixin_ledger.checked import Checked
 from zhixin_ledger.checkpoint import Checkpoint
-from zhixin_ledger.keys import VerifierKey
+from zhixin_ledger.keys import VerifierKey, verify_ed25519
 from zhixin_ledger.merkle import CompactRange
 from zhixin_ledger.note import Note
 from zhixin_ledger.state import State
@@ -32,7 +37,7 @@ from zhixin_ledger.store import Store
 from zhixin_ledger.tiles import HASH_BYTES, WIDTH, DirectorySource, Tiles, TileSource
 from zhixin_ledger.trust import Trust
 
-__all__ = ["AuditReport", "audit", "audit_source"]
+__all__ = ["AuditReport", "audit", "audit_cached", "audit_source"]
 
 Progress = Callable[[int, int], None]
 
@@ -48,6 +53,7 @@ class AuditReport:
         message: one sentence.
         entries: the checkpoint's size; 0 where it can't be read.
         state: the state at the end; None unless ok.
+        cached: how many signatures were not checked again.
     """
 
     ok: bool
@@ -56,6 +62,7 @@ class AuditReport:
     message: str
     entries: int
     state: State | None = None
+    cached: int = 0
 
 
 class _FaultError(Exception):
@@ -90,11 +97,27 @@ def audit(
     return audit_source(DirectorySource(tiles_dir), trust, progress=progress)
 
 
+def audit_cached(
+    tiles_dir: Path, trust: Trust | None = None, *, progress: Progress = lambda _a, _b: None
+) -> AuditReport:
+    """As `audit`, but signatures that were checked before, as the database beside says, are not.
+
+    Args:
+        tiles_dir: the folder with `checkpoint`, `tile/` and a log's or a mirror's database.
+        trust: what the caller pinned.
+        progress: told entries done and to do.
+    """
+    marks = [checked.of_file(path) for path in sorted(tiles_dir.glob("*.sqlite"))]
+    known = max((mark for mark in marks if mark), key=lambda mark: mark.size, default=None)
+    return audit_source(DirectorySource(tiles_dir), trust, known=known, progress=progress)
+
+
 def audit_source(
     source: TileSource,
     trust: Trust | None = None,
     *,
     store: Store | None = None,
+    known: Checked | None = None,
     progress: Progress = lambda _a, _b: None,
 ) -> AuditReport:
     """Audit a ledger wherever its files are.
@@ -103,9 +126,11 @@ def audit_source(
         source: its files.
         trust: what the caller pinned.
         store: where the state is kept meanwhile; default: memory.
+        known: up to where this installation checked every signature before.
         progress: told entries done and to do.
     """
     size = 0
+    taken = _Taken()
     try:
         note, made = _checkpoint(source)
         size = made.size
@@ -113,7 +138,10 @@ def audit_source(
             _check_trusted(note, made, trust)
         tree = Tiles(source, size)
         _check_tree(tree, made, progress)
-        state = _replay(tree, State(store), progress)
+        taken.until = _still_known(tree, made, known)
+        state = _replay(tree, State(store), taken, progress)
+        if state.root != made.root:
+            raise _FaultError("root", "the entries changed while they were read")
         if trust is not None and tree.root(trust.size) != trust.root:
             raise _FaultError(
                 "forked", f"the trust has another root of the first {trust.size} entries"
@@ -124,7 +152,13 @@ def audit_source(
     except _FaultError as fault:
         return AuditReport(False, fault.code, fault.index, fault.message, size)
     return AuditReport(
-        True, None, None, f"{size} entries of {made.origin}: every one holds", size, state
+        True,
+        None,
+        None,
+        f"{size} entries of {made.origin}: every one holds",
+        size,
+        state,
+        cached=taken.count,
     )
 
 
@@ -226,11 +260,44 @@ class _Rows:
             raise _FaultError("tile", f"tile {index} of level {level} is not that of the entries")
 
 
-def _replay(tree: Tiles, state: State, progress: Progress) -> State:
+@dataclass(slots=True)
+class _Taken:
+    """Signatures that are taken as checked: those of the first `until` entries; counts them."""
+
+    until: int = 0
+    count: int = 0
+
+    def verify(self, public_key: bytes, message: bytes, signature: bytes) -> bool:
+        """Take one for good."""
+        del public_key, message, signature
+        self.count += 1
+        return True
+
+
+def _still_known(tree: Tiles, made: Checkpoint, known: Checked | None) -> int:
+    """Say of how many entries the signatures need no check: the tree must be the one noted.
+
+    The tiles were held to the entries and to the checkpoint before. Where the note is of a larger
+    tree than the checkpoint's, a consistency proof ties both.
+    """
+    if known is None or known.size < 1 or tree.size < 1:
+        return 0
+    try:
+        if known.size <= tree.size:
+            return known.size if tree.root(known.size) == known.root else 0
+        path = Tiles(tree.source, known.size).consistency_path(tree.size)
+        merkle.verify_consistency(tree.size, known.size, made.root, known.root, path)
+    except (FormatError, LedgerUnavailable, VerificationError):
+        return 0
+    return tree.size
+
+
+def _replay(tree: Tiles, state: State, taken: _Taken, progress: Progress) -> State:
     """Put every entry through the rules."""
     for index, entry in enumerate(tree.entries()):
+        verify = taken.verify if index < taken.until else verify_ed25519
         try:
-            admission.apply(state, entry)
+            admission.apply(state, entry, verify)
         except LedgerRefused as fault:
             raise _judged(entry, index, fault) from fault
         if state.sealed:

@@ -6,16 +6,20 @@ from the entries' bytes knows that they are those entries, so it need not check 
 again; everything else it judges anew. Whoever can write the database can write the mark: it is
 taken only where that is asked for.
 
-The mark moves on with each block, from where it stands and nowhere else: an entry that came in
-another way, or by other rules for signatures, stops it, until a whole audit sets it again.
+The mark moves on with each block, from where it stands and nowhere else, and never on from one of
+other rules for signatures. A database without a mark is of the first release, whose rules were the
+first, and which took nothing in unchecked either.
 """
 
 from __future__ import annotations
 
 import sqlite3
+from contextlib import closing
 from dataclasses import dataclass
+from pathlib import Path
+from urllib.parse import quote
 
-__all__ = ["SCHEMA", "Checked", "extend", "read", "record"]
+__all__ = ["SCHEMA", "Checked", "extend", "of_file", "read"]
 
 SCHEMA = """
 CREATE TABLE IF NOT EXISTS checked (
@@ -23,6 +27,7 @@ CREATE TABLE IF NOT EXISTS checked (
   rules INTEGER NOT NULL
 );
 """
+_FIRST_RULES = 1
 RULES = 1
 """The rules by which signatures are checked; another number makes all marks worthless."""
 
@@ -42,13 +47,17 @@ class Checked:
 
 def read(connection: sqlite3.Connection) -> Checked | None:
     """Give the mark of a database; None where there is none by the present rules."""
+    row = _row(connection)
+    return None if row is None or row[2] != RULES else Checked(row[0], row[1])
+
+
+def of_file(path: Path) -> Checked | None:
+    """Give the mark of a database's file; None where it can't be read."""
     try:
-        row = connection.execute("SELECT size, root, rules FROM checked").fetchone()
-    except sqlite3.OperationalError:
-        return None  # written by a release that knew no mark
-    if row is None or row[2] != RULES:
+        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+            return read(connection)
+    except (sqlite3.Error, TypeError, ValueError):
         return None
-    return Checked(int(row[0]), bytes(row[1]))
 
 
 def extend(connection: sqlite3.Connection, first: int, size: int, root: bytes) -> None:
@@ -56,17 +65,20 @@ def extend(connection: sqlite3.Connection, first: int, size: int, root: bytes) -
 
     Args:
         connection: in the transaction that takes them in.
-        first: index of the first of them; the mark must stand there, or at nothing where it is 0.
+        first: index of the first of them; the mark must stand there.
         size: entries of the tree with them.
         root: its root.
     """
-    mark = read(connection)
-    if (0 if mark is None else mark.size) == first:
-        record(connection, Checked(size, root))
+    row = _row(connection)
+    if (row is None and RULES == _FIRST_RULES) or (row and (row[0], row[2]) == (first, RULES)):
+        connection.execute(
+            "INSERT OR REPLACE INTO checked VALUES (1, ?, ?, ?)", (size, root, RULES)
+        )
 
 
-def record(connection: sqlite3.Connection, mark: Checked) -> None:
-    """Set the mark: every signature up to there was checked by the present rules."""
-    connection.execute(
-        "INSERT OR REPLACE INTO checked VALUES (1, ?, ?, ?)", (mark.size, mark.root, RULES)
-    )
+def _row(connection: sqlite3.Connection) -> tuple[int, bytes, int] | None:
+    try:
+        row = connection.execute("SELECT size, root, rules FROM checked").fetchone()
+    except sqlite3.OperationalError:
+        return None  # there is no such table yet
+    return None if row is None else (int(row[0]), bytes(row[1]), int(row[2]))

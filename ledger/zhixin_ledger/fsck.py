@@ -21,13 +21,15 @@ Nothing is changed here; ``rebuild`` repairs.
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 from zhixin_errors import FormatError, LedgerUnavailable
 
-from zhixin_ledger import embedded, merkle, mirror
+from zhixin_ledger import embedded, fsck_marks, log_database, merkle, mirror
 from zhixin_ledger.audit import AuditReport, audit
 from zhixin_ledger.fsck_database import (
     DamageError,
@@ -73,6 +75,7 @@ class Part:
         index: the entry at fault, where one is.
         place: the file, table or row at fault, where one is.
         repair: what to do, in words; None when ok.
+        cached: how many signatures were taken as checked before.
     """
 
     what: str
@@ -83,6 +86,7 @@ class Part:
     index: int | None = None
     place: str | None = None
     repair: str | None = None
+    cached: int = 0
 
 
 def _nothing(done: int, todo: int) -> None:
@@ -102,7 +106,8 @@ def check_log(
         directory: the folder with `log.sqlite`, `checkpoint` and `tile/`.
         trust: what the caller pinned: its root is compared, and signatures are judged by the keys
             that follow from there by the rules.
-        auditor: audits the files: ``audit``, or one that remembers signatures.
+        auditor: audits the files: ``audit``, or ``audit_cached``, which takes the signatures that
+            were checked when their entries came in for good.
         progress: told entries done and to do, for each part anew.
 
     Returns:
@@ -144,6 +149,7 @@ def check_mirror(
     try:
         with opened(directory / mirror.DATABASE) as connection:  # one moment of it
             check_pages(connection)
+            fsck_marks.check_schema(connection, mirror.SCHEMA)
             size = kept_size(connection)
             if size < report.entries:
                 raise DamageError(
@@ -160,10 +166,23 @@ def check_mirror(
                 )
             check_state(connection, state)
             check_cosigned(connection, directory, state, member)
+            _check_marks(connection, directory, state, size)
     except DamageError as damage:
         fault = damage
     record = _of_damage(COPY_RECORD, fault, size, f"the record of {size} entries holds")
     return _with_repairs(files, record)
+
+
+def _check_marks(connection: sqlite3.Connection, directory: Path, state: State, size: int) -> None:
+    """Hold the record's marks to the copy's own tree."""
+    tree = Tiles(DirectorySource(directory), size)
+
+    def root_at(at: int) -> bytes | None:
+        return tree.root(at) if 0 < at <= size else None
+
+    fsck_marks.check_checked(connection, root_at)
+    fsck_marks.check_followed(connection, state, root_at)
+    fsck_marks.check_time(connection, state)
 
 
 # The files.
@@ -196,6 +215,7 @@ def _of_report(what: str, report: AuditReport) -> Part:
         code=report.code,
         index=report.index,
         place=None if report.ok else "checkpoint" if report.index is None else None,
+        cached=report.cached,
     )
 
 
@@ -276,10 +296,12 @@ def _check_log_database(directory: Path, report: AuditReport, progress: Progress
     try:
         with opened(directory / embedded.DATABASE) as connection:
             check_pages(connection)
+            fsck_marks.check_schema(connection, log_database.SCHEMA)
             walk.entries(connection)
             walk.blocks(connection)
             walk.published()
             check_state(connection, walk.state)
+            fsck_marks.check_checked(connection, partial(log_database.root_at, connection))
     except DamageError as damage:
         fault = damage
     return _of_damage(LOG_DATABASE, fault, walk.done, f"{walk.done} entries: every one holds")

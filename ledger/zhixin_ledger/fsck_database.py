@@ -114,6 +114,7 @@ _BLOBS = {
     "payloads": ("digest",),
     "stated": ("statement", "manifest"),
     "cosigned": ("root",),
+    "checked": ("root",),
 }
 
 

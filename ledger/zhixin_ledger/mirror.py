@@ -29,7 +29,7 @@ from zhixin_errors import (
     ZhixinError,
 )
 
-from zhixin_ledger import admission, checkpoint, cosignature, forks, tiles
+from zhixin_ledger import admission, checked, checkpoint, cosignature, forks, tiles
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.database import TIMEOUT_S, Database
 from zhixin_ledger.note import Note
@@ -56,6 +56,7 @@ CREATE TABLE IF NOT EXISTS followed (
   id INTEGER PRIMARY KEY CHECK (id = 1), size INTEGER NOT NULL, note BLOB NOT NULL
 );
 """
+SCHEMA = _SCHEMA + checked.SCHEMA + SqliteStore.SCHEMA
 
 
 class Mirror:
@@ -86,7 +87,7 @@ class Mirror:
         self._pin = pin
         self._hook = hook
         self._database = Database(directory / DATABASE, timeout_s)
-        self._database.run(_SCHEMA + checked.SCHEMA + SqliteStore.SCHEMA)
+        self._database.run(SCHEMA)
         self._state: State | None = None
         self._head: bytes | None = None
 
