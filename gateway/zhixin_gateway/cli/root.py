@@ -32,6 +32,8 @@ COMMANDS = {
     "member": ("member", "Members, their keys and the quorum: propose, sign, bring in."),
     "erase": ("erase", "Withdraw versions for privacy, then destroy them here."),
     "ledger": ("ledger", "Read and check the shared ledger."),
+    "backup": ("backup", "A whole home in one file, while it works."),
+    "restore": ("restore", "A backup into a new folder, every byte checked."),
     "trust": ("trust", "Export, show and import what a consumer pins once."),
     "doctor": ("doctor", "Look for what is missing or wrong in a home."),
 }

@@ -1,0 +1,1 @@
+"""Backups of a member's home: made while it works, put back into a new folder only."""
