@@ -40,7 +40,8 @@ check: $(VENV)/.test  ## format, lint, types, direction of imports
 quick: $(VENV)/.test  ## the fast tests alone
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"
 
-faults: $(VENV)/.test  ## every fault at every write of log, witness and mirror; the table of docs/faults.md
+faults: $(VENV)/.test  ## every flipped byte, and every fault at every write: the tables of docs/faults.md
+	$(BIN)/python tests/faults/flips.py --table docs/faults.md
 	$(BIN)/python tests/faults/campaign.py --table docs/faults.md
 
 fuzz: $(VENV)/.test  ## every parser by coverage-guided fuzzing, FUZZ_SECONDS each (default 20)
@@ -51,6 +52,7 @@ airflow: $(VENV)/.test  ## Airflow with its web interface over the demo's four h
 
 bench: $(VENV)/.test  ## memory and time of a run over ten times the flights
 	$(BIN)/python benchmarks/run_memory.py
+	$(BIN)/python benchmarks/run_evidence.py
 
 wheel: $(VENV)/.demo  ## build the wheel into dist/
 	$(BIN)/python -m hatchling build -t wheel

@@ -80,7 +80,7 @@ class Ledger:
         self.add(dsse.sign_envelope(payload, [self.signers[name] for name in names]))
         self.seal()
 
-    def publish(self):
+    def publish(self, root_hex="a0" * 32, manifest_hex="b0" * 32):
         """One version of the dataset; gives the index of its statement."""
         digest = encoding.sha256_hex(CONTRACT)
         fact = self.state.dataset(DATASET)
@@ -90,11 +90,11 @@ class Ledger:
             ORIGIN,
             DATASET,
             1 if fact is None else fact.version + 1,
-            root_hex="a0" * 32,
+            root_hex=root_hex,
             contract=("1.0.0", digest),
             previous_hex=None if fact is None else fact.statement_hex,
             inputs=[],
-            manifest_sha256_hex="b0" * 32,
+            manifest_sha256_hex=manifest_hex,
         )
         self.state_it(payload, NAMES[0])
         return len(self.entries) - 2
