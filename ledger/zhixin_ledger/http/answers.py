@@ -31,6 +31,7 @@ PROBLEM_SCHEMA: dict[str, Any] = {
     },
 }
 
+_NOT_FOUND = Problem(404, "not-found", "Not Found")
 _FRAMEWORK = {404: "not-found", 405: "method"}
 
 
@@ -81,7 +82,8 @@ def tell_problems(app: FastAPI, table: Mapping[str, int] = LOG_STATUS) -> None:
     async def unforeseen(_request: Request, _error: Exception) -> Response:
         return problem_answer(Problem(500, "internal", "a fault of this server's"))
 
-    app.add_middleware(HeadAsGet)
+    app.router.redirect_slashes = False
+    app.add_middleware(Plain)
     app.openapi = lambda: _true_openapi(app)  # type: ignore[method-assign]
     app.add_exception_handler(ZhixinError, ours)
     app.add_exception_handler(HTTPException, framework)
@@ -89,8 +91,11 @@ def tell_problems(app: FastAPI, table: Mapping[str, int] = LOG_STATUS) -> None:
     app.add_exception_handler(Exception, unforeseen)
 
 
-class HeadAsGet:
-    """Middleware: HEAD is answered as GET is; the server leaves the body out.
+class Plain:
+    """Middleware: HEAD is answered as GET is, and a path with control characters names nothing.
+
+    The server leaves the body out where HEAD was asked. Routes would take a line end behind a path
+    for its end.
 
     Args:
         app: what is asked.
@@ -101,8 +106,12 @@ class HeadAsGet:
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """See ASGI."""
-        if scope["type"] == "http" and scope["method"] == "HEAD":
-            scope = {**scope, "method": "GET"}  # the server keeps its own
+        if scope["type"] == "http":
+            if not scope["path"].isprintable():
+                await problem_answer(_NOT_FOUND)(scope, receive, send)
+                return
+            if scope["method"] == "HEAD":
+                scope = {**scope, "method": "GET"}  # the server keeps its own
         await self._app(scope, receive, send)
 
 

@@ -63,6 +63,13 @@ class _Server(uvicorn.Server):
         self._ready = ready
         self._on_stop = on_stop
 
+    def run(self, sockets: list[socket.socket] | None = None) -> None:
+        """Serve until the end."""
+        try:
+            super().run(sockets)
+        except SystemExit as end:
+            raise ConfigError("the server could not begin", code="internal") from end
+
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
         if self.started:
@@ -153,9 +160,8 @@ def serve(
     bound = _bind(serving)
     url = _url(serving, bound)
     told = ready or _say
-    server = _Server(_config(app, serving), lambda: told(url), on_stop)
     with bound:
-        server.run([bound])
+        _Server(_config(app, serving), lambda: told(url), on_stop).run([bound])
 
 
 @contextlib.contextmanager
@@ -177,13 +183,21 @@ def running(
     """
     serving = serving or Serving()
     bound = _bind(serving)
-    ready = threading.Event()
-    server = _Server(_config(app, serving), ready.set, on_stop)
-    thread = threading.Thread(target=server.run, args=([bound],), name="serving", daemon=True)
+    begun, faults = threading.Event(), list[ConfigError]()
+    server = _Server(_config(app, serving), begun.set, on_stop)
+
+    def run() -> None:
+        try:
+            server.run([bound])
+        except ConfigError as fault:
+            faults.append(fault)
+            begun.set()
+
+    thread = threading.Thread(target=run, name="serving", daemon=True)
     thread.start()
     try:
-        if not ready.wait(30):
-            raise ConfigError("the server did not begin within 30 s")
+        if not begun.wait(30) or faults:
+            raise faults[0] if faults else ConfigError("the server did not begin within 30 s")
         yield _url(serving, bound)
     finally:
         server.should_exit = True
