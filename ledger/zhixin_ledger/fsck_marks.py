@@ -6,6 +6,7 @@
     checked     the mark up to which signatures were checked: a root of this very tree
     followed    the largest checkpoint that the log signed for this copy: signed, and of its tree
     cosigned    the time of the last cosignature: that of the line that is kept
+    id          tables of one row have it in its one place
 
 Nothing of this follows from the entries, so ``fsck_database`` can't recompute it.
 """
@@ -30,6 +31,7 @@ _MASTER = (
     "SELECT type, name, tbl_name, sql, typeof(type), typeof(name), typeof(tbl_name), typeof(sql) "
     "FROM sqlite_master"
 )
+_SINGLE = ("head", "checked", "cosigned", "cosigned_note", "followed")
 
 
 def check_schema(connection: sqlite3.Connection, script: str) -> None:
@@ -50,6 +52,19 @@ def check_schema(connection: sqlite3.Connection, script: str) -> None:
             name = bytes(row[1]).decode("utf-8", "replace") if isinstance(row[1], bytes) else "?"
             raise DamageError(
                 "database", f"the table or index {name} is declared otherwise", place="schema"
+            )
+    _check_single(connection)
+
+
+def _check_single(connection: sqlite3.Connection) -> None:
+    """Hold the tables of one row to have no other: it is replaced in its place."""
+    for table in _SINGLE:
+        if (
+            _there(connection, table.encode())
+            and connection.execute(f"SELECT 1 FROM {table} WHERE id <> 1").fetchone()
+        ):
+            raise DamageError(
+                "database", f"the table {table} has a row that is not its one row", place=table
             )
 
 
