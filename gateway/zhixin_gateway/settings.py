@@ -2,6 +2,7 @@
 
 ::
 
+    needs_zhixin = "0.2"               # the oldest release that may open this home; kept by us
     member = "bts.gov.example"
     second_opinion = "stop"            # or "warn": what a disagreeing second engine does
 
@@ -40,6 +41,7 @@ from urllib.parse import urlsplit
 from zhixin_errors import ConfigError
 
 __all__ = [
+    "HOME_FORMAT",
     "Settings",
     "WitnessSetting",
     "check_source_url",
@@ -49,8 +51,12 @@ __all__ = [
     "with_environment",
 ]
 
+HOME_FORMAT = "0.2"
+"""The oldest release that may open a home of this form; a newer form is refused, by name."""
+
 _OPINIONS = ("stop", "warn")
 _TOP = {
+    "needs_zhixin",
     "member", "titles", "second_opinion", "store", "quarantine",
     "ledger", "witnesses", "sources", "stores",
 }  # fmt: skip
@@ -79,6 +85,7 @@ class Settings:
         second_opinion: ``stop`` or ``warn``.
         store: own store, empty for ``store/`` in the home.
         quarantine: own quarantine, empty for ``quarantine/`` in the home.
+        needs_zhixin: the oldest release that may open the home; empty: it was written by 0.1.
     """
 
     member: str
@@ -91,6 +98,7 @@ class Settings:
     second_opinion: str = "stop"
     store: str = ""
     quarantine: str = ""
+    needs_zhixin: str = field(default=HOME_FORMAT, compare=False)
 
 
 def parse_settings(text: str, what: str) -> Settings:
@@ -104,12 +112,14 @@ def parse_settings(text: str, what: str) -> Settings:
         The settings, without the environment.
 
     Raises:
-        ConfigError: not TOML, an unknown or missing name, a value of the wrong type, a password.
+        ConfigError: not TOML, an unknown or missing name, a value of the wrong type, a password;
+            `home-newer`: a later release wrote it.
     """
     try:
         raw = tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
+    except (ValueError, RecursionError) as error:  # ValueError: also a number of 5,000 digits
         raise ConfigError(f"{what} is not TOML: {error}") from error
+    needs = _needs(raw.get("needs_zhixin", ""), what)
     surplus = sorted(set(raw) - _TOP)
     if surplus:
         raise ConfigError(f"{what} has a setting that nobody knows: {surplus[0]}")
@@ -134,6 +144,7 @@ def parse_settings(text: str, what: str) -> Settings:
         second_opinion=opinion,
         store=_text(raw.get("store", ""), f"{what}: store"),
         quarantine=_text(raw.get("quarantine", ""), f"{what}: quarantine"),
+        needs_zhixin=needs,
     )
 
 
@@ -210,6 +221,7 @@ def format_settings(settings: Settings) -> str:
         The text of a ``zhixin.toml``.
     """
     lines = [
+        f"needs_zhixin = {_quoted(HOME_FORMAT)}",
         f"member = {_quoted(settings.member)}",
         f"second_opinion = {_quoted(settings.second_opinion)}",
     ]
@@ -244,6 +256,22 @@ def _key(name: str) -> str:
 def _quoted(text: str) -> str:
     escaped = text.replace("\\", "\\\\").replace('"', '\\"')
     return '"' + re.sub(r"[\x00-\x1f\x7f]", lambda m: f"\\u{ord(m[0]):04x}", escaped) + '"'
+
+
+def _needs(value: object, what: str) -> str:
+    """Hold a home to the forms that this release knows, before anything else in it is read."""
+    text = _text(value, f"{what}: needs_zhixin")
+    found = re.fullmatch(r"([0-9]{1,6})\.([0-9]{1,6})", text)
+    if text and found is None:
+        raise ConfigError(f'{what}: needs_zhixin is a release, such as "{HOME_FORMAT}"')
+    ours = tuple(map(int, HOME_FORMAT.split(".")))
+    if found is not None and (int(found[1]), int(found[2])) > ours:
+        raise ConfigError(
+            f"{what} was written by a later release: it needs Zhixin {text}, this is {HOME_FORMAT}",
+            code="home-newer",
+            hint="install that release: pip install --upgrade zhixin-gateway",
+        )
+    return text
 
 
 def _text(value: object, what: str) -> str:

@@ -45,8 +45,8 @@ def read_contract(data: bytes) -> Reading:
     if len(data) > MAX_CONTRACT_BYTES:
         return Reading(None, (Problem(1, "", "a contract has at most 1 MiB"),))
     document = read_document(data)
-    if document.value is None:
-        return Reading(None, _sorted(document))
+    if document.value is None:  # what can't be read, or nothing but YAML's null
+        return Reading(None, _sorted(document) or (Problem(1, "", "the contract is empty"),))
     check_against_standard(document)
     contract = _build(document, data) if isinstance(document.value, dict) else None
     problems = _sorted(document)

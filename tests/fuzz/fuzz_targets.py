@@ -50,7 +50,7 @@ from zhixin_ledger import (
 )
 from zhixin_ledger.equivocation import Report
 from zhixin_ledger.http import client as http_client
-from zhixin_ledger.http import problems
+from zhixin_ledger.http import problems, witness_app
 from zhixin_ledger.http import proposals as http_proposals
 from zhixin_ledger.keys import VerifierKey
 from zhixin_ledger.note import Note, SignatureLine
@@ -225,6 +225,12 @@ def _keys() -> list[bytes]:
             path.read_bytes(),
             b"-----BEGIN PRIVATE KEY-----\nAA==\n-----END PRIVATE KEY-----\n",
         ]
+
+
+def _questions() -> list[bytes]:
+    note_bytes = (VECTORS / "ledger" / "checkpoint").read_bytes()
+    proof = base64.b64encode(bytes(32)) + b"\n"
+    return [b"old 0\n\n" + note_bytes, b"old 6\n" + proof * 3 + b"\n" + note_bytes]
 
 
 def _texts(*items: str) -> Seeds:
@@ -423,6 +429,12 @@ TARGETS = (
         lambda data: http_client._member(data, "index"),
         _texts('{"index": 7}'),
         (LedgerError,),
+    ),
+    Target(
+        "add-checkpoint",
+        witness_app.parse_question,
+        _questions,
+        (LedgerRefused,),
     ),
     Target("private key", _load_key, _keys, (ConfigError,)),
 )
