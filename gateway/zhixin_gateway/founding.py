@@ -95,7 +95,8 @@ def export_trust(home: Home, state: State, directory: Path | None = None) -> Tru
 
 def _member_object(home: Home, origin: str, operator: Home) -> dict[str, Any]:
     from zhixin_ledger.client import member_object
-    from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, VerifierKey
+    from zhixin_ledger.cosignature import key_of
+    from zhixin_ledger.keys import ED25519, VerifierKey
 
     log = None
     if home.path == operator.path:
@@ -105,9 +106,7 @@ def _member_object(home: Home, origin: str, operator: Home) -> dict[str, Any]:
         home.member,
         (titles.get("en", home.member), titles.get("zh", home.member)),
         statement_key=home.signer().public_key,
-        cosigner=VerifierKey.make(
-            f"{home.member}/witness", COSIGNATURE_V1, home.signer(COSIGNER_KEY).public_key
-        ),
+        cosigner=key_of(f"{home.member}/witness", home.signer(COSIGNER_KEY)),
         log=log,
     )
 

@@ -10,7 +10,9 @@ import click
 from zhixin_errors import ConfigError, FormatError
 
 from zhixin_gateway.cli.ledger_audit import command as audit
+from zhixin_gateway.cli.ledger_equivocation import equivocation
 from zhixin_gateway.cli.ledger_fsck import command as fsck
+from zhixin_gateway.cli.ledger_pending import cosign, pending
 from zhixin_gateway.cli.ledger_rebuild import command as rebuild
 from zhixin_gateway.cli.ledger_serve import command as serve
 from zhixin_gateway.cli.options import (
@@ -121,3 +123,6 @@ command.add_command(fsck)
 command.add_command(rebuild)
 command.add_command(serve)
 command.add_command(audit)
+command.add_command(pending)
+command.add_command(cosign)
+command.add_command(equivocation)

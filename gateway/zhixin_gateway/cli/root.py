@@ -32,6 +32,7 @@ COMMANDS = {
     "member": ("member", "Members, their keys and the quorum: propose, sign, bring in."),
     "erase": ("erase", "Withdraw versions for privacy, then destroy them here."),
     "ledger": ("ledger", "Read and check the shared ledger."),
+    "witness": ("witness", "Cosign as a member, over HTTP or by file."),
     "backup": ("backup", "A whole home in one file, while it works."),
     "restore": ("restore", "A backup into a new folder, every byte checked."),
     "trust": ("trust", "Export, show and import what a consumer pins once."),
