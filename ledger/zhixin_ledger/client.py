@@ -24,8 +24,8 @@ from zhixin_errors import (
 
 from zhixin_ledger import merkle, tiles, tlogproof, transport
 from zhixin_ledger.audit import AuditReport, audit
-from zhixin_ledger.embedded import found_ledger
 from zhixin_ledger.facts import DatasetFact
+from zhixin_ledger.founding import found_ledger
 from zhixin_ledger.mirror import Mirror
 from zhixin_ledger.note import Note
 from zhixin_ledger.signers import load_signer

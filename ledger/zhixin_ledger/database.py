@@ -17,6 +17,9 @@ from zhixin_errors import ConfigError, LedgerUnavailable
 __all__ = ["TIMEOUT_S", "Database", "exclusive", "mapped", "unavailable"]
 
 TIMEOUT_S = 30.0
+FORMAT = 2
+"""The form of a ledger's databases, as their `user_version`; 0.1 wrote none."""
+
 _POLL_S = 0.01
 
 
@@ -53,10 +56,34 @@ class Database:
                 self.connection.execute("PRAGMA journal_mode = WAL")
                 self.connection.execute("PRAGMA synchronous = FULL")
                 self.connection.execute("PRAGMA fullfsync = ON")  # macOS: to disk, not its cache
+                # Digests lie anywhere in their table: keep pages, and bring them home more rarely.
+                self.connection.execute("PRAGMA cache_size = -32768")
+                self.connection.execute("PRAGMA wal_autocheckpoint = 4000")
+                self.connection.execute("PRAGMA journal_size_limit = 67108864")
         except LedgerUnavailable:
             self.connection.close()
             raise
         self._file_id = _file_id(path)
+        try:
+            self._take_over()
+        except BaseException:
+            self.connection.close()
+            raise
+
+    def _take_over(self) -> None:
+        """Refuse a database of a later release, and mark one of the release before as ours."""
+        with mapped(self._what):
+            form = int(self.connection.execute("PRAGMA user_version").fetchone()[0])
+        if form > FORMAT:
+            raise LedgerUnavailable(
+                f"{self._what} was written by a later release (form {form}, this one knows "
+                f"{FORMAT})",
+                code="ledger-newer",
+                hint="install that release: pip install --upgrade zhixin-gateway",
+            )
+        if form < FORMAT:
+            with suppress(sqlite3.OperationalError):  # it may not be written, or is being written
+                self.connection.execute(f"PRAGMA user_version = {FORMAT}")
 
     @contextmanager
     def writing(self) -> Iterator[sqlite3.Connection]:

@@ -48,7 +48,6 @@ __all__ = [
     "SCHEMA",
     "Engine",
     "entries_from",
-    "found_ledger",
     "root_at",
 ]
 
@@ -300,8 +299,20 @@ class Engine:
                 `ledger-rolled-back`: the database is older than what was published or signed.
             ConfigError: `log-key`: the log's key is not in force.
         """
-        with self._lock.writing(), self.publishing(timeout_s) as connection:
-            return self._publish(connection, witnesses, size=size, refresh=refresh, observe=observe)
+        with self._lock.writing(), self._alone(timeout_s) as database:
+            with database.reading() as connection:
+                state, note, made = self._newest(connection, witnesses, size, refresh)
+            if not made:
+                return note
+            # The database is let go: else its log grows for as long as the slowest witness takes.
+            self._hook("before-cosign")
+            note = gathering.gather(
+                note, state, witnesses, self.source, self._witness_sizes, observe=observe
+            )
+            self._hook("before-publish")
+            tiles.write_file(self.directory / tiles.CHECKPOINT, note.format())
+            self._hook("after-publish")
+            return note
 
     def sign_newest(
         self, connection: sqlite3.Connection, witnesses: Sequence[WitnessTransport]
@@ -328,24 +339,27 @@ class Engine:
         Args:
             timeout_s: how long to wait for another process that publishes.
         """
+        with self._alone(timeout_s) as database, database.reading() as connection:
+            yield connection
+
+    @contextmanager
+    def _alone(self, timeout_s: float | None) -> Iterator[Database]:
         wait_s = self._timeout_s if timeout_s is None else timeout_s
         with exclusive(self.directory / "publish.lock", wait_s):
             database = Database(self.directory / DATABASE, self._timeout_s)
             try:
-                with database.reading() as connection:
-                    yield connection
+                yield database
             finally:
                 database.close()
 
-    def _publish(
+    def _newest(
         self,
         connection: sqlite3.Connection,
         witnesses: Sequence[WitnessTransport],
-        *,
         size: int,
         refresh: bool,
-        observe: Observer,
-    ) -> Note:
+    ) -> tuple[State, Note, bool]:
+        """Give the published checkpoint where it is enough, else a new one, which is True then."""
         state = State(SqliteStore(connection))
         note = self.published()
         before = 0 if note is None else self._check_published(connection, state, note)
@@ -353,16 +367,8 @@ class Engine:
             self._check_standing(connection, state, witnesses)
         enough = before >= size if size else before == state.size
         if note is not None and enough and not refresh:
-            return note
-        note = self._signed(connection, state, before, witnesses)
-        self._hook("before-cosign")
-        note = gathering.gather(
-            note, state, witnesses, self.source, self._witness_sizes, observe=observe
-        )
-        self._hook("before-publish")
-        tiles.write_file(self.directory / tiles.CHECKPOINT, note.format())
-        self._hook("after-publish")
-        return note
+            return state, note, False
+        return state, self._signed(connection, state, before, witnesses), True
 
     def _signed(
         self,
@@ -420,45 +426,3 @@ class Engine:
                 "or `--from MIRROR`, any member's copy",
             )
         return made.size
-
-
-def found_ledger(
-    directory: Path, origin: str, log_signer: Signer, genesis: bytes, clock: Clock
-) -> Engine:
-    """Found a ledger: block 0, genesis and its seal, durable but not yet published.
-
-    Args:
-        directory: the log's folder; it is made.
-        origin: the ledger's name, as genesis says.
-        log_signer: the log key of a founding member.
-        genesis: the genesis statement's envelope, signed by every founding member.
-        clock: gives aware times.
-
-    Returns:
-        The engine.
-
-    Raises:
-        ConfigError: there is a ledger already, or genesis names another origin or log key.
-        LedgerRefused: the rules refuse genesis.
-    """
-    state = State()
-    admission.take_in(state, admission.admit(state, genesis))
-    if state.origin != origin:
-        raise ConfigError(f"genesis founds {state.origin}, not {origin}")
-    if log_signer.public_key not in {key.public_key for key in state.log_keys()}:
-        raise ConfigError("genesis does not name this log's key")
-    with tiles.writable(directory):
-        directory.mkdir(parents=True, exist_ok=True)
-    database = Database(directory / DATABASE)
-    try:
-        with database.writing() as connection:
-            if log_database.tables(connection):
-                raise ConfigError(f"there is a ledger in {directory} already")
-            database.run(SCHEMA)
-            kept = State(SqliteStore(connection))
-            admitted = admission.admit(kept, genesis)
-            admission.take_in(kept, admitted)
-            log_database.close_block(connection, kept, [admitted.entry], clock())
-    finally:
-        database.close()
-    return Engine(directory, log_signer, clock=clock)

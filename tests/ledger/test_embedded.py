@@ -6,6 +6,7 @@ import shutil
 import sqlite3
 import threading
 import time
+from contextlib import closing
 from datetime import timedelta
 from itertools import pairwise
 
@@ -450,3 +451,26 @@ def test_a_try_without_the_quorum_is_not_tiled_again(world):
     client = world.client()
     client.receipt(4)
     assert client.fsck().ok
+
+
+def test_the_database_is_let_go_while_witnesses_take_their_time(world):
+    busy = []
+
+    class Slow:
+        name = world.names[0]
+
+        def add_checkpoint(self, old_size, proof, note):
+            del old_size, proof, note
+            with closing(sqlite3.connect(world.log_dir / DATABASE, timeout=0)) as database:
+                busy.append(database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()[0])
+            raise LedgerUnavailable("too late")
+
+        def latest(self, origin):
+            del origin
+
+    engine = engine_of(world)
+    engine.submit(world.contract(PLANES))
+    with pytest.raises(LedgerUnavailable):
+        engine.publish([Slow()])
+    assert busy == [0]
+    engine.close()
