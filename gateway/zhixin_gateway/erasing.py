@@ -18,283 +18,27 @@ import json
 import os
 import shutil
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
-from zhixin_errors import (
-    ConfigError,
-    FormatError,
-    LedgerError,
-    LedgerRefused,
-    LedgerUnavailable,
-    ValidationRefused,
-)
+from zhixin_errors import ConfigError, LedgerError, LedgerRefused, LedgerUnavailable
 
 from zhixin_gateway.datasets import directory
-from zhixin_gateway.pipeline.staging import SIGNED, Work
+from zhixin_gateway.erasure_plan import ASIDE, FOLDER, Erasure, known_state_of, marked, marker_path
+from zhixin_gateway.pipeline.staging import Work
 from zhixin_gateway.standing_file import find_beside, make_standing
 
 if TYPE_CHECKING:
     from zhixin_ledger.client import LedgerClient
-    from zhixin_ledger.state import State
     from zhixin_ledger.steps import Hook
 
     from zhixin_gateway.home import Home
 
-__all__ = [
-    "Derived",
-    "Erasure",
-    "derived_from",
-    "erase",
-    "left_behind",
-    "plan",
-    "resume",
-    "unfinished",
-]
+__all__ = ["erase", "left_behind", "resume", "unfinished"]
 
 STANDING_FILE = "standing.json"
-_FOLDER = "erasing"
-_ASIDE = ".erasing-"
 _KEPT = (directory.CONTRACT_FILE, directory.STATEMENT_FILE, directory.RECEIPT_FILE)
-
-
-@dataclass(frozen=True)
-class Derived:
-    """A version that was stated as made from what is erased, however far away."""
-
-    dataset: str
-    version: int
-    withdrawn: bool
-
-    @property
-    def owner(self) -> str:
-        """Whose it is: who must be written to."""
-        return self.dataset.partition("/")[0]
-
-    def to_json(self) -> dict[str, object]:
-        """Give the JSON object."""
-        name = f"{self.dataset}@{self.version}"
-        return {"version": name, "owner": self.owner, "withdrawn": self.withdrawn}
-
-
-@dataclass(frozen=True)
-class Erasure:
-    """What an erasure destroys, and what it can't.
-
-    Args:
-        dataset: ``member/name``.
-        versions: the versions' numbers, rising.
-        files: what is destroyed in this home, files and folders.
-        standing: other versions of the dataset that stay, which may hold the same records.
-        derived: versions that were made from these.
-        linked: files that bear another name somewhere on this disk, which stays.
-    """
-
-    dataset: str
-    versions: tuple[int, ...]
-    files: tuple[Path, ...] = ()
-    standing: tuple[int, ...] = ()
-    derived: tuple[Derived, ...] = ()
-    linked: tuple[Path, ...] = field(default=())
-
-    @property
-    def names(self) -> list[str]:
-        """The versions as people write them."""
-        return [f"{self.dataset}@{version}" for version in self.versions]
-
-    def to_json(self) -> dict[str, object]:
-        """Give the JSON object."""
-        return {
-            "dataset": self.dataset,
-            "versions": list(self.versions),
-            "files": [str(path) for path in self.files],
-            "standing": list(self.standing),
-            "derived": [item.to_json() for item in self.derived],
-            "linked": [str(path) for path in self.linked],
-        }
-
-
-# What it would be.
-
-
-def plan(home: Home, dataset: str, versions: Sequence[int]) -> Erasure:
-    """Say what an erasure would destroy; nothing is changed.
-
-    Args:
-        home: the owner's.
-        dataset: ``member/name``, one of its own.
-        versions: which.
-
-    Raises:
-        ConfigError: another member's dataset, or the ledger has no such version.
-        ValidationRefused: ``erase-shared``: other versions carry the same parts;
-            ``proof-pending``: a version that may carry them waits for its proof.
-    """
-    if dataset.partition("/")[0] != home.member:
-        raise ConfigError(
-            f"{dataset} is not this home's: its owner erases it, and what you fetched of it you "
-            f"delete from {home.store}",
-        )
-    client = home.ledger_client()
-    state = _known(client)
-    named = tuple(sorted(set(versions)))
-    for version in named:
-        if state.stated(dataset, version) is None:
-            raise ConfigError(f"the ledger has no {dataset}@{version}")
-    if Work(home, dataset).step == SIGNED:
-        raise ValidationRefused(
-            f"a signed version of {dataset} waits for its proof and may carry the same parts",
-            code="proof-pending",
-            hint="finish it first: `zhixin status --resume`",
-        )
-    _refuse_shared(home, state, dataset, named)
-    fact = state.dataset(dataset)
-    withdrawn = set(fact.withdrawn if fact else ()) | set(named)
-    files = tuple(_files(home, dataset, named))
-    return Erasure(
-        dataset,
-        named,
-        files,
-        tuple(n for n in range(1, (fact.version if fact else 0) + 1) if n not in withdrawn),
-        derived_from(client, dataset, named),
-        tuple(path for path in _parts_of(files) if path.stat().st_nlink > 1),
-    )
-
-
-def derived_from(
-    client: LedgerClient, dataset: str, versions: Sequence[int]
-) -> tuple[Derived, ...]:
-    """Every version that the ledger has as made from these, directly or by others.
-
-    Args:
-        client: a view of the ledger, brought up to date.
-        dataset: ``member/name``.
-        versions: numbers of its versions.
-    """
-    made: dict[tuple[str, int], list[Derived]] = {}
-    for item, inputs in _all_stated(client):
-        for name in inputs:
-            made.setdefault(name, []).append(item)
-    found: dict[tuple[str, int], Derived] = {}
-    ahead = [(dataset, version) for version in versions]
-    while ahead:
-        for item in made.get(ahead.pop(), ()):
-            name = (item.dataset, item.version)
-            if name not in found and not (item.dataset == dataset and item.version in versions):
-                found[name] = item
-                ahead.append(name)
-    return tuple(found[name] for name in sorted(found))
-
-
-def _all_stated(client: LedgerClient) -> Iterator[tuple[Derived, list[tuple[str, int]]]]:
-    from zhixin_ledger.dsse import parse_envelope
-    from zhixin_ledger.intoto import parse_statement
-    from zhixin_ledger.kinds.dataset import DATASET
-
-    for fact in client.state().datasets():
-        for version in range(1, fact.version + 1):
-            stated = client.stated(fact.dataset, version)
-            if stated is None:
-                continue
-            payload = parse_envelope(client.entry(stated.index)).payload
-            inputs = DATASET.read(parse_statement(payload)).inputs
-            item = Derived(fact.dataset, version, version in fact.withdrawn)
-            yield item, [(given.dataset, given.version) for given in inputs]
-
-
-def _known(client: LedgerClient) -> State:
-    from zhixin_gateway.pipeline.notarising import known_state
-    from zhixin_gateway.progress import NullProgress
-
-    return known_state(client, NullProgress())
-
-
-def _refuse_shared(home: Home, state: State, dataset: str, named: Sequence[int]) -> None:
-    fact = state.dataset(dataset)
-    everything = range(1, (fact.version if fact else 0) + 1)
-    begun = _told(_marker(home, dataset))
-    carried = {
-        version: set() if version in begun else _salt_keys(home, state, dataset, version)
-        for version in everything
-    }
-    covered, grown = set(named), True
-    while grown:
-        also = {
-            version
-            for version in everything
-            if version not in covered and any(_share(carried, version, other) for other in covered)
-        }
-        covered, grown = covered | also, bool(also)
-    missing = sorted(covered - set(named))
-    if missing:
-        told = ", ".join(f"{dataset}@{version}" for version in missing)
-        raise ValidationRefused(
-            f"parts of {', '.join(f'{dataset}@{version}' for version in named)} are carried by "
-            f"{told} too, or it can't be told whether they are: nothing is erased",
-            code="erase-shared",
-            hint="name them too: `zhixin erase "
-            + " ".join(f"{dataset}@{version}" for version in sorted(covered))
-            + "`",
-            details={"missing": missing},
-        )
-
-
-def _share(carried: dict[int, set[bytes] | None], one: int, other: int) -> bool:
-    """Whether two versions carry a part; what can't be read may carry any."""
-    first, second = carried[one], carried[other]
-    if first is None or second is None:
-        return first != set() and second != set()
-    return not first.isdisjoint(second)
-
-
-def _salt_keys(home: Home, state: State, dataset: str, version: int) -> set[bytes] | None:
-    """What tells a version's parts; empty where it was erased, None where it can't be read."""
-    from zhixin_ledger.encoding import sha256
-
-    from zhixin_gateway.datasets.manifest import parse_manifest
-
-    path = directory.version_path(home.store, dataset, version)
-    if not path.exists() and directory.erased_path(home.store, dataset, version).is_dir():
-        return set()
-    stated = state.stated(dataset, version)
-    try:
-        data = (path / directory.MANIFEST_FILE).read_bytes()
-        if stated is None or sha256(data) != stated.manifest:
-            return None
-        return {part.salt_key for part in parse_manifest(data).parts}
-    except (OSError, FormatError):
-        return None
-
-
-def _files(home: Home, dataset: str, versions: Sequence[int]) -> Iterator[Path]:
-    """What lies in this home of these versions, and of runs that have not ended."""
-    folder = directory.dataset_path(home.store, dataset)
-    for version in versions:
-        for path in (
-            folder / str(version),
-            folder / f"{_ASIDE}{version}",
-            home.quarantine / dataset / f"{version}.parquet",
-        ):
-            if path.exists():
-                yield path
-    for path in (home.reports / dataset, Work(home, dataset).folder):
-        if path.exists():
-            yield path
-    if folder.is_dir():
-        yield from sorted(folder.glob(".staging-*"))
-
-
-def _parts_of(files: Sequence[Path]) -> Iterator[Path]:
-    for path in files:
-        if path.is_dir():
-            yield from (inner for inner in sorted(path.rglob("*")) if inner.is_file())
-        else:
-            yield path
-
-
-# Doing it.
 
 
 def erase(home: Home, erasure: Erasure, hook: Hook | None = None) -> list[int]:
@@ -317,8 +61,8 @@ def erase(home: Home, erasure: Erasure, hook: Hook | None = None) -> list[int]:
 
     step = hook or (lambda _name: None)
     with home.lock(erasure.dataset):
-        marker = _marker(home, erasure.dataset)
-        also = _told(marker)
+        marker = marker_path(home, erasure.dataset)
+        also = marked(marker)
         versions = sorted({*erasure.versions, *also})
         marker.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         began = datetime.now(UTC).isoformat(timespec="seconds")
@@ -343,8 +87,8 @@ def erase(home: Home, erasure: Erasure, hook: Hook | None = None) -> list[int]:
 def unfinished(home: Home) -> list[Erasure]:
     """Every erasure of a home that has begun and not ended."""
     found = []
-    for path in sorted((home.path / _FOLDER).glob("*/*.json")):
-        versions = _told(path)
+    for path in sorted((home.path / FOLDER).glob("*/*.json")):
+        versions = marked(path)
         if versions:
             found.append(Erasure(f"{path.parent.name}/{path.stem}", versions))
     return found
@@ -409,7 +153,7 @@ def _withdraw(home: Home, dataset: str, versions: Sequence[int]) -> list[int]:
 
     client = home.ledger_client()
     try:
-        fact = _known(client).dataset(dataset)
+        fact = known_state_of(client).dataset(dataset)
         done = set(fact.withdrawn if fact else ())
         indexes = [
             withdraw(home, dataset, version, "privacy")
@@ -431,7 +175,7 @@ def _withdraw(home: Home, dataset: str, versions: Sequence[int]) -> list[int]:
 
 def _destroy(home: Home, dataset: str, version: int, step: Hook) -> None:
     path = directory.version_path(home.store, dataset, version)
-    aside = path.with_name(f"{_ASIDE}{version}")
+    aside = path.with_name(f"{ASIDE}{version}")
     kept = directory.erased_path(home.store, dataset, version)
     for beside in reversed(find_beside(path)):
         beside.unlink(missing_ok=True)
@@ -481,22 +225,3 @@ def _remove(path: Path) -> None:
             hint="`zhixin status --resume` goes on once it can",
         ) from error
     directory.sync_folder(path.parent)
-
-
-def _marker(home: Home, dataset: str) -> Path:
-    return home.path / _FOLDER / f"{dataset}.json"
-
-
-def _told(marker: Path) -> tuple[int, ...]:
-    """The versions that a marker names."""
-    try:
-        told: Any = json.loads(marker.read_bytes())
-        return tuple(int(version) for version in told["versions"])
-    except FileNotFoundError:
-        return ()
-    except (OSError, ValueError, TypeError, KeyError) as error:
-        raise ConfigError(
-            f"{marker} does not say which versions are being erased",
-            code="erase-unfinished",
-            hint="move it away and erase them again",
-        ) from error

@@ -16,7 +16,8 @@ from zhixin_gateway.checkup import check_up
 from zhixin_gateway.datasets import canonical, directory
 from zhixin_gateway.datasets.manifest import parse_manifest
 from zhixin_gateway.datasets.records import leaf_hashes, salts
-from zhixin_gateway.erasing import derived_from, erase, plan, resume, unfinished
+from zhixin_gateway.erasing import erase, resume, unfinished
+from zhixin_gateway.erasure_plan import derived_from, plan
 from zhixin_gateway.fetching import fetch
 from zhixin_gateway.gate import verify
 from zhixin_gateway.home import Home

@@ -20,7 +20,7 @@ from zhixin_gateway.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from zhixin_gateway.erasing import Erasure
+    from zhixin_gateway.erasure_plan import Erasure
 
 __all__ = ["command"]
 
@@ -47,7 +47,8 @@ def command(
     that carry the same parts are erased together or not at all. What others fetched, and backups,
     are not reached from here: docs/erasure.md says what to do about them.
     """
-    from zhixin_gateway.erasing import erase, plan
+    from zhixin_gateway.erasing import erase
+    from zhixin_gateway.erasure_plan import plan
 
     dataset, versions = _named(names)
     home = context.open_home()

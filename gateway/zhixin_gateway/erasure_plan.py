@@ -1,0 +1,298 @@
+"""What an erasure would destroy, whom it concerns, and what it may not leave behind.
+
+An unchanged part is carried from version to version under one salt key, so an erasure covers every
+version that carries a part of those that it names, or it is refused. Nothing is changed here.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from zhixin_errors import ConfigError, FormatError, ValidationRefused
+
+from zhixin_gateway.datasets import directory
+from zhixin_gateway.pipeline.staging import SIGNED, Work
+
+if TYPE_CHECKING:
+    from zhixin_ledger.client import LedgerClient
+    from zhixin_ledger.state import State
+
+    from zhixin_gateway.home import Home
+
+__all__ = [
+    "ASIDE",
+    "FOLDER",
+    "Derived",
+    "Erasure",
+    "derived_from",
+    "known_state_of",
+    "marked",
+    "marker_path",
+    "plan",
+]
+
+FOLDER = "erasing"
+"""In a home: a file for each dataset of which versions are being erased."""
+
+ASIDE = ".erasing-"
+"""How a version's directory is called while it is being destroyed, before its number."""
+
+
+@dataclass(frozen=True)
+class Derived:
+    """A version that was stated as made from what is erased, however far away."""
+
+    dataset: str
+    version: int
+    withdrawn: bool
+
+    @property
+    def owner(self) -> str:
+        """Whose it is: who must be written to."""
+        return self.dataset.partition("/")[0]
+
+    def to_json(self) -> dict[str, object]:
+        """Give the JSON object."""
+        name = f"{self.dataset}@{self.version}"
+        return {"version": name, "owner": self.owner, "withdrawn": self.withdrawn}
+
+
+@dataclass(frozen=True)
+class Erasure:
+    """What an erasure destroys, and what it can't.
+
+    Args:
+        dataset: ``member/name``.
+        versions: the versions' numbers, rising.
+        files: what is destroyed in this home, files and folders.
+        standing: other versions of the dataset that stay, which may hold the same records.
+        derived: versions that were made from these.
+        linked: files that bear another name somewhere on this disk, which stays.
+    """
+
+    dataset: str
+    versions: tuple[int, ...]
+    files: tuple[Path, ...] = ()
+    standing: tuple[int, ...] = ()
+    derived: tuple[Derived, ...] = ()
+    linked: tuple[Path, ...] = field(default=())
+
+    @property
+    def names(self) -> list[str]:
+        """The versions as people write them."""
+        return [f"{self.dataset}@{version}" for version in self.versions]
+
+    def to_json(self) -> dict[str, object]:
+        """Give the JSON object."""
+        return {
+            "dataset": self.dataset,
+            "versions": list(self.versions),
+            "files": [str(path) for path in self.files],
+            "standing": list(self.standing),
+            "derived": [item.to_json() for item in self.derived],
+            "linked": [str(path) for path in self.linked],
+        }
+
+
+def plan(home: Home, dataset: str, versions: Sequence[int]) -> Erasure:
+    """Say what an erasure would destroy; nothing is changed.
+
+    Args:
+        home: the owner's.
+        dataset: ``member/name``, one of its own.
+        versions: which.
+
+    Raises:
+        ConfigError: another member's dataset, or the ledger has no such version.
+        ValidationRefused: ``erase-shared``: other versions carry the same parts;
+            ``proof-pending``: a version that may carry them waits for its proof.
+    """
+    if dataset.partition("/")[0] != home.member:
+        raise ConfigError(
+            f"{dataset} is not this home's: its owner erases it, and what you fetched of it you "
+            f"delete from {home.store}",
+        )
+    client = home.ledger_client()
+    state = known_state_of(client)
+    named = tuple(sorted(set(versions)))
+    for version in named:
+        if state.stated(dataset, version) is None:
+            raise ConfigError(f"the ledger has no {dataset}@{version}")
+    if Work(home, dataset).step == SIGNED:
+        raise ValidationRefused(
+            f"a signed version of {dataset} waits for its proof and may carry the same parts",
+            code="proof-pending",
+            hint="finish it first: `zhixin status --resume`",
+        )
+    _refuse_shared(home, state, dataset, named)
+    fact = state.dataset(dataset)
+    withdrawn = set(fact.withdrawn if fact else ()) | set(named)
+    files = tuple(_files(home, dataset, named))
+    return Erasure(
+        dataset,
+        named,
+        files,
+        tuple(n for n in range(1, (fact.version if fact else 0) + 1) if n not in withdrawn),
+        derived_from(client, dataset, named),
+        tuple(path for path in _parts_of(files) if path.stat().st_nlink > 1),
+    )
+
+
+def derived_from(
+    client: LedgerClient, dataset: str, versions: Sequence[int]
+) -> tuple[Derived, ...]:
+    """Every version that the ledger has as made from these, directly or by others.
+
+    Args:
+        client: a view of the ledger, brought up to date.
+        dataset: ``member/name``.
+        versions: numbers of its versions.
+    """
+    made: dict[tuple[str, int], list[Derived]] = {}
+    for item, inputs in _all_stated(client):
+        for name in inputs:
+            made.setdefault(name, []).append(item)
+    found: dict[tuple[str, int], Derived] = {}
+    ahead = [(dataset, version) for version in versions]
+    while ahead:
+        for item in made.get(ahead.pop(), ()):
+            name = (item.dataset, item.version)
+            if name not in found and not (item.dataset == dataset and item.version in versions):
+                found[name] = item
+                ahead.append(name)
+    return tuple(found[name] for name in sorted(found))
+
+
+def _all_stated(client: LedgerClient) -> Iterator[tuple[Derived, list[tuple[str, int]]]]:
+    from zhixin_ledger.dsse import parse_envelope
+    from zhixin_ledger.intoto import parse_statement
+    from zhixin_ledger.kinds.dataset import DATASET
+
+    for fact in client.state().datasets():
+        for version in range(1, fact.version + 1):
+            stated = client.stated(fact.dataset, version)
+            if stated is None:
+                continue
+            payload = parse_envelope(client.entry(stated.index)).payload
+            inputs = DATASET.read(parse_statement(payload)).inputs
+            item = Derived(fact.dataset, version, version in fact.withdrawn)
+            yield item, [(given.dataset, given.version) for given in inputs]
+
+
+def known_state_of(client: LedgerClient) -> State:
+    """The ledger's newest state that can be had."""
+    from zhixin_gateway.pipeline.notarising import known_state
+    from zhixin_gateway.progress import NullProgress
+
+    return known_state(client, NullProgress())
+
+
+def _refuse_shared(home: Home, state: State, dataset: str, named: Sequence[int]) -> None:
+    fact = state.dataset(dataset)
+    everything = range(1, (fact.version if fact else 0) + 1)
+    begun = marked(marker_path(home, dataset))
+    carried = {
+        version: set() if version in begun else _salt_keys(home, state, dataset, version)
+        for version in everything
+    }
+    covered, grown = set(named), True
+    while grown:
+        also = {
+            version
+            for version in everything
+            if version not in covered and any(_share(carried, version, other) for other in covered)
+        }
+        covered, grown = covered | also, bool(also)
+    missing = sorted(covered - set(named))
+    if missing:
+        told = ", ".join(f"{dataset}@{version}" for version in missing)
+        raise ValidationRefused(
+            f"parts of {', '.join(f'{dataset}@{version}' for version in named)} are carried by "
+            f"{told} too, or it can't be told whether they are: nothing is erased",
+            code="erase-shared",
+            hint="name them too: `zhixin erase "
+            + " ".join(f"{dataset}@{version}" for version in sorted(covered))
+            + "`",
+            details={"missing": missing},
+        )
+
+
+def _share(carried: dict[int, set[bytes] | None], one: int, other: int) -> bool:
+    """Whether two versions carry a part; what can't be read may carry any."""
+    first, second = carried[one], carried[other]
+    if first is None or second is None:
+        return first != set() and second != set()
+    return not first.isdisjoint(second)
+
+
+def _salt_keys(home: Home, state: State, dataset: str, version: int) -> set[bytes] | None:
+    """What tells a version's parts; empty where it was erased, None where it can't be read."""
+    from zhixin_ledger.encoding import sha256
+
+    from zhixin_gateway.datasets.manifest import parse_manifest
+
+    path = directory.version_path(home.store, dataset, version)
+    if not path.exists() and directory.erased_path(home.store, dataset, version).is_dir():
+        return set()
+    stated = state.stated(dataset, version)
+    try:
+        data = (path / directory.MANIFEST_FILE).read_bytes()
+        if stated is None or sha256(data) != stated.manifest:
+            return None
+        return {part.salt_key for part in parse_manifest(data).parts}
+    except (OSError, FormatError):
+        return None
+
+
+def _files(home: Home, dataset: str, versions: Sequence[int]) -> Iterator[Path]:
+    """What lies in this home of these versions, and of runs that have not ended."""
+    folder = directory.dataset_path(home.store, dataset)
+    for version in versions:
+        for path in (
+            folder / str(version),
+            folder / f"{ASIDE}{version}",
+            home.quarantine / dataset / f"{version}.parquet",
+        ):
+            if path.exists():
+                yield path
+    for path in (home.reports / dataset, Work(home, dataset).folder):
+        if path.exists():
+            yield path
+    if folder.is_dir():
+        yield from sorted(folder.glob(".staging-*"))
+
+
+def _parts_of(files: Sequence[Path]) -> Iterator[Path]:
+    for path in files:
+        if path.is_dir():
+            yield from (inner for inner in sorted(path.rglob("*")) if inner.is_file())
+        else:
+            yield path
+
+
+def marker_path(home: Home, dataset: str) -> Path:
+    """Where it stands which versions of a dataset are being erased."""
+    return home.path / FOLDER / f"{dataset}.json"
+
+
+def marked(marker: Path) -> tuple[int, ...]:
+    """The versions that a marker names; none where there is no marker.
+
+    Raises:
+        ConfigError: it can't be read.
+    """
+    try:
+        told: Any = json.loads(marker.read_bytes())
+        return tuple(int(version) for version in told["versions"])
+    except FileNotFoundError:
+        return ()
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ConfigError(
+            f"{marker} does not say which versions are being erased",
+            code="erase-unfinished",
+            hint="move it away and erase them again",
+        ) from error
