@@ -11,6 +11,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
+from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
 from zhixin_errors import ZhixinError
 
@@ -70,13 +71,13 @@ def tell_problems(app: FastAPI, table: Mapping[str, int] = LOG_STATUS) -> None:
             raise error
         return problem_answer(problem_of(error, table))
 
-    async def framework(_request: Request, error: Exception) -> Response:
+    async def framework(request: Request, error: Exception) -> Response:
         status = error.status_code if isinstance(error, HTTPException) else 400
         code = _FRAMEWORK.get(status, "malformed" if status < 500 else "internal")
         detail = str(error.detail) if isinstance(error, HTTPException) else _invalid(error)
-        answer = problem_answer(Problem(status, code, detail))  # with Allow, where it is 405
-        if isinstance(error, HTTPException) and error.headers:
-            answer.headers.update(error.headers)
+        answer = problem_answer(Problem(status, code, detail))
+        if status == 405:
+            answer.headers["allow"] = _allowed(app, request.url.path)
         return answer
 
     async def unforeseen(_request: Request, _error: Exception) -> Response:
@@ -89,6 +90,13 @@ def tell_problems(app: FastAPI, table: Mapping[str, int] = LOG_STATUS) -> None:
     app.add_exception_handler(HTTPException, framework)
     app.add_exception_handler(RequestValidationError, framework)
     app.add_exception_handler(Exception, unforeseen)
+
+
+def _allowed(app: FastAPI, path: str) -> str:
+    """Every method that a path knows; one route knows only its own."""
+    routes = [route for route in app.routes if isinstance(route, Route)]
+    methods = [route.methods or () for route in routes if route.path_regex.match(path)]
+    return ", ".join(sorted({method for known in methods for method in known}))
 
 
 class Plain:
