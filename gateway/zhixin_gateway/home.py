@@ -12,6 +12,10 @@
       staging/             MEMBER/DATASET/: what a run that has not ended has made so far
       ledger/              this member's own copy of the ledger
       trust/               members.json and policy.txt, pinned
+      reports/             MEMBER/DATASET/: what the second opinion reported, for the steward alone
+      runs/                MEMBER/DATASET.json: the last run's answer, without contents
+      seen/                the last checkpoint of each ledger that `--ledger` showed
+      erasing/             MEMBER/DATASET.json: versions that are being erased
 
 A program works in one home and opens no other; ``file:`` transports of the ledger are the one
 exception, and not here. What is heavy (ledger, trust) is imported when it is asked for.
@@ -31,6 +35,7 @@ from zhixin_errors import ConfigError
 
 from zhixin_gateway.datasets.directory import sync_folder
 from zhixin_gateway.settings import (
+    HOME_FORMAT,
     Settings,
     format_settings,
     parse_settings,
@@ -99,7 +104,10 @@ class Home:
             raise ConfigError(f"{file} can't be read: it is not UTF-8") from error
         except OSError as error:
             raise ConfigError(f"{file} can't be read: {error.strerror}") from error
-        settings = with_environment(parse_settings(text, str(file)), environ)
+        filed = parse_settings(text, str(file))
+        if not filed.needs_zhixin:
+            upgrade(file, text)
+        settings = with_environment(filed, environ)
         return cls(folder, settings, environ, dict(sources or {}))
 
     @property
@@ -409,6 +417,19 @@ def create_home(
         if not (home.keys_dir / key).exists():
             generate_signer(home.keys_dir / key, home.password())
     return home.save(home.settings)
+
+
+def upgrade(file: Path, text: str) -> None:
+    """Take a home of the release before into this one's form; safe to repeat.
+
+    One line goes before the settings, whose comments stay: the release before refuses it by name,
+    so that it does not work in a home whose databases it does not know. Databases are taken over
+    when they are opened. A home that can't be written is read as it is.
+    """
+    with suppress(OSError):
+        mode = file.stat().st_mode & 0o777
+        write_whole(file, f'needs_zhixin = "{HOME_FORMAT}"\n{text}'.encode())
+        file.chmod(mode)
 
 
 def write_whole(path: Path, data: bytes) -> None:

@@ -82,7 +82,8 @@ class Database:
                 hint="install that release: pip install --upgrade zhixin-gateway",
             )
         if form < FORMAT:
-            with suppress(sqlite3.OperationalError):  # it may not be written, or is being written
+            # One that may not be written, or is being written, is marked another time.
+            with mapped(self._what), suppress(sqlite3.OperationalError):
                 self.connection.execute(f"PRAGMA user_version = {FORMAT}")
 
     @contextmanager
