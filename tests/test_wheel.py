@@ -110,3 +110,14 @@ def test_the_wheel_carries_the_catalogue_of_contracts(python: Path, tmp_path: Pa
         "print(len(list((files('zhixin_schemas') / 'catalogue').glob('*/*.odcs.yaml'))))"
     )
     assert int(run(python, code, tmp_path)) >= 6
+
+
+def test_the_wheel_carries_what_a_bundle_of_evidence_holds(python: Path, tmp_path: Path) -> None:
+    code = (
+        "from importlib.resources import files\n"
+        "from zhixin_gateway.evidence import archive\n"
+        "there = files('zhixin_gateway') / 'evidence'\n"
+        "assert archive.formats_text() == (there / 'FORMATS.md').read_bytes()\n"
+        "print(len(archive.formats_text()) > 30_000, (there / 'README.txt').is_file())"
+    )
+    assert run(python, code, tmp_path).split() == ["True", "True"]

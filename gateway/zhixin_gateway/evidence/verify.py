@@ -98,6 +98,12 @@ def _no_number(_: str) -> Json:
     raise Refused("malformed", "a JSON number: integers are strings here")
 
 
+def _deeper(value: Json, depth: int) -> bool:
+    inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+    containers = [item for item in inner if isinstance(item, (list, dict))]
+    return bool(containers) and (depth == 1 or any(_deeper(item, depth - 1) for item in containers))
+
+
 def parse_json(data: bytes, what: str) -> Json:
     """Read canonical JSON and nothing else: what we write of it must be the very same bytes."""
     try:
@@ -108,15 +114,7 @@ def parse_json(data: bytes, what: str) -> Json:
             parse_float=_no_number,
             parse_constant=_no_number,
         )
-        level, depth = [value], 0
-        while level := [
-            inner
-            for outer in level
-            if isinstance(outer, (list, dict))
-            for inner in (outer.values() if isinstance(outer, dict) else outer)
-        ]:
-            depth += 1
-            need(depth < MAX_DEPTH, f"{what} is nested too deep")
+        need(not _deeper(value, MAX_DEPTH), f"{what} is nested too deep")
         same = jcs(value) == data
     except Refused as fault:
         raise Refused("malformed", f"{what}: {fault.message}") from fault
@@ -229,6 +227,7 @@ def usable(raw: bytes) -> bool:
     return pow(x_squared, (P - 1) // 2, P) == 1  # else there is no such point on the curve
 
 
+@lru_cache(4096)  # renewals repeat the older decisions
 def verify_ed25519(raw: bytes, message: bytes, signature: bytes) -> bool:
     """RFC 8032 without cofactor, S below the group's order; the key was checked when read."""
     if len(signature) != 64 or int.from_bytes(signature[32:], "little") >= L:
@@ -1558,11 +1557,14 @@ def judge_bundle(files: dict[str, bytes], question: Question) -> tuple[Version, 
         with report.row("standing"):
             time = judge_claim(version, stage.standing, trust, asked)
             claims.append((stage.standing, time))
-        report.proved.append(told_of(stage, trust, time))
+        told = told_of(stage, trust, time)
+        if question.without_ed25519 and stage is not stages[-1]:
+            told += " (that is what Ed25519 says: not counted here)"
+        report.proved.append(told)
     report.section = "bundle"
     with report.row("standing"):
         judge_standing(version, first, claims, question)
-    tell(version, stages, known, claims[-1], report)
+    tell(version, stages, known, claims[-1], question)
     return version, trust
 
 
@@ -1617,10 +1619,12 @@ def tell(
     stages: list[Stage],
     known: Trust | None,
     newest: tuple[Standing, datetime],
-    report: Report,
+    question: Question,
 ) -> None:
     """Say what holds."""
-    claim, time = newest
+    (claim, time), report = newest, question.report
+    # Without Ed25519 the first receipt's time is nobody's word, the newest checkpoint's is.
+    by = time if question.without_ed25519 else report.found["time"]
     report.found |= {
         "ledger": version.origin,
         "ledger_fingerprint": fingerprint(stages[0].chain.decisions[0][1]),
@@ -1632,7 +1636,7 @@ def tell(
     report.proved[:0] = [
         f"{version.owner} stated {version.name} as entry {stages[0].receipt.index} of "
         f"{version.origin}, with manifest.json of SHA-256 {version.statement.digest.hex()}",
-        f"a quorum of the members confirmed that by {iso(report.found.get('time'))}",
+        f"a quorum of the members confirmed that by {iso(by)}",
         f"its contract is contract.yaml, version {version.contract[0]}",
         f"as of {iso(time)} the latest version is {claim.latest}, withdrawn are: {gone}",
     ]
@@ -1693,13 +1697,8 @@ def judge(options: argparse.Namespace, report: Report) -> None:
     if options.trust is not None:
         pinned = read_small(options.trust / "members.json", "members.json", MAX_TRUST)
         question = replace(question, pinned=pinned)
-    files = read_folder(bundle) if bundle.is_dir() else read_archive(bundle)
+    files = read_folder(bundle) if bundle.is_dir() else read_archive(bundle.resolve())
     version, trust = judge_bundle(files, question)
-    if options.without:
-        report.proved.append(
-            "all this without trusting an Ed25519 signature of today: the newest checkpoint is "
-            "confirmed by ML-DSA-44, and all that is older is in its tree, as it was before then"
-        )
     held = replace(question, asked=(version.dataset, version.number))
     for section, path in (("dataset", options.dataset), ("record", options.record)):
         if path is None:
@@ -1709,8 +1708,11 @@ def judge(options: argparse.Namespace, report: Report) -> None:
             other = judge_folder(path, trust, held)
             told = f"is that version, byte for byte: {report.found['records']} records"
         else:
-            other = judge_record(read_small(path, "the record proof", 64 << 20), trust, held)
-            told = f"is one of its records: {json.dumps(report.found['record'])}"
+            proof = read_small(path.resolve(), "the record proof", 64 << 20)
+            other = judge_record(proof, trust, held)
+            told = (
+                f"is one of its records: {json.dumps(report.found['record'], ensure_ascii=False)}"
+            )
         same = other.statement.entry == version.statement.entry
         need(same, "its statement is not the bundle's", "unexpected")
         report.proved.append(f"{path} {told}")
@@ -1728,7 +1730,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code, message, status = "usage", str(fault) or type(fault).__name__, 2
     except Exception as fault:  # noqa: BLE001 - what nobody thought of is never a pass
         code, message, status = "internal", f"not judged: {type(fault).__name__}", 1
-    sys.stdout.write((as_json if options.json else as_text)(report, code, message))
+    told = (as_json if options.json else as_text)(report, code, message)
+    # Whatever a record holds, the terminal only shows it.
+    seen = (c if c.isprintable() or c == "\n" else ascii(c)[1:-1] for c in told)
+    encoding = sys.stdout.encoding or "ascii"
+    sys.stdout.write("".join(seen).encode(encoding, "backslashreplace").decode(encoding))
     return status
 
 
