@@ -102,9 +102,8 @@ def test_a_disk_is_audited_by_who_has_only_a_trust(zhixin, stated, tmp_path):
     disk, trust = tmp_path / "disk", tmp_path / "trust"
     shutil.copytree(stated / "ledger", disk)
     shutil.copytree(stated / "trust", trust)
-    answer = zhixin(
-        "ledger", "audit", "d.gov.example", "--ledger", disk, "--trust", trust, "--json"
-    )
+    given = ("--ledger", disk, "--trust", trust)
+    answer = zhixin("ledger", "audit", "d.gov.example", *given, "--json")
     assert (answer.code, len(answer.json["versions"])) == (0, 3)
     unknown = zhixin("ledger", "audit", "z.gov.example", *given)
     assert (unknown.code, "(member-unknown)" in unknown.err) == (2, True)
