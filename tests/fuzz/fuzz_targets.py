@@ -28,6 +28,8 @@ from zhixin_errors import (
 )
 from zhixin_gateway import settings
 from zhixin_gateway.datasets import footer, manifest, types
+from zhixin_gateway.evidence import verify
+from zhixin_gateway.evidence.archive import format_bundle
 from zhixin_gateway.gate import checks, record_proof, standing
 from zhixin_ledger import (
     admission,
@@ -279,6 +281,44 @@ def _problem(data: bytes) -> Any:
     return fault
 
 
+def _alike(
+    ours: Callable[[bytes], Any], theirs: Callable[[bytes, str], Any], *, both: bool = True
+) -> Callable[[bytes], Any]:
+    """Read with our reader and with verify.py's, which was written apart: what one takes, so does
+    the other; without `both`, verify.py may take more, because it looks only at what it needs.
+    """
+
+    def read(data: bytes) -> Any:
+        found, refusal, objection = None, None, None
+        try:
+            found = ours(data)
+        except _WRONG as fault:
+            refusal = fault
+        try:
+            theirs(data, "x")
+        except verify.Refused as fault:
+            objection = fault
+        assert refusal or not objection, f"verify.py alone refuses {data!r}: {objection}"
+        assert objection or not refusal or not both, f"verify.py takes {data!r}: {refusal}"
+        if refusal is not None:
+            raise refusal
+        return found
+
+    return read
+
+
+def _read_archive(data: bytes) -> Any:
+    with tempfile.NamedTemporaryFile() as file:
+        file.write(data)
+        file.flush()
+        return verify.read_archive(Path(file.name))
+
+
+@cache
+def _archives() -> list[bytes]:
+    return [format_bundle(dict.fromkeys(verify.LIMITS, b"some text"))]
+
+
 _WRONG = (FormatError, VerificationError)
 
 TARGETS = (
@@ -436,6 +476,43 @@ TARGETS = (
         _questions,
         (LedgerRefused,),
     ),
+    Target(
+        "receipt, twice",
+        _alike(tlogproof.parse_receipt, verify.parse_receipt),
+        _files("versions/*/*/*/receipt.tlog-proof"),
+        _WRONG,
+    ),
+    Target(
+        "json, twice",
+        _alike(lambda data: encoding.parse_jcs(data, "x"), verify.parse_json),
+        _payloads,
+        _WRONG,
+    ),
+    Target(
+        "version's statement, twice",
+        _alike(checks.parse_stated, verify.parse_version),
+        _statements,
+        _WRONG,
+    ),
+    Target(
+        "manifest, twice",
+        _alike(manifest.parse_manifest, lambda data, _: verify.parse_manifest(data), both=False),
+        _files("versions/*/*/*/manifest.json"),
+        _WRONG,
+    ),
+    Target(
+        "standing, twice",
+        _alike(standing.parse_standing, verify.parse_standing),
+        _cases("standing/*.json", "standing"),
+        _WRONG,
+    ),
+    Target(
+        "chain, twice",
+        _alike(governance.parse_chain, verify.parse_chain, both=False),
+        _chains,
+        _WRONG,
+    ),
+    Target("evidence archive", _read_archive, _archives, (verify.Refused,)),
     Target("private key", _load_key, _keys, (ConfigError,)),
 )
 
