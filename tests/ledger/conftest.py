@@ -226,9 +226,8 @@ def world(make_world: Callable[..., World]) -> World:
     return make_world().found()
 
 
-@pytest.fixture
-def genesis_block(world: World) -> list[bytes]:
-    """The entries of the world's founding."""
+def founding_entries(world: World) -> list[bytes]:
+    """Give the entries of a world's founding."""
     database = sqlite3.connect(world.log_dir / "log.sqlite")
     rows = database.execute("SELECT data FROM entries ORDER BY idx").fetchall()
     database.close()
@@ -236,16 +235,22 @@ def genesis_block(world: World) -> list[bytes]:
 
 
 @pytest.fixture
-def make_liar(
-    world: World, tmp_path: Path, genesis_block: list[bytes]
-) -> Callable[[str], LyingLog]:
-    """Make a log that does what it is told, on the world's genesis."""
+def make_log(tmp_path: Path) -> Callable[[World, str], LyingLog]:
+    """Make a log that does what it is told, on a world's genesis."""
 
-    def make(folder: str = "liar") -> LyingLog:
+    def make(world: World, folder: str) -> LyingLog:
         (tmp_path / folder).mkdir()
-        return LyingLog(world, tmp_path / folder).follow(genesis_block)
+        return LyingLog(world, tmp_path / folder).follow(founding_entries(world))
 
     return make
+
+
+@pytest.fixture
+def make_liar(
+    world: World, make_log: Callable[[World, str], LyingLog]
+) -> Callable[[str], LyingLog]:
+    """Make such a log of the world of the test."""
+    return lambda folder: make_log(world, folder)
 
 
 @pytest.fixture
