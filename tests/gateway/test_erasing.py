@@ -12,6 +12,8 @@ import pytest
 from zhixin_errors import ConfigError, LedgerRefused, LedgerUnavailable, ValidationRefused
 from zhixin_gateway import pipeline
 from zhixin_gateway.auditing import audit_home
+from zhixin_gateway.backups.making import make_backup
+from zhixin_gateway.backups.restoring import restore_backup
 from zhixin_gateway.checkup import check_up
 from zhixin_gateway.datasets import canonical, directory
 from zhixin_gateway.datasets.manifest import parse_manifest
@@ -396,3 +398,15 @@ def test_a_marker_that_can_not_be_read_stops(world):
         pass
     with pytest.raises(ConfigError, match="which versions"):
         resume(home)
+
+
+def test_a_backup_that_is_made_after_it_keeps_what_stays_and_no_more(world, tmp_path):
+    home = world.other
+    secrets = secrets_of(home, (1, 2))
+    erase(home, plan(home, PLACES, [1, 2]))
+    make_backup(home, tmp_path / "backup.tar")
+    restore_backup(tmp_path / "backup.tar", tmp_path / "restored" / home.member)
+    world.other = restored = Home.open(tmp_path / "restored" / home.member)
+    kept = directory.erased_path(restored.store, PLACES, 2)
+    assert (kept / "receipt.tlog-proof").is_file()
+    assert hits(world, secrets) == set()

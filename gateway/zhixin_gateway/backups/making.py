@@ -191,7 +191,10 @@ class _Work:
             f"{path.parent.name}/{path.name}"
             for path in self.home.staging.glob("*/*") if path.is_dir()
         }  # fmt: skip
-        return sorted(staged | set(directory.list_datasets(store)))
+        erased = {
+            f"{path.parent.parent.name}/{path.parent.name}" for path in store.glob("*/*/*.erased")
+        }
+        return sorted(staged | erased | set(directory.list_datasets(store)))
 
     def _dataset(self, store: Path, dataset: str) -> None:
         from zhixin_gateway.pipeline.staging import SIGNED, Work
@@ -226,6 +229,8 @@ class _Work:
             directory.version_path(store, dataset, version)
             for version in directory.list_versions(store, dataset)
         ]
+        # What stays of erased ones: without it a restored home can't tell that they are gone.
+        self._versions += sorted(directory.dataset_path(store, dataset).glob("*.erased"))
 
     def _version(self, path: Path) -> None:
         name = path.relative_to(self.home.path).as_posix()
