@@ -139,6 +139,7 @@ def _file_id(path: Path) -> tuple[int, int] | None:
     return found.st_dev, found.st_ino
 
 
+_UNWRITABLE = {sqlite3.SQLITE_FULL, sqlite3.SQLITE_IOERR}
 _CLOSED = {sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_PERM}
 
 
@@ -164,6 +165,13 @@ def unavailable(what: str, fault: sqlite3.Error) -> LedgerUnavailable:
             f"{what} can't be opened: {fault}",
             code="ledger-closed",
             hint="may this user read and write it and its folder? Work as the home's owner",
+        )
+    if fault_code(fault) in _UNWRITABLE:
+        return LedgerUnavailable(
+            f"{what} can't be written: {fault}",
+            code="ledger-unwritable",
+            hint="make room on its disk, or see to the disk: nothing is half-done, the same goes "
+            "on from here",
         )
     busy = "locked" in str(fault)
     return LedgerUnavailable(

@@ -15,6 +15,7 @@ It does not check anything: ``audit`` and ``mirror`` do.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import stat
@@ -359,11 +360,16 @@ def write_file(path: Path, data: bytes, folders: set[Path] | None = None) -> Non
     with writable(path):
         _make_folder(path.parent, made)
         staged = path.parent / f".{path.name}.{os.getpid()}.new"
-        with staged.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(path)
+        try:
+            with staged.open("wb") as file:
+                file.write(data)
+                file.flush()
+                os.fsync(file.fileno())
+            staged.replace(path)
+        except OSError:
+            with suppress(OSError):
+                staged.unlink(missing_ok=True)
+            raise
         made.add(path.parent)
         if folders is None:
             for folder in made:
@@ -376,8 +382,13 @@ def writable(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as fault:
+        full = fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
         raise LedgerUnavailable(
-            f"{path} can't be written: {fault.strerror}", code="ledger-unwritable"
+            f"{path} can't be written: {fault.strerror}",
+            code="ledger-unwritable",
+            hint="make room there: nothing is half-done, the same goes on from here"
+            if full
+            else None,
         ) from fault
 
 
