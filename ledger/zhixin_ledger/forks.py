@@ -20,10 +20,11 @@ from pathlib import Path
 
 from zhixin_errors import FormatError, LedgerError, LedgerUnavailable, VerificationError
 
-from zhixin_ledger import checkpoint, merkle, tiles
+from zhixin_ledger import checkpoint, cosignature, merkle, tiles
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.equivocation import MAX_BYTES, Report
-from zhixin_ledger.note import Note
+from zhixin_ledger.keys import verify_ed25519
+from zhixin_ledger.note import Note, known_lines
 from zhixin_ledger.tiles import Tiles, TileSource
 from zhixin_ledger.trust import Trust
 
@@ -66,9 +67,10 @@ def examine(
         A report that verifies, of those that can be made the one that tells most; None where there
         is no contradiction, or none that others could check.
     """
+    note = _stripped(note, copy.trust)
     made = checkpoint.parse(note.text)
     found: list[tuple[tuple[bool, int, bool], Report]] = []
-    for other in copy.held:
+    for other in (_stripped(held, copy.trust) for held in copy.held):
         with suppress(FormatError, VerificationError, LedgerError):
             known = checkpoint.parse(other.text)
             if known.origin != made.origin or known == made:
@@ -80,6 +82,21 @@ def examine(
             told = report.verify(copy.trust)
             found.append(((told.quorums, len(told.members), told.log), report))
     return max(found, key=lambda weighed: weighed[0])[1] if found else None
+
+
+def _stripped(note: Note, trust: Trust) -> Note:
+    """Leave only good lines of known keys: a bad one beside them would make a report worthless."""
+    size = checkpoint.parse(note.text).size
+    good = [
+        line
+        for _, line, key in known_lines(note, trust.log_keys(size))
+        if verify_ed25519(key.public_key, note.text, line.signature)
+    ]
+    for _, line, key in known_lines(note, [each.key for each in trust.cosigners(size)]):
+        with suppress(VerificationError):
+            cosignature.verify(line, key, note.text)
+            good.append(line)
+    return Note(note.text, ()).with_signatures(good)
 
 
 def _against_own_tree(

@@ -12,7 +12,7 @@ from zhixin_ledger import checkpoint, cosignature, encoding, equivocation, forks
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.equivocation import Report
 from zhixin_ledger.forks import Copy
-from zhixin_ledger.note import Note
+from zhixin_ledger.note import Note, SignatureLine
 from zhixin_ledger.signers import MemorySigner, load_signer
 from zhixin_ledger.tiles import Tiles
 from zhixin_ledger.trust import trust_of
@@ -89,6 +89,19 @@ def test_a_proof_that_came_with_the_checkpoint_speaks_against_its_sender(liar, f
     path = Tiles(fork.source, 8).consistency_path(4)
     assert examined(liar, fork, 8, 4, source=None, proof=(4, path)) is None
     assert examined(liar, fork, 8, 6, source=None, proof=(6, [bytes(32)] * 3)) is None
+
+
+def test_a_bad_line_beside_the_logs_own_spoils_no_report(world, liar, fork):
+    """Who sends a fork to a witness could add a line that fails, to make the proof worthless."""
+    note = cosigned_by(world, note_at(fork, 4), "faa.gov.example")
+    line = note.signatures[-1]
+    bad = SignatureLine(line.name, line.key_id, line.signature[:-1] + b"\0")
+    stranger = SignatureLine("x.example/witness", b"abcd", b"x" * 72)
+    note = Note(note.text, (bad, stranger, *note.signatures))
+    report = forks.examine(note, copy_of(liar, 4), fork.source)
+    names = {line.name for each in (report.first, report.second) for line in each.signatures}
+    assert names == {world.origin, "faa.gov.example/witness"}
+    assert report.verify(trust_of(liar.state)).log
 
 
 def test_members_that_cosigned_both_are_named(world, liar, fork):
