@@ -5,6 +5,8 @@ from __future__ import annotations
 import shutil
 import sys
 import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +16,9 @@ from zhixin_gateway.cli.options import Context, answer, examples, json_option, s
 
 if TYPE_CHECKING:
     from zhixin_gateway.demo.story import Published, Shown
+    from zhixin_gateway.demo.world import World
+    from zhixin_gateway.pipeline import RunResult
+    from zhixin_gateway.progress import Progress
 
 __all__ = ["command"]
 
@@ -38,6 +43,11 @@ _COLUMNS = [
 @click.option("--bts-url", metavar="URL", help="Put BTS's records into this database.")
 @click.option("--faa-url", metavar="URL", help="Put FAA's records into this database.")
 @click.option("--noaa-url", metavar="URL", help="Put NOAA's records into this database.")
+@click.option(
+    "--network",
+    is_flag=True,
+    help="Each member a process over HTTP on loopback; two witnesses die and come back.",
+)
 @json_option
 @click.pass_obj
 def command(
@@ -47,15 +57,17 @@ def command(
     bts_url: str | None,
     faa_url: str | None,
     noaa_url: str | None,
+    network: bool,
     as_json: bool,
 ) -> int:
     """Four agencies share real records in DIR (default zhixin-demo), and the gate refuses fakes.
 
     BTS, NOAA and FAA (fictional owners of real public records) publish five datasets; NTSB
-    verifies them and publishes a sixth, made of three. Then copies are tampered with, a version is
-    withdrawn, and one record is proved to an official. Run it twice: nothing new is published.
+    verifies them, publishes a sixth, made of three, and withdraws its first version for a second.
+    Then every version is verified, one record is proved to an official, and tampered copies and
+    the withdrawn version are refused. Run it twice: nothing new is published.
     """
-    from zhixin_gateway.demo.story import publish_all, published, show_all
+    from zhixin_gateway.demo.story import published, show_all
     from zhixin_gateway.demo.world import BTS, FAA, NOAA, open_world
 
     began = time.monotonic()
@@ -63,9 +75,10 @@ def command(
     progress = context.open_progress()
     try:
         world = open_world(directory, {name: url for name, url in given.items() if url}, progress)
-        results = publish_all(world, progress)
-        versions = list(published(world, results))
-        shown = show_all(world, versions, progress)
+        with _members(world, progress, network=network) as publish:
+            results = publish()
+            versions = list(published(world, results))
+            shown = show_all(world, versions, progress)
     finally:
         progress.close()
     fresh = sum(result.version is not None for result in results)
@@ -75,6 +88,27 @@ def command(
         _table(versions)
     _close(directory, fresh, shown, time.monotonic() - began)
     return 0 if all(each.right for each in shown) else 1
+
+
+@contextmanager
+def _members(
+    world: World, progress: Progress, *, network: bool
+) -> Iterator[Callable[[], list[RunResult]]]:
+    """What publishes everything: in this process, or through the members' own processes."""
+    from zhixin_gateway.demo.network import Network, is_networked, put_on_network
+    from zhixin_gateway.demo.outages import Outages
+    from zhixin_gateway.demo.story import publish_all
+
+    if not network and not is_networked(world):
+        yield lambda: publish_all(world, progress)
+        return
+    if not is_networked(world):
+        put_on_network(world)
+    with Network(world) as members:
+        for name, url in members.urls.items():
+            progress.say(f"SERVES    {url}  {name}")
+        publish = Outages(members).publish if network else None
+        yield lambda: publish_all(world, progress, publish)
 
 
 def _json(versions: list[Published], shown: list[Shown], fresh: int) -> dict[str, object]:

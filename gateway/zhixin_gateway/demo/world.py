@@ -20,12 +20,13 @@ from zhixin_gateway.founding import found
 from zhixin_gateway.home import SETTINGS_FILE, Home, create_home
 from zhixin_gateway.progress import Progress
 
-__all__ = ["BTS", "FAA", "NOAA", "NTSB", "ORIGIN", "World", "open_world"]
+__all__ = ["BTS", "FAA", "MEMBERS", "NOAA", "NTSB", "ORIGIN", "World", "open_world"]
 
 BTS = "bts.gov.example"
 FAA = "faa.gov.example"
 NOAA = "noaa.gov.example"
 NTSB = "ntsb.gov.example"
+MEMBERS = (BTS, FAA, NOAA, NTSB)  # BTS operates the ledger
 ORIGIN = "ledger.gov.example/2026"
 
 _TITLES = {
@@ -100,8 +101,8 @@ def _found(folder: Path) -> None:
     half = folder.with_name(f".{folder.name}.{os.getpid()}")
     try:
         homes = [
-            create_home(half / member, member, titles, operator=member == BTS)
-            for member, titles in _TITLES.items()
+            create_home(half / member, member, _TITLES[member], operator=member == BTS)
+            for member in MEMBERS
         ]
         for home in found(homes[0], homes, ORIGIN):
             _settle(home)
