@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 __all__ = ["Finding", "check_up"]
 
+_LATE_S = 5
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -70,6 +72,56 @@ def _ledger(home: Home) -> Iterator[tuple[str, str]]:
         yield "fail", f"{home.member} is no member of {client.origin}"
     elif not member.active:
         yield "fail", f"{home.member} left {client.origin}"
+
+
+def _network(home: Home) -> Iterator[tuple[str, str]]:
+    """What is reached over HTTP, if anything is: the log, and each witness by its own."""
+    from zhixin_ledger.http.client import HttpLog, HttpWitness
+
+    url = home.settings.ledger_url
+    if _scheme(url):
+        log = HttpLog(url)
+        told = log.status()
+        yield _published(url, told.get("size"), told.get("published"), told.get("pending_age_s"))
+        if _scheme(url) == "http" and not _on_this_machine(url):
+            yield "warn", f"{url}: plain http; whoever is between can hold back, though not forge"
+    for witness in home.settings.witnesses:
+        if not _scheme(witness.url):
+            continue
+        try:
+            last = HttpWitness(witness.name, witness.url).latest(home.ledger_client().origin)
+            cosigned = "nothing yet" if last is None else f"{_size_of(last):,} entries"
+            yield "ok", f"{witness.name}: its witness has cosigned {cosigned}"
+        except ZhixinError as error:
+            yield "warn", f"{witness.name}: {error.message}"
+
+
+def _published(url: str, size: object, published: object, age: object) -> tuple[str, str]:
+    if not isinstance(size, int) or not isinstance(published, int):
+        return "ok", f"{url}: reached; it does not tell how it stands"
+    told = f"{url}: {size:,} entries are durable, {published:,} of them published"
+    if published < size and isinstance(age, (int, float)) and age > _LATE_S:
+        return "warn", f"{told}; the oldest has waited {age:,.0f} s for the quorum"
+    return "ok", told
+
+
+def _size_of(note: bytes) -> int:
+    from zhixin_ledger import checkpoint
+    from zhixin_ledger.note import Note
+
+    return checkpoint.parse(Note.parse(note).text).size
+
+
+def _scheme(url: str) -> str:
+    """``http`` or ``https``; nothing for what lies on this machine."""
+    scheme = url.partition(":")[0]
+    return scheme if scheme in ("http", "https") else ""
+
+
+def _on_this_machine(url: str) -> bool:
+    from urllib.parse import urlsplit
+
+    return urlsplit(url).hostname in ("localhost", "127.0.0.1", "::1")
 
 
 def _trust(home: Home) -> Iterator[tuple[str, str]]:
@@ -151,6 +203,7 @@ def _extras(_home: Home) -> Iterator[tuple[str, str]]:
         ("great_expectations", "quality", "the second opinion"),
         ("airflow", "airflow", "runs on a schedule"),
         ("psycopg", "postgresql", "PostgreSQL sources"),
+        ("fastapi", "node", "serving a ledger or a witness"),
     ):
         if find_spec(module) is None:
             yield "warn", f"{use} would need `pip install 'zhixin-gateway[{extra}]'`"
@@ -161,6 +214,7 @@ def _extras(_home: Home) -> Iterator[tuple[str, str]]:
 _CHECKS: tuple[tuple[str, Callable[[Home], Iterator[tuple[str, str]]]], ...] = (
     ("keys", _keys),
     ("ledger", _ledger),
+    ("network", _network),
     ("trust", _trust),
     ("stores", _stores),
     ("sources", _sources),

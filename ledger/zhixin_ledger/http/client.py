@@ -296,10 +296,19 @@ class HttpLog:
         self._server.close()
         self._source.close()
 
+    def status(self) -> dict[str, Any]:
+        """Tell how the log stands, as it says; nothing where a log of another make does not.
+
+        Raises:
+            LedgerUnavailable: it can't be reached.
+        """
+        answer = self._server.request("GET", "status", MAX_ANSWER_BYTES)
+        return _members(answer.body) if answer.status == 200 else {}
+
     def _durable(self) -> int:
         """How many entries are durable; 0 where a log of another make does not tell."""
-        answer = self._server.request("GET", "status", MAX_ANSWER_BYTES)
-        return self._number(answer, "size") if answer.status == 200 else 0
+        size = self.status().get("size")
+        return size if type(size) is int else 0
 
     def _published(self) -> Note | None:
         data = self._source.read(tiles.CHECKPOINT)
@@ -457,8 +466,12 @@ _REFUSALS = {
 
 
 def _member(body: bytes, name: str) -> object:
+    return _members(body).get(name)
+
+
+def _members(body: bytes) -> dict[str, Any]:
     try:
         told = json.loads(body)
     except (ValueError, RecursionError):
-        return None
-    return told.get(name) if isinstance(told, dict) else None
+        return {}
+    return told if isinstance(told, dict) else {}
