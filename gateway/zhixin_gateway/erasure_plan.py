@@ -69,7 +69,7 @@ class Erasure:
         dataset: ``member/name``.
         versions: the versions' numbers, rising.
         files: what is destroyed in this home, files and folders.
-        standing: other versions of the dataset that stay, which may hold the same records.
+        others: the dataset's other versions that were not erased; they may hold the same records.
         derived: versions that were made from these.
         linked: files that bear another name somewhere on this disk, which stays.
     """
@@ -77,7 +77,7 @@ class Erasure:
     dataset: str
     versions: tuple[int, ...]
     files: tuple[Path, ...] = ()
-    standing: tuple[int, ...] = ()
+    others: tuple[int, ...] = ()
     derived: tuple[Derived, ...] = ()
     linked: tuple[Path, ...] = field(default=())
 
@@ -92,7 +92,7 @@ class Erasure:
             "dataset": self.dataset,
             "versions": list(self.versions),
             "files": [str(path) for path in self.files],
-            "standing": list(self.standing),
+            "others": list(self.others),
             "derived": [item.to_json() for item in self.derived],
             "linked": [str(path) for path in self.linked],
         }
@@ -130,13 +130,17 @@ def plan(home: Home, dataset: str, versions: Sequence[int]) -> Erasure:
         )
     _refuse_shared(home, state, dataset, named)
     fact = state.dataset(dataset)
-    withdrawn = set(fact.withdrawn if fact else ()) | set(named)
     files = tuple(_files(home, dataset, named))
+    others = tuple(
+        version
+        for version in range(1, (fact.version if fact else 0) + 1)
+        if version not in named and not directory.erased_path(home.store, dataset, version).is_dir()
+    )
     return Erasure(
         dataset,
         named,
         files,
-        tuple(n for n in range(1, (fact.version if fact else 0) + 1) if n not in withdrawn),
+        others,
         derived_from(client, dataset, named),
         tuple(path for path in _parts_of(files) if path.stat().st_nlink > 1),
     )

@@ -187,10 +187,13 @@ def test_a_version_of_other_parts_stays_and_is_told_of(world):
     world.fill("places", KNOWN[:2])
     pipeline.run(home, world.places())
     erasure = plan(home, PLACES, [1, 2])
-    assert erasure.standing == (3,)
+    assert erasure.others == (3,)
     erase(home, erasure)
     assert directory.list_versions(home.store, PLACES) == [3]
-    assert verify(place(home, 3), home.trust(), ledger_copy=home.ledger_view(), deep=True).ok
+    options = {"ledger_copy": home.ledger_view(), "deep": True}
+    assert verify(place(home, 3), home.trust(), **options).ok
+    withdraw(home, PLACES, 3, "error")  # it is here all the same
+    assert plan(home, PLACES, [1]).others == (3,)
 
 
 def test_a_version_that_is_not_whole_here_may_carry_any_part(world):

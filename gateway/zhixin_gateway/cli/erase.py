@@ -86,9 +86,9 @@ def _tell(erasure: Erasure) -> None:
         say(f"  {path}")
     for path in erasure.linked:
         say(f"warning: {path} has another name somewhere on this disk, which stays")
-    if erasure.standing:
-        told = ", ".join(f"{erasure.dataset}@{version}" for version in erasure.standing)
-        say(f"warning: {told} stand and stay: do they hold the same people's records?")
+    if erasure.others:
+        told = ", ".join(f"{erasure.dataset}@{version}" for version in erasure.others)
+        say(f"warning: not erased by this: {told}; do they hold the same people's records?")
     _tell_derived(erasure)
 
 
