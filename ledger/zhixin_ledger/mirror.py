@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from zhixin_errors import (
@@ -39,6 +39,7 @@ from zhixin_ledger.steps import Hook, no_hook
 from zhixin_ledger.store import SqliteStore
 from zhixin_ledger.tiles import DirectorySource, Tiles, TileSource
 from zhixin_ledger.trust import trust_of
+from zhixin_ledger.writer_lock import WriterLock
 
 __all__ = ["DATABASE", "Mirror"]
 
@@ -79,8 +80,8 @@ class Mirror:
         hook: Hook = no_hook,
         timeout_s: float = TIMEOUT_S,
     ) -> None:
-        with tiles.writable(directory):
-            directory.mkdir(parents=True, exist_ok=True)
+        if not (directory / DATABASE).exists():
+            tiles.make_lasting_folder(directory)
         self.directory = directory
         self.source = DirectorySource(directory)
         self._origin = origin
@@ -282,7 +283,7 @@ class Mirror:
         Raises:
             LedgerRefused: `witness-conflict`: another was cosigned meanwhile.
         """
-        with self._database.writing() as connection:
+        with self._not_rebuilt(), self._database.writing() as connection:
             before = _cosigned(connection)
             size, time_s = (0, 0) if before is None else (before[0], before[2])
             if size != last:
@@ -296,6 +297,14 @@ class Mirror:
             _keep_cosigned(connection, made, time_s, note)
         self._hook("witness-answer")
 
+    def _not_rebuilt(self) -> AbstractContextManager[None]:
+        """Keep `rebuild` from exchanging the record meanwhile: what is signed must stay in it.
+
+        Raises:
+            LedgerUnavailable: `ledger-busy`: it is being rebuilt.
+        """
+        return WriterLock(self.directory, hold=False, timeout_s=0).writing()
+
     def take_up_cosigned(self, made: Checkpoint, time_s: int, note: Note) -> None:
         """Record what the witness cosigned before an older copy was put back; never a smaller one.
 
@@ -304,7 +313,7 @@ class Mirror:
             time_s: when it was cosigned, POSIX seconds.
             note: the checkpoint's note.
         """
-        with self._database.writing() as connection:
+        with self._not_rebuilt(), self._database.writing() as connection:
             before = _cosigned(connection)
             if before is None or before[0] < made.size:
                 time_s = max(time_s, 0 if before is None else before[2])

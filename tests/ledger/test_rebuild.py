@@ -3,16 +3,28 @@
 from __future__ import annotations
 
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 from contextlib import closing
 
 import pytest
 from zhixin_errors import LedgerRefused, LedgerUnavailable
-from zhixin_ledger import checkpoint, embedded, mirror, standing_check, tiles, tlogproof
+from zhixin_ledger import (
+    checkpoint,
+    embedded,
+    mirror,
+    rebuild,
+    standing_check,
+    tiles,
+    tlogproof,
+)
 from zhixin_ledger.audit import audit
 from zhixin_ledger.fsck import check_log, check_mirror
+from zhixin_ledger.note import Note
 from zhixin_ledger.rebuild import notes_of, rebuild_copy, rebuild_log, rewrite_files
-from zhixin_ledger.trust import trust_of
+from zhixin_ledger.trust import save_trust, trust_of
 
 PLANES = "faa.gov.example/planes"
 OTHER = "noaa.gov.example"
@@ -261,6 +273,70 @@ def test_a_server_is_not_rebuilt_under_its_feet(filled, monkeypatch):
     assert busy.value.code == "ledger-busy"
     server.close()
     assert audit(filled.log_dir).ok
+
+
+def test_no_cosignature_is_recorded_while_its_record_is_exchanged(filled, monkeypatch):
+    folder = filled.home(OTHER) / "ledger"
+    copy = mirror.Mirror(folder)
+    made = copy.checkpoint()
+    true_put = rebuild._put
+    told = []
+
+    def put(*arguments):
+        with pytest.raises(LedgerUnavailable) as busy:
+            copy.record_cosigned(made.size, made, lambda time_s, note: (time_s, note))
+        told.append(busy.value.code)
+        return true_put(*arguments)
+
+    monkeypatch.setattr(rebuild, "_put", put)
+    source = tiles.DirectorySource(filled.log_dir)
+    rebuild_copy(folder, source, notes_of(source), filled.trust, filled.clock())
+    assert told == ["ledger-busy"]
+    copy.record_cosigned(made.size, made, lambda time_s, note: (time_s, note))
+    copy.close()
+
+
+KILLED = """
+import os, signal, sys
+from datetime import UTC, datetime
+from pathlib import Path
+from zhixin_ledger import rebuild, tiles
+from zhixin_ledger.trust import load_trust
+place, name = {
+    "exchange": (rebuild, "_exchange"),
+    "mark": (rebuild.standing_check, "mark_restored"),
+    "copy": (rebuild.shutil, "copy2"),
+}[sys.argv[4]]
+setattr(place, name, lambda *_, **__: os.kill(os.getpid(), signal.SIGKILL))
+source = tiles.DirectorySource(Path(sys.argv[2]))
+rebuild.rebuild_log(Path(sys.argv[1]), source, rebuild.notes_of(source),
+    load_trust(Path(sys.argv[3])), datetime.now(UTC))
+"""
+
+
+@pytest.mark.parametrize("step", ["mark", "copy", "exchange"])
+def test_a_rebuild_that_is_killed_signs_nothing_and_is_finished_by_the_next(filled, tmp_path, step):
+    save_trust(filled.trust, tmp_path / "trust")
+    before = checkpoint.parse(Note.parse((filled.log_dir / "checkpoint").read_bytes(), "note").text)
+    database = filled.log_dir / embedded.DATABASE
+    with closing(sqlite3.connect(database)) as connection, connection:
+        connection.execute("DELETE FROM entries WHERE idx >= 6")
+        connection.execute("DELETE FROM blocks WHERE size > 6")
+    folder = filled.home(OTHER) / "ledger"
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED, filled.log_dir, folder, tmp_path / "trust", step],
+        timeout=60, check=False,
+    )  # fmt: skip
+    assert killed.returncode == -signal.SIGKILL
+    with pytest.raises(LedgerUnavailable), filled.client() as client:
+        client.submit(filled.contract(PLANES, "2.0.0"))
+    rebuilt_log(filled)
+    assert_clean(filled)
+    source = tiles.DirectorySource(filled.log_dir)
+    assert tiles.Tiles(source, before.size).root() == before.root
+    with filled.client() as client:
+        client.sync()
+        client.receipt(client.submit(filled.contract(PLANES, "2.0.0")))
 
 
 @pytest.mark.parametrize("step", ["rename", "backup"])
