@@ -241,9 +241,11 @@ def test_nothing_is_destroyed_before_the_withdrawal_has_its_quorum(world, tmp_pa
     secrets = secrets_of(home, (1, 2))
     gone = (world.owner.path / "ledger").rename(tmp_path / "gone")
     key = (world.owner.path / "keys" / "cosigner.pem").rename(tmp_path / "key")
-    with pytest.raises(LedgerUnavailable) as caught:
-        erase(home, plan(home, PLACES, [1, 2]))
-    assert caught.value.details["pending"]
+    for _ in range(3):  # the last finds both withdrawn in a copy that is ahead of every quorum
+        with pytest.raises(LedgerUnavailable) as caught:
+            erase(home, plan(home, PLACES, [1, 2]))
+        assert caught.value.details["pending"]
+    assert home.ledger_client().dataset(PLACES).withdrawn == (1, 2)
     assert directory.list_versions(home.store, PLACES) == [1, 2]
     assert [erasure.names for erasure in unfinished(home)] == [[f"{PLACES}@1", f"{PLACES}@2"]]
     assert any("not erased to the end" in found.message for found in check_up(home))
