@@ -927,6 +927,9 @@ def judge_statement(version: Version, receipt: Receipt, trust: Trust, question: 
         check_owner(version, receipt.index, trust)
     with question.report.row("inclusion"):
         check_included(receipt, version.statement.entry, "the statement")
+    if receipt.size > trust.size:
+        question.report.warn("a receipt is of later than the newest decision known here: keys may "
+                             "have ended since")  # fmt: skip
     question.report.found |= {"dataset": version.dataset, "version": version.number}
     question.report.found |= {"index": receipt.index, "size": receipt.size, "time": time}
 
@@ -1064,7 +1067,7 @@ def check_listing(folder: Path, manifest: Manifest) -> None:
     need(not surplus, f"{len(surplus)} files are there that are not listed", "unlisted-file")
 
 
-def judge_folder(folder: Path, trust: Trust, question: Question) -> Version:
+def judge_folder(folder: Path, trust: Trust, question: Question) -> tuple[Version, Receipt]:
     """A version's folder against the trust: all but what is inside of the Parquet files."""
     with question.report.row("malformed"):
         small = {name: read_small(folder / name, name, most) for name, most in MAX_SMALL.items()}
@@ -1096,7 +1099,7 @@ def judge_folder(folder: Path, trust: Trust, question: Question) -> Version:
         need(held, "the root does not follow from fields and parts", "root")
     question.report.skip("record")  # the standard library can't read Parquet
     question.report.found["records"] = manifest.records
-    return version
+    return version, receipt
 
 
 def check_contract(version: Version, contract: bytes) -> None:
@@ -1118,7 +1121,7 @@ def part_leaf(records: int, root: bytes) -> bytes:
 # A single record.
 
 
-def judge_record(data: bytes, trust: Trust, question: Question) -> Version:
+def judge_record(data: bytes, trust: Trust, question: Question) -> tuple[Version, Receipt]:
     """A record proof against the trust: one record, and nothing of the others."""
     what = "the record proof"
     with question.report.row("malformed"):
@@ -1148,7 +1151,7 @@ def judge_record(data: bytes, trust: Trust, question: Question) -> Version:
         held = included(record, records, leaf, path, part_root)
         need(held, f"the values are not those of record {record} in part {part}", "record")
     question.report.found["record"] = dict(zip(named, values, strict=True))
-    return version
+    return version, receipt
 
 
 # What the ledger's state says, under a seal: a dataset's standing, the chain of governance.
@@ -1518,7 +1521,10 @@ def past(value: Json, size: int) -> Json:
     return [origin, list(rules), list(known)]
 
 
-def judge_bundle(files: dict[str, bytes], question: Question) -> tuple[Version, Trust]:
+Judged = tuple[Version, Trust, list[tuple[Standing, datetime]]]
+
+
+def judge_bundle(files: dict[str, bytes], question: Question) -> Judged:
     """The whole bundle, without the dataset itself."""
     report = question.report
     report.section = "bundle"
@@ -1536,7 +1542,9 @@ def judge_bundle(files: dict[str, bytes], question: Question) -> tuple[Version, 
     if known is None:
         report.rows[-1] = (report.section, "trust", "skipped")
     first, trust = stages[0].receipt, trusts[-1]
-    check_lines(first, trust, "receipt.tlog-proof")
+    with report.row("lines"):
+        for receipt in (first, *(stage.made for stage in stages)):
+            check_lines(receipt, trust)
     judge_statement(version, first, trust, question)
     with report.row("contract"):
         check_contract(version, files["contract.yaml"])
@@ -1546,7 +1554,6 @@ def judge_bundle(files: dict[str, bytes], question: Question) -> tuple[Version, 
         if question.without_ed25519 and stage is stages[-1]:
             asked = replace(question, mldsa_only=mldsa_keys(known))
         with report.row("checkpoint"):
-            check_lines(stage.made, trust, stage.name)
             check_receipt(stage.made, stage.chain.sealed.seal, trust, asked, stage.name)
         with report.row("inclusion"):
             need(stage.receipt.index == first.index, f"{stage.name}: another entry", "inclusion")
@@ -1565,15 +1572,16 @@ def judge_bundle(files: dict[str, bytes], question: Question) -> tuple[Version, 
     with report.row("standing"):
         judge_standing(version, first, claims, question)
     tell(version, stages, known, claims[-1], question)
-    return version, trust
+    return version, trust, claims
 
 
-def check_lines(receipt: Receipt, trust: Trust, what: str) -> None:
+def check_lines(receipt: Receipt, trust: Trust) -> None:
     """A bundle carries no signature line of anybody else: so no byte of it can change unseen."""
     index = receipt.size - 1
     known = [*trust.in_force("logs", index), *trust.in_force("cosigners", index)]
     ours = {(key.name, key.key_id) for _, key in known}
-    need(all(line[:2] in ours for line in receipt.lines), f"{what}: a line of nobody's key")
+    foreign = [name for name, key_id, _ in receipt.lines if (name, key_id) not in ours]
+    need(not foreign, f"the checkpoint of {receipt.size} entries has a line of nobody's key")
 
 
 def mldsa_keys(known: Trust | None) -> frozenset[bytes]:
@@ -1654,8 +1662,9 @@ def parser() -> argparse.ArgumentParser:
     )
     add = found.add_argument
     add("bundle", type=Path, help="the bundle, zipped or unpacked")
-    add("--fingerprint", help="the ledger's or the trust's, as members told you")
-    add("--trust", type=Path, metavar="DIR", help="a trust that you pinned: its folder")
+    known = found.add_mutually_exclusive_group().add_argument
+    known("--fingerprint", help="the ledger's or the trust's, as members told you")
+    known("--trust", type=Path, metavar="DIR", help="a trust that you pinned: its folder")
     add("--expect", metavar="MEMBER/DATASET[@N]", help="what the bundle must be about")
     add("--dataset", type=Path, metavar="DIR", help="the version's folder, to be held to it")
     add("--record", type=Path, metavar="FILE", help="a record proof, to be held to it")
@@ -1688,33 +1697,46 @@ def asked_of(options: argparse.Namespace, report: Report) -> Question:
         raise Unusable(f"an option can't be used: {fault}") from fault
 
 
+def trust_given(folder: Path) -> bytes:
+    """The trust that the caller pinned: if it is none, that is no verdict on the bundle."""
+    try:
+        data = read_small(folder / "members.json", "members.json", MAX_TRUST)
+        past(parse_json(data, "members.json"), MAX_INT)
+    except Refused as fault:
+        raise Unusable(f"the trust given can't be used: {fault.message}") from fault
+    return data
+
+
 def judge(options: argparse.Namespace, report: Report) -> None:
     """Everything that was asked for."""
     question, bundle = asked_of(options, report), options.bundle
     for path in (bundle, options.dataset, options.record, options.trust):
         if path is not None and not path.exists():
             raise Unusable(f"{path} is not there")
+    if options.dataset is not None and not options.dataset.is_dir():
+        raise Unusable(f"{options.dataset} is no folder")
     if options.trust is not None:
-        pinned = read_small(options.trust / "members.json", "members.json", MAX_TRUST)
-        question = replace(question, pinned=pinned)
+        question = replace(question, pinned=trust_given(options.trust))
     files = read_folder(bundle) if bundle.is_dir() else read_archive(bundle.resolve())
-    version, trust = judge_bundle(files, question)
+    version, trust, claims = judge_bundle(files, question)
     held = replace(question, asked=(version.dataset, version.number))
     for section, path in (("dataset", options.dataset), ("record", options.record)):
         if path is None:
             continue
         report.section = section
         if section == "dataset":
-            other = judge_folder(path, trust, held)
+            other, receipt = judge_folder(path, trust, held)
             told = f"is that version, byte for byte: {report.found['records']} records"
         else:
             proof = read_small(path.resolve(), "the record proof", 64 << 20)
-            other = judge_record(proof, trust, held)
+            other, receipt = judge_record(proof, trust, held)
             told = (
                 f"is one of its records: {json.dumps(report.found['record'], ensure_ascii=False)}"
             )
-        same = other.statement.entry == version.statement.entry
-        need(same, "its statement is not the bundle's", "unexpected")
+        with report.row("standing"):
+            same = other.statement.entry == version.statement.entry
+            need(same, "its statement is not the bundle's", "unexpected")
+            judge_standing(other, receipt, claims, held)
         report.proved.append(f"{path} {told}")
 
 

@@ -1,6 +1,5 @@
 """A made-up ledger of four members in memory, and bundles of a version of it."""
 
-import hashlib
 from datetime import UTC, datetime, timedelta
 
 import pytest
@@ -18,6 +17,7 @@ from zhixin_ledger import (
 )
 from zhixin_ledger import seal as seals
 from zhixin_ledger import standing as standings
+from zhixin_ledger import trust as trusts
 from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, MLDSA44, VerifierKey
 from zhixin_ledger.note import Note
 from zhixin_ledger.signers import MemorySigner, MLDSASigner
@@ -30,7 +30,6 @@ from zhixin_ledger.statements import (
     member_statement,
     withdrawal_statement,
 )
-from zhixin_ledger.trust import trust_of
 
 ORIGIN, DATASET = "ledger.example/test", "bts.gov.example/flights"
 NAMES = ("bts.gov.example", "faa.gov.example", "noaa.gov.example", "ntsb.gov.example")
@@ -133,7 +132,7 @@ class Ledger:
         note, size = self.note(cosigners), len(self.entries)
         folder = self.folder / str(size)
         tiles.write_tiles(folder, 0, size, lambda start: iter(self.entries[start:]))
-        source, trust = tiles.DirectorySource(folder), trust_of(self.state)
+        source, trust = tiles.DirectorySource(folder), trusts.trust_of(self.state)
         heads = [before] if before < size else []
         return {
             "receipt.tlog-proof": self.receipt(index, note),
@@ -165,6 +164,53 @@ class Ledger:
         stages = [verify.parse_stage(each, files) for each in range(number)]
         stage = self.stage(stages[0].receipt.index, stages[-1].made.size, cosigners)
         return {**files, **{f"renewals/{number:04d}/{name}": stage[name] for name in stage}}
+
+
+def read_trust(folder):
+    """The trust of a case as verify.py holds it: in a bundle it follows from the decisions."""
+    value = verify.parse_json((folder / "members.json").read_bytes(), "members.json")
+
+    def key(kind, text, member):
+        if kind == "cosigners":
+            return verify.vkey(text, f"{member}/witness", (4, 6), "cosigner")
+        return (
+            verify.vkey(text, value["origin"], (1,), "log")
+            if kind == "logs"
+            else verify.bare_key(text, kind)
+        )
+
+    def spans(member, kind):
+        return [
+            verify.Span(
+                key(kind, item[label], member["name"]),
+                int(item["from"]),
+                None if item["until"] is None else int(item["until"]),
+            )
+            for label in [verify.KEYS[kind]]
+            for item in member[kind]
+        ]
+
+    return verify.Trust(
+        value["origin"],
+        int(value["size"]),
+        bytes.fromhex(value["root"]),
+        [(int(item["from"]), int(item["quorum"])) for item in value["quorums"]],
+        [
+            verify.Member(
+                member["name"],
+                member["titles"],
+                member["standing"] == "active",
+                {kind: spans(member, kind) for kind in verify.KEYS},
+            )
+            for member in value["members"]
+        ],
+    )
+
+
+@pytest.fixture(scope="session")
+def trust_of():
+    """A function that reads a trust's folder."""
+    return read_trust
 
 
 @pytest.fixture
@@ -236,8 +282,3 @@ def ask(tmp_path, capsys):
         return code, capsys.readouterr().out
 
     return run
-
-
-@pytest.fixture
-def digest():
-    return lambda data: hashlib.sha256(data).hexdigest()

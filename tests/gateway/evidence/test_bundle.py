@@ -190,6 +190,8 @@ def test_what_is_asked_for_is_held_to(made, ask):
         ["--expect", "flights"],
         ["--dataset", "/nowhere/at/all"],
         ["--trust", "/nowhere/at/all"],
+        ["--trust", "/"],
+        ["--dataset", "/dev/null"],
     ],
     ids=" ".join,
 )
@@ -197,3 +199,10 @@ def test_an_option_that_is_at_fault_is_no_verdict(options, made, ask):
     status, told = ask(made[1], *options)
     assert status == 2
     assert "REFUSED usage" in told
+
+
+def test_whom_to_trust_is_said_once(made, ask, capsys):
+    with pytest.raises(SystemExit) as caught:
+        ask(made[1], "--trust", "/", "--fingerprint", "aaaa")
+    assert caught.value.code == 2
+    assert "not allowed with" in capsys.readouterr().err
