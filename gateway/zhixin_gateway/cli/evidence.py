@@ -102,6 +102,33 @@ def renew(context: Context, bundle: Path, out: Path | None, *, as_json: bool) ->
     _give(renew_evidence(context.open_home(), bundle), out or bundle, as_json=as_json)
 
 
+@command.command(
+    "fingerprint",
+    short_help="What a verifier compares: the ledger's fingerprint.",
+    epilog=examples("zhixin evidence fingerprint"),
+)
+@json_option
+@home_option
+@click.pass_obj
+def fingerprint(context: Context, *, as_json: bool) -> None:
+    """Print the ledger's fingerprint, from this home's own copy.
+
+    It is made from the founders' statement and never changes. Publish it where those who may check
+    evidence one day will look: a gazette, a web site.
+    """
+    from zhixin_gateway.evidence import verify
+
+    client = context.open_home().ledger_client()
+    if client.state().size == 0:
+        client.sync()
+    found = verify.fingerprint(client.entry(0))
+    if as_json:
+        answer({"ledger": client.origin, "ledger_fingerprint": found})
+        return
+    sys.stdout.write(f"{found}\n")
+    say(f"the fingerprint of {client.origin}")
+
+
 def _give(made: Evidence, out: Path, *, as_json: bool) -> None:
     from zhixin_gateway.datasets.directory import write_file
 

@@ -48,6 +48,10 @@ def test_the_command_makes_a_bundle_and_says_the_fingerprint(published, tmp_path
     code, answer = judged(capsys, out, "--fingerprint", fingerprint)
     assert (code, answer["ok"], answer["dataset"]) == (0, True, STOPS)
     assert answer["ledger_fingerprint"] == fingerprint
+    home = ["--home", published.other.path]  # another member tells the same
+    assert run(capsys, "evidence", "fingerprint", *home)[1] == f"{fingerprint}\n"
+    told = json.loads(run(capsys, "evidence", "fingerprint", *home, "--json")[1])
+    assert told["ledger_fingerprint"] == fingerprint
     with zipfile.ZipFile(out) as bundle:
         assert bundle.testzip() is None
         assert bundle.read("FORMATS.md") == (ROOT / "docs" / "formats.md").read_bytes()
