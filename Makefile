@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test check quick faults fuzz airflow bench locks wheel clean
+.PHONY: help setup setup-test demo test check quick faults fuzz airflow bench bench-ledger locks wheel clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -52,6 +52,10 @@ airflow: $(VENV)/.test  ## Airflow with its web interface over the demo's four h
 
 bench: $(VENV)/.test  ## memory and time of a run over ten times the flights
 	$(BIN)/python benchmarks/run_memory.py
+
+bench-ledger: $(VENV)/.test  ## entries a second over HTTP, receipts, fsck (about 5 minutes)
+	$(BIN)/python benchmarks/run_ledger.py
+	$(BIN)/python benchmarks/run_receipts.py
 	$(BIN)/python benchmarks/run_evidence.py
 
 wheel: $(VENV)/.demo  ## build the wheel into dist/

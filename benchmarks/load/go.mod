@@ -1,0 +1,3 @@
+module zhixin.example/load
+
+go 1.25.0
