@@ -99,6 +99,9 @@ class _Folder(DirectorySource):
     def standing(self, dataset: str) -> bytes | None:  # noqa: ARG002 - LedgerFiles'
         return None
 
+    def close(self) -> None:
+        """Nothing is open."""
+
 
 @dataclass(frozen=True)
 class Seen:

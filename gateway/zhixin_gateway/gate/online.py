@@ -62,6 +62,10 @@ class LedgerFiles(Protocol):
         """Give a dataset's standing file; None where none is served."""
         ...
 
+    def close(self) -> None:
+        """Let go of connections; the next question makes new ones."""
+        ...
+
 
 class Remembered(Protocol):
     """The last checkpoint of each ledger that this consumer saw."""
@@ -127,6 +131,12 @@ class OnlineLedger:
 
     def claims(self, subject: Subject, trust: Trust, clock: receipts.Clock) -> list[Claim]:
         """See `ClaimSource`."""
+        try:
+            return self._claims(subject, trust, clock)
+        finally:
+            self.source.close()
+
+    def _claims(self, subject: Subject, trust: Trust, clock: receipts.Clock) -> list[Claim]:
         with self._readable():
             newest = self._newest(trust, clock)
             self._hold(newest, self._known(subject, trust), trust)

@@ -205,6 +205,9 @@ def test_a_checkpoint_without_its_quorum_or_its_logs_signature_counts_for_nothin
         bare = Note(note.text, ()).with_signatures(lines)
         (folder / "checkpoint").write_bytes(bare.format())
         assert consumer.verify(source).code == code
+        # Also where the standing beside it is signed by all.
+        mixed = Lying(serve(log_of(homes)), checkpoint=lambda _, bare=bare: bare.format())
+        assert consumer.verify(mixed).code == code
     assert consumer.seen.last(consumer.origin) is None
 
 
@@ -220,6 +223,9 @@ class Lying:
             if path.startswith(start):
                 return answer(self._source.read(path))
         return self._source.read(path)
+
+    def close(self):
+        self._source.close()
 
     def standing(self, dataset):
         answer = self._answers.get("standing")
