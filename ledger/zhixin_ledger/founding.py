@@ -42,8 +42,7 @@ def found_ledger(
         raise ConfigError(f"genesis founds {state.origin}, not {origin}")
     if log_signer.public_key not in {key.public_key for key in state.log_keys()}:
         raise ConfigError("genesis does not name this log's key")
-    with tiles.writable(directory):
-        directory.mkdir(parents=True, exist_ok=True)
+    tiles.make_lasting_folder(directory)
     database = Database(directory / DATABASE)
     try:
         with database.writing() as connection:

@@ -38,6 +38,7 @@ __all__ = [
     "Tiles",
     "entries_path",
     "keep_size",
+    "make_lasting_folder",
     "pack_entries",
     "sync_folder",
     "tile_path",
@@ -390,6 +391,19 @@ def writable(path: Path) -> Iterator[None]:
             if full
             else None,
         ) from fault
+
+
+def make_lasting_folder(folder: Path) -> None:
+    """Make a folder whose name lasts before anything in it is promised to.
+
+    Raises:
+        LedgerUnavailable: `ledger-unwritable`.
+    """
+    made = {folder.parent}  # also where another process made it, and died before it was synced
+    with writable(folder):
+        _make_folder(folder, made)
+        for parent in sorted(made):
+            sync_folder(parent)
 
 
 def _make_folder(folder: Path, made: set[Path]) -> None:

@@ -22,7 +22,7 @@ import shutil
 import signal
 import sys
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -31,8 +31,11 @@ from zhixin_errors import ZhixinError
 from zhixin_ledger import checkpoint, gathering, seal
 from zhixin_ledger.audit import audit
 from zhixin_ledger.client import LedgerClient
+from zhixin_ledger.mirror import Mirror
+from zhixin_ledger.note import Note
 from zhixin_ledger.signers import Signer
 from zhixin_ledger.tlogproof import parse_receipt
+from zhixin_ledger.transport import FileWitness
 
 TRIES = 3
 TIMEOUT_S = 60
@@ -91,6 +94,18 @@ def publish(root: Path, tell: Tell) -> None:
     reader.close()
 
 
+def tell_given(tell: Tell) -> None:
+    """Have each cosignature told when it leaves its witness: by then it must be remembered."""
+    add = FileWitness.add_checkpoint
+
+    def told(self: FileWitness, old_size: int, proof: Sequence[bytes], note: bytes) -> bytes:
+        lines = add(self, old_size, proof, note)
+        tell("given", self.name, checkpoint.parse(Note.parse(note).text).size)
+        return lines
+
+    FileWitness.add_checkpoint = told  # type: ignore[method-assign]
+
+
 def attempt(act: Callable[[], Any], tell: Tell) -> Any:
     for _ in range(TRIES):
         try:
@@ -108,6 +123,7 @@ def check(root: Path, said: Said) -> list[list[str]]:
     faults: list[list[str]] = []
     faults += [["bug", str(item[1])] for item in said if item[0] == "bug"]
     faults += unclean(root, ["log", *HOMES], "before publishing on")
+    faults += forgotten(root, said)
     heard: Said = []
     publish(root, lambda *item: heard.append(list(item)))
     faults += [["stuck", f"{item[1]} on reopening"] for item in heard if item[0] == "refused"]
@@ -141,6 +157,30 @@ def unclean(root: Path, places: list[str], when: str) -> list[list[str]]:
     return found
 
 
+def forgotten(root: Path, said: Said) -> list[list[str]]:
+    """A witness that does not remember a cosignature which others may have could sign another."""
+    sizes: dict[str, int] = {}
+    for item in said:
+        if item[0] == "given":
+            sizes[item[1]] = max(sizes.get(item[1], 0), item[2])
+    faults = []
+    for name, size in sizes.items():
+        mirror = Mirror(root / name / "ledger")
+        record = mirror.cosigned()
+        mirror.close()
+        if record is None or record[0] < size:
+            faults.append(["fork", f"the witness of {name} forgot that it cosigned {size} entries"])
+    return faults
+
+
+def signed(text: str) -> checkpoint.Checkpoint:
+    """The checkpoint that a recorded signature is of."""
+    message = base64.b64decode(text)
+    if message.startswith(b"cosignature/v1\n"):
+        message = message.split(b"\n", 2)[2]
+    return checkpoint.parse(message)
+
+
 def lost(client: LedgerClient, said: Said) -> list[list[str]]:
     faults = []
     entries = dict(client.entries())
@@ -169,10 +209,7 @@ def forked(clients: dict[str, LedgerClient], said: Said) -> list[list[str]]:
         faults.append(["fork", "copies have different roots"])
     for item in said:
         if item[0] == "signed":
-            text = base64.b64decode(item[1])
-            if text.startswith(b"cosignature/v1\n"):
-                text = text.split(b"\n", 2)[2]
-            made = checkpoint.parse(text)
+            made = signed(item[1])
             if made.size > size or client.root_at(made.size) != made.root:
                 faults.append(["fork", f"a checkpoint of {made.size} entries was signed"])
     return faults
@@ -221,6 +258,7 @@ def run(request: dict[str, Any]) -> dict[str, Any]:
         shim.fault_arm(folder, ctypes.c_long(request["point"]), request["kind"], trace)
 
     def act(tell: Tell) -> None:
+        tell_given(tell)
         publish(root, tell)
         shim.fault_disarm()
 
