@@ -83,12 +83,13 @@ def rebuild(home: Home, given: str | None = None, progress: Progress | None = No
         LedgerRefused: the source breaks a rule or contradicts the trust; nothing was changed.
         LedgerUnavailable: no source can be used, or a server holds what should be rebuilt.
     """
+    from zhixin_ledger.signers import key_files
     from zhixin_ledger.transport import LOG_FOLDER
 
     trust = home.pinned_trust()
     source = None if given is None else _given(home, given, trust)
     repairs = []
-    if (home.path / LOG_FOLDER).is_dir() or (home.keys_dir / LOG_KEY).is_file():
+    if (home.path / LOG_FOLDER).is_dir() or key_files(home.keys_dir / LOG_KEY):
         repairs.append(_repair_log(home, home.path / LOG_FOLDER, source, trust, progress))
     repairs.append(_repair_copy(home, source, trust, progress))
     return repairs

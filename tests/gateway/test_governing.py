@@ -1,12 +1,14 @@
 """Members propose, sign and bring in changes; keys change hands; lost keys have a way out."""
 
+import shutil
 from contextlib import suppress
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 from zhixin_errors import ConfigError, FormatError, LedgerRefused, LedgerUnavailable
-from zhixin_gateway import governing, keyring, proposing
+from zhixin_gateway import governing, keyring, proposing, repairing
 from zhixin_gateway.auditing import audit_home
 from zhixin_gateway.gate.receipts import Clock, check_receipt
 from zhixin_gateway.joining import Invitation, join
@@ -289,6 +291,38 @@ def test_a_lost_log_key_is_replaced_and_the_ledger_goes_on(council):
     for letter in "ab":
         publish(council, letter, "after")
     assert all(report["ok"] for report in audit_home(council.home("c")))
+
+
+def test_a_member_takes_the_log_over_where_the_operators_home_is_lost(council):
+    publish(council, "b", "before")
+    for letter in "cd":
+        council.state(letter)
+    shutil.rmtree(council.path("a"))
+    for letter in "bcd":
+        home = council.home(letter)
+        witnesses = tuple(each for each in home.settings.witnesses if "a.gov" not in each.name)
+        home.save(replace(home.filed_settings(), ledger_url="file:../b.gov.example",
+                          witnesses=witnesses))  # fmt: skip
+
+    def own_copy(letter):
+        council.clients.append(council.home(letter).ledger_client())
+        return council.clients[-1].state()
+
+    proposal = proposing.propose_rotation(council.home("b"), own_copy("b"), Rotation(log=True))
+    for letter in "cd":
+        state = own_copy(letter)
+        weighed = governing.read_proposals(state, [proposal.to_bytes()])
+        proposal = governing.sign(council.home(letter), state, weighed)
+    assert [repair.what for repair in repairing.rebuild(council.home("b"))] == ["log", "own copy"]
+    done = council.enact(proposal, "b")
+    assert done.exchanged == ("log",)
+    leaving = proposing.propose_leave(council.home("c"), council.state("c"), "a.gov.example")
+    council.enact(council.agree(leaving, "b", "d"), "d")
+    for letter in "bcd":
+        publish(council, letter, "after")
+    state = council.state("d")
+    assert [name for name, fact in state.members.items() if fact.log] == ["b.gov.example"]
+    assert all(report["ok"] for report in audit_home(council.home("d")))
 
 
 def test_a_stolen_key_ends_with_the_entry_that_ends_it(council):

@@ -1,18 +1,25 @@
 """Proposals over HTTP: what is taken in, kept, given out and thrown away."""
 
 import json
+from contextlib import closing
 
 import httpx
 import pytest
 from zhixin_errors import LedgerRefused, LedgerUnavailable
 from zhixin_ledger import dsse, proposal_box
-from zhixin_ledger.embedded import DATABASE
+from zhixin_ledger.checkpoint import verify_log
+from zhixin_ledger.embedded import DATABASE, Engine
 from zhixin_ledger.http.client import HttpProposals
-from zhixin_ledger.keys import COSIGNATURE_V1, VerifierKey
+from zhixin_ledger.http.log_app import LogService, make_log_app
+from zhixin_ledger.http.serving import running
+from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, VerifierKey
 from zhixin_ledger.proposal_box import log_box, open_box
 from zhixin_ledger.proposals import parse_proposal, signature_of
-from zhixin_ledger.signers import MemorySigner
+from zhixin_ledger.signers import MemorySigner, generate_signer, load_signer
 from zhixin_ledger.statements import member_object, member_statement, rules_statement
+from zhixin_ledger.tiles import DirectorySource
+from zhixin_ledger.tlogproof import parse_receipt
+from zhixin_ledger.transport import FileWitness, Means, load_keys
 
 TIMEOUT_S = 20
 
@@ -197,6 +204,41 @@ def _titles(world, name):
     }
     payload = member_statement(world.origin, "rotate", member, 3, 0)
     return parse_proposal(world.signed(payload, name))
+
+
+def test_a_running_log_signs_with_the_key_that_its_own_entry_brings_in_force(world):
+    a, b, c, _ = world.names
+    keys = world.home(a) / "keys"
+    source, means = DirectorySource(world.log_dir), Means(world.clock)
+    engine = Engine(
+        world.log_dir,
+        load_signer(keys / "log.pem"),
+        clock=world.clock,
+        hold=True,
+        later=lambda: load_keys(keys / "log.pem", load_signer),
+    )
+    witnesses = [FileWitness(name, world.home(name), source, means) for name in world.names]
+    with closing(engine), running(make_log_app(LogService(engine, witnesses))) as url:
+        first = post(f"{url}/entries?wait=receipt", world.contract(f"{b}/x")).json()
+        new = generate_signer(keys / "log-new.pem")  # while it runs
+        with proposal_box._reading(world.log_dir / DATABASE) as state:
+            fact = state.members[a]
+        member = {
+            "name": a,
+            "titles": fact.titles.to_json(),
+            "statement_key": fact.statement_key,
+            "cosigner": fact.cosigner,
+            "log": VerifierKey.make(world.origin, ED25519, new.public_key).text,
+            "validator": None,
+        }
+        payload = member_statement(world.origin, "rotate", member, 3, 0)
+        done = post(f"{url}/entries?wait=receipt", world.signed(payload, a, b, c))
+        assert done.status_code == 201, done.text
+        later = post(f"{url}/entries?wait=receipt", world.contract(f"{c}/x")).json()
+    old_key, new_key = (VerifierKey.parse(text) for text in (fact.log, member["log"]))
+    for answer, key in ((first, old_key), (done.json(), new_key), (later, new_key)):
+        note = parse_receipt(answer["receipt"].encode()).signed
+        assert verify_log(note, world.origin, [key]).origin == world.origin
 
 
 def test_proposals_outlive_the_server(world, serve_log):
