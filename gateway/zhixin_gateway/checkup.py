@@ -171,6 +171,21 @@ def _pending(home: Home) -> Iterator[tuple[str, str]]:
         yield "ok", "nothing waits for its proof"
 
 
+def _histories(home: Home) -> Iterator[tuple[str, str]]:
+    """Proof that the ledger has two histories, which copy or consumer met."""
+    from zhixin_ledger import forks
+
+    names = [
+        path.name if folder == home.ledger_dir else str(path)
+        for folder in (home.ledger_dir, home.path / "seen")
+        for path in forks.kept(folder)
+    ]
+    for name in names:
+        yield "fail", f"two histories were signed: `zhixin ledger equivocation {name}` says by whom"
+    if not names:
+        yield "ok", "no two histories of it were met"
+
+
 def _erasures(home: Home) -> Iterator[tuple[str, str]]:
     from zhixin_gateway.erasing import left_behind, unfinished
 
@@ -215,6 +230,7 @@ _CHECKS: tuple[tuple[str, Callable[[Home], Iterator[tuple[str, str]]]], ...] = (
     ("keys", _keys),
     ("ledger", _ledger),
     ("network", _network),
+    ("histories", _histories),
     ("trust", _trust),
     ("stores", _stores),
     ("sources", _sources),

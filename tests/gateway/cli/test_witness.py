@@ -150,6 +150,11 @@ def test_a_report_that_the_home_keeps_is_known_by_its_name(council, zhixin):
     told = zhixin("ledger", "equivocation", path.name, home=council.path("c"))
     assert told.code == 0, told.err
     assert path.name in zhixin("witness", "status", home=council.path("c")).out
+    found = zhixin("doctor", "--json", home=council.path("c"))
+    assert found.code == 2
+    (told,) = [each for each in found.json["findings"] if each["check"] == "histories"]
+    assert told["state"] == "fail"
+    assert path.name in told["message"]
 
 
 def test_serve_runs_as_a_process_and_ends_cleanly(council, tmp_path):
