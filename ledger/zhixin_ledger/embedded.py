@@ -120,7 +120,7 @@ class Engine:
         self._queued = threading.Lock()
         self._writing = threading.Lock()
         self._witness_sizes: dict[str, int] = {}
-        self._tiled = 0
+        self._tiled: tuple[int, int | None] = (0, None)
         self._asked = False
 
     def _opened(self, timeout_s: float) -> Database:
@@ -379,14 +379,17 @@ class Engine:
     ) -> Note:
         """Write the tiles, and sign the checkpoint over all that is durable."""
         self._hook("before-tiles")
+        tiled, place = self._tiled
+        there = place is not None and place == _folder_id(self.directory)
         tiles.write_tiles(
             self.directory,
-            self._tiled if before < self._tiled <= state.size else before,
+            tiled if there and before < tiled <= state.size else before,
             state.size,
             lambda start: entries_from(connection, start),
             self._hook,
         )
-        self._tiled = state.size  # a try that ends without the quorum need not be written again
+        # A try that ends without the quorum need not be written again, unless it was put aside.
+        self._tiled = (state.size, _folder_id(self.directory))
         self._hook("before-sign")
         self._turn_to_key_in_force(state)
         if not self._asked:
@@ -426,3 +429,11 @@ class Engine:
                 "or `--from MIRROR`, any member's copy",
             )
         return made.size
+
+
+def _folder_id(directory: Path) -> int | None:
+    """Tell one folder of tiles from another that took its place."""
+    try:
+        return (directory / "tile").stat().st_ino
+    except OSError:
+        return None

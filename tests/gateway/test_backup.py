@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import random
 import shutil
@@ -24,6 +25,7 @@ from zhixin_gateway.cli import main
 from zhixin_gateway.home import Home
 from zhixin_gateway.repairing import rebuild
 from zhixin_ledger import standing_check
+from zhixin_ledger.embedded import Engine
 
 STOPS = "bts.gov.example/stops"
 ROWS = [("2024-01-02", "B", 10, "JFK"), ("2024-01-03", "C", 20, "LGA")]
@@ -158,6 +160,20 @@ def test_a_backup_while_others_publish_is_whole(world, tmp_path):
         restore_backup(tmp_path / f"{number}.tar", tmp_path / f"home-{number}")
         home = Home.open(tmp_path / f"home-{number}")
         assert clean(home), audit_home(home)
+
+
+def test_a_home_whose_server_runs_is_backed_up_too(world, tmp_path):
+    published(world)
+    engine = Engine(
+        world.owner.path / "log",
+        world.owner.signer("log.pem"),
+        clock=lambda: dt.datetime.now(dt.UTC),
+        hold=True,
+    )
+    make_backup(world.owner, tmp_path / "b.tar")
+    engine.close()
+    restore_backup(tmp_path / "b.tar", tmp_path / "new")
+    assert clean(Home.open(tmp_path / "new"))
 
 
 def test_a_run_under_way_is_left_out_and_told(world, tmp_path):

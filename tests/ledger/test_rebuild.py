@@ -154,6 +154,22 @@ def test_a_process_that_has_the_database_open_sees_the_rebuilt_one(filled):
         assert client.submit(filled.contract(PLANES, "1.2.0")) == 8
 
 
+def test_tiles_that_were_put_aside_are_written_again_by_an_engine_that_had_them(filled):
+    engine = embedded.Engine(filled.log_dir, filled.log_signer, clock=filled.clock)
+    for number in range(130):
+        engine.submit(filled.contract(f"faa.gov.example/d{number}"))
+    with pytest.raises(LedgerUnavailable):
+        engine.publish([])  # the tiles are there, the quorum is not
+    rebuilt_log(filled)
+    witnesses = filled.client()._log._witnesses
+    engine.publish(witnesses)
+    for number in range(135):
+        engine.submit(filled.contract(f"faa.gov.example/e{number}"))
+    engine.publish(witnesses)
+    engine.close()
+    assert audit(filled.log_dir, filled.trust).ok
+
+
 @pytest.mark.parametrize("damage", ["missing", "no database", "pages"])
 def test_a_database_that_is_gone_is_made_from_the_logs_own_tiles(filled, damage):
     path = filled.log_dir / embedded.DATABASE
