@@ -15,10 +15,16 @@ from pathlib import Path
 
 import pytest
 from zhixin_errors import VerificationError
+from zhixin_gateway.founding import found
+from zhixin_gateway.home import create_home
 from zhixin_ledger import merkle
 from zhixin_ledger.checkpoint import verify_log
+from zhixin_ledger.client import contract_statement, dataset_statement
 from zhixin_ledger.cosignature import counted
-from zhixin_ledger.keys import VerifierKey
+from zhixin_ledger.dsse import sign_envelope
+from zhixin_ledger.keys import ED25519, MLDSA44, VerifierKey
+from zhixin_ledger.note import Note
+from zhixin_ledger.signers import generate_signer
 from zhixin_ledger.tlogproof import parse_receipt
 
 VECTORS = Path(__file__).parents[1] / "vectors"
@@ -103,6 +109,43 @@ def test_go_accepts_every_version_of_the_vectors(verifier: Path) -> None:
     answers = judge(verifier, VECTORS / "trust", *versions, now=RESULTS["now"])
     assert [a for a in answers if not a["ok"]] == []
     assert len(answers) == len(versions)
+
+
+def test_go_accepts_cosigners_of_both_kinds_on_one_checkpoint(
+    verifier: Path, tmp_path: Path
+) -> None:
+    homes = []
+    for letter, kind in zip("abcd", (ED25519, MLDSA44, ED25519, MLDSA44), strict=True):
+        name = f"{letter}.gov.example"
+        (tmp_path / name / "keys").mkdir(parents=True, mode=0o700)
+        generate_signer(tmp_path / name / "keys" / "cosigner.pem", kind=kind)
+        homes.append(create_home(tmp_path / name, name, operator=letter == "a"))
+    home = found(homes[0], homes, "ledger.gov.example/both", quorum=4)[0]
+    dataset, digest = f"{home.member}/things", "c0" * 32
+    stated = [
+        contract_statement("ledger.gov.example/both", dataset, "1.0.0", digest),
+        dataset_statement(
+            "ledger.gov.example/both",
+            dataset,
+            1,
+            root_hex=digest,
+            contract=("1.0.0", digest),
+            previous_hex=None,
+            inputs=(),
+            manifest_sha256_hex=digest,
+        ),
+    ]
+    version = tmp_path / "version"
+    version.mkdir()
+    with home.ledger_client() as client:
+        indexes = [client.submit(sign_envelope(each, [home.signer()])) for each in stated]
+        (version / "receipt.tlog-proof").write_bytes(client.receipt(indexes[-1]))
+        (version / "statement.json").write_bytes(client.entry(indexes[-1]))
+    note = Note.parse(parse_receipt((version / "receipt.tlog-proof").read_bytes()).note)
+    assert sorted(len(line.signature) for line in note.signatures) == [64, 72, 72, 2428, 2428]
+    now = datetime.now(UTC).isoformat(timespec="seconds")
+    [answer] = judge(verifier, home.trust_dir, version, now=now)
+    assert answer["ok"], answer
 
 
 @pytest.mark.slow
