@@ -137,3 +137,41 @@ def test_follows_decisions_as_the_ledger_does(path):
         found = fault.code
     if case["code"] not in NEEDS_THE_TRUST:
         assert found == case["code"]
+
+
+GOVERNING = {f"urn:zhixin:{kind}:v1" for kind in ("genesis", "member", "rules")}
+RULES = sorted((VECTORS / "rules").glob("*.json"))
+
+
+def governing(entry):
+    """Whether an entry of the ledger changes members or quorum."""
+    try:
+        return second.parse_statement(entry, "entry").kind in GOVERNING
+    except second.Refused:
+        return False  # a seal
+
+
+@pytest.fixture(scope="session")
+def ledger_entries():
+    lines = (VECTORS / "ledger" / "entries.jsonl").read_text().splitlines()
+    return [base64.b64decode(json.loads(line)["entry"]) for line in lines]
+
+
+@pytest.mark.parametrize("path", RULES, ids=lambda path: path.stem)
+def test_judges_decisions_as_admission_does(path, ledger_entries):
+    case = json.loads(path.read_text())
+    if case.get("kind") not in ("genesis", "member", "rules") or case["duplicate_of"]:
+        return
+    before = [base64.b64decode(entry) for entry in case.get("entries", [])]
+    before = before or ledger_entries[: int(case.get("state_after", 0))]
+    governance = second.Governance()
+    for index, entry in enumerate(before):
+        if governing(entry):
+            governance.apply(index, entry)
+    offered = base64.b64decode(case["normalised"]) if case["accept"] else contents(case["entry"])
+    try:
+        governance.apply(len(before), offered)
+    except second.Refused:
+        assert not case["accept"]
+    else:
+        assert case["accept"]
