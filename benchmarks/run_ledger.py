@@ -7,8 +7,9 @@ run as processes of their own. The load comes from a Go program (`load/`) that s
 clock starts:
 
 1. durable: 32 clients state versions as fast as they are taken. Each answer means that the
-   signature was checked, the rules held, and the entry was synced. No witness runs: members have
-   machines of their own, and here four replays would take the log's processor time.
+   signature was checked, the rules held, and the entry was synced. The log publishes meanwhile,
+   but the witnesses are stand-ins that only sign: members have machines of their own, and here
+   four replays would take the log's processor time.
 2. receipts: the same, each answer a receipt that three of four witnesses cosigned, all of them
    replaying every entry on this machine.
 3. fsck of the log of 1: everything recomputed, with and without its cache of checked signatures.
@@ -133,12 +134,14 @@ def tessera(folder: Path, entries: int) -> dict[str, Any]:
 
 
 def durable(load: Path, operator: Home, members: Path, entries: int) -> dict[str, Any]:
-    # No witness is asked: what is measured is durability.
-    operator.save(replace(operator.filed_settings(), witnesses=()))
-    with serving(operator, "ledger", free_port()) as server:
+    with standing_in(load, members) as url, ExitStack() as stack:
+        witnesses = tuple(WitnessSetting(name, f"{url}/{name}") for name in MEMBERS)
+        operator.save(replace(operator.filed_settings(), witnesses=witnesses))
+        server = stack.enter_context(serving(operator, "ledger", free_port()))
         before = server.cpu_seconds()
         rounds = loaded(load, server.url, members, entries)
         cpu, memory = server.cpu_seconds() - before, server.peak_mb()
+        published = httpx.get(f"{server.url}/status").json()["published"]
     whole = rounds.pop()
     return {
         **whole,
@@ -147,6 +150,7 @@ def durable(load: Path, operator: Home, members: Path, entries: int) -> dict[str
         "last_round_to_first": rounds[-1]["per_second"] / rounds[0]["per_second"],
         "server_cpu_us_per_entry": cpu / entries * 1e6,
         "server_peak_mb": memory,
+        "published_at_the_end": published,
     }
 
 
@@ -231,6 +235,20 @@ class Server:
         """The most memory that it held."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(status.split("VmHWM:")[1].split()[0]) / 1000
+
+
+@contextmanager
+def standing_in(load: Path, members: Path) -> Iterator[str]:
+    """Witnesses that sign without replaying; gives the URL before each member's name."""
+    process = subprocess.Popen(
+        [load, "-stand-in", "127.0.0.1:0", "-members", members], stdout=subprocess.PIPE, text=True
+    )
+    with process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.kill()
 
 
 @contextmanager
@@ -324,14 +342,19 @@ def founded(folder: Path) -> list[Home]:
     ]
     homes = found(homes[0], homes, ORIGIN)
     seeds = [
-        {"name": home.member, "seed": seed(home.path / "keys" / STATEMENT_KEY)} for home in homes
+        {
+            "name": home.member,
+            "seed": seed(home, STATEMENT_KEY),
+            "cosigner": seed(home, COSIGNER_KEY),
+        }
+        for home in homes
     ]
     (folder / "members.json").write_text(json.dumps({"origin": ORIGIN, "members": seeds}))
     return homes
 
 
-def seed(path: Path) -> str:
-    key: Any = load_pem_private_key(path.read_bytes(), None)
+def seed(home: Home, name: str) -> str:
+    key: Any = load_pem_private_key((home.path / "keys" / name).read_bytes(), None)
     return str(key.private_bytes_raw().hex())
 
 

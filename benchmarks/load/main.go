@@ -18,6 +18,7 @@ import (
 
 type options struct {
 	url, members, run string
+	standIn           string
 	clients, entries  int
 	round             int
 	receipts          bool
@@ -55,11 +56,19 @@ func parse() options {
 	flag.IntVar(&o.round, "round", 100_000, "how many versions are built before they are sent")
 	flag.BoolVar(&o.receipts, "receipts", false, "wait for each receipt, not for the index alone")
 	flag.IntVar(&o.timeout, "timeout", 60, "seconds that a receipt may take")
+	flag.StringVar(&o.standIn, "stand-in", "", "no load: answer for the witnesses at this address")
 	flag.Parse()
 	return o
 }
 
 func run(o options) error {
+	if o.standIn != "" {
+		world, err := readWorld(o.members)
+		if err != nil {
+			return err
+		}
+		return standIn(o.standIn, world)
+	}
 	if o.url == "" || o.members == "" || o.clients < 1 || o.entries < 1 || o.round < o.clients {
 		return fmt.Errorf("-url and -members are needed, and a round of at least a version a client")
 	}

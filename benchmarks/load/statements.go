@@ -10,10 +10,11 @@ import (
 	"os"
 )
 
-// member is an agency of the ledger, with the seed of its statement key in hex.
+// member is an agency of the ledger, with the seeds of its statement and cosigner keys in hex.
 type member struct {
-	Name string `json:"name"`
-	Seed string `json:"seed"`
+	Name     string `json:"name"`
+	Seed     string `json:"seed"`
+	Cosigner string `json:"cosigner"`
 }
 
 type world struct {
