@@ -10,6 +10,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.openapi.utils import get_openapi
 from starlette.exceptions import HTTPException
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.routing import Route
 from starlette.types import ASGIApp, Receive, Scope, Send
@@ -80,6 +81,9 @@ def tell_problems(app: FastAPI, table: Mapping[str, int] = LOG_STATUS) -> None:
             answer.headers["allow"] = _allowed(app, request.url.path)
         return answer
 
+    async def gone(_request: Request, _error: Exception) -> Response:
+        return problem_answer(Problem(408, "slow", "the client has gone"))  # nobody reads it
+
     async def unforeseen(_request: Request, _error: Exception) -> Response:
         return problem_answer(Problem(500, "internal", "a fault of this server's"))
 
@@ -89,6 +93,7 @@ def tell_problems(app: FastAPI, table: Mapping[str, int] = LOG_STATUS) -> None:
     app.add_exception_handler(ZhixinError, ours)
     app.add_exception_handler(HTTPException, framework)
     app.add_exception_handler(RequestValidationError, framework)
+    app.add_exception_handler(ClientDisconnect, gone)
     app.add_exception_handler(Exception, unforeseen)
 
 

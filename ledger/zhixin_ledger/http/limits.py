@@ -16,7 +16,14 @@ from zhixin_errors import LedgerRefused
 
 from zhixin_ledger.http.problems import Problem
 
-__all__ = ["MAX_BODY_BYTES", "RateLimit", "TokenBuckets", "read_body", "send_problem"]
+__all__ = [
+    "MAX_BODY_BYTES",
+    "RateLimit",
+    "TokenBuckets",
+    "read_body",
+    "read_raw",
+    "send_problem",
+]
 
 MAX_BODY_BYTES = 256 * 1024
 _MAX_CLIENTS = 10_000
@@ -33,12 +40,27 @@ async def read_body(request: Request, limit: int = MAX_BODY_BYTES) -> bytes:
         LedgerRefused: `too-large`.
         ClientDisconnect: the client has gone.
     """
-    said = request.headers.get("content-length")
-    if said is not None and said.isdecimal() and int(said) > limit:
-        raise _too_large(limit)
+    return await read_raw(request.scope, request.receive, limit)
+
+
+async def read_raw(scope: Scope, receive: Receive, limit: int = MAX_BODY_BYTES) -> bytes:
+    """Read a request's body below any framework.
+
+    Args:
+        scope: the request's.
+        receive: gives it, piece by piece.
+        limit: bytes at most.
+
+    Raises:
+        LedgerRefused: `too-large`.
+        ClientDisconnect: the client has gone.
+    """
+    for name, said in scope["headers"]:
+        if name == b"content-length" and said.isdigit() and int(said) > limit:
+            raise _too_large(limit)
     body = bytearray()
     while True:
-        message = await request.receive()
+        message = await receive()
         if message["type"] == "http.disconnect":
             raise ClientDisconnect
         piece: bytes = message.get("body", b"")

@@ -28,6 +28,7 @@ from zhixin_ledger.database import Database
 from zhixin_ledger.embedded import DATABASE, Engine
 from zhixin_ledger.gathering import WitnessTransport
 from zhixin_ledger.http.answers import json_answer, problem_docs, tell_problems
+from zhixin_ledger.http.express import Express
 from zhixin_ledger.http.intake import CAPACITY, Intake
 from zhixin_ledger.http.limits import read_body
 from zhixin_ledger.http.observing import Gauges, counter, gauge, metrics_route
@@ -229,6 +230,7 @@ def make_log_app(service: LogService) -> FastAPI:
         title="A Zhixin ledger", version="1", lifespan=lifespan, docs_url=None, redoc_url=None
     )
     tell_problems(app)
+    app.add_middleware(Express, intake=service.intake)
     _add_entries(app, service)
     app.include_router(tile_routes(service.engine.directory))
     app.include_router(proposal_routes(log_box(service.engine.directory)))

@@ -124,7 +124,7 @@ class Publisher:
             self._news.notify()
         self._hand_over([(future, _stopping()) for _, future in left])
 
-    def close(self, timeout_s: float = 10) -> None:
+    def close(self, timeout_s: float = 5) -> None:
         """End; who waits hears of it. Not on the loop's thread."""
         self.dismiss()
         if self._thread.ident is not None:

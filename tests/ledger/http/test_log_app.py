@@ -82,6 +82,21 @@ def test_a_statement_gets_its_index_and_the_same_one_again(world, serve_log):
     assert first.headers["content-type"] == "application/json"
 
 
+def test_the_express_way_answers_as_the_route_does(world, serve_log):
+    served = serve_log()
+    envelopes = [world.contract(FLIGHTS), world.contract(FLIGHTS), b"{}", bytes(300_000)]
+    for express, envelope in zip(envelopes, [*envelopes[1:2], *envelopes[1:]], strict=True):
+        ways = [
+            httpx.post(f"{served.url}/entries{query}", content=data)
+            for query, data in (("", express), ("?timeout=30", envelope))
+        ]
+        if express is envelopes[0]:
+            assert [answer.status_code for answer in ways] == [201, 200]
+            continue
+        first, second = ((a.status_code, a.content, a.headers.get("content-type")) for a in ways)
+        assert first == second
+
+
 def test_of_the_same_statement_at_once_one_is_new(world, serve_log):
     served = serve_log()
     envelope = world.contract(FLIGHTS)
