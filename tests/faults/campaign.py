@@ -149,7 +149,7 @@ class Campaign:
             steps = [step for step in trace if step.op != disk.SAID]
             for point, step in enumerate(steps, 1):
                 role, op = role_of(step.path), disk.NAMES[step.op]
-                if base == "full-tile" and step.path.startswith(ALIKE):
+                if step.path.startswith(ALIKE):
                     continue
                 for kind in KINDS:
                     if kind != "torn write" or step.op == disk.WRITE:
