@@ -34,7 +34,16 @@ if TYPE_CHECKING:
     from zhixin_ledger.tiles import TileSource
     from zhixin_ledger.trust import Trust
 
-__all__ = ["Act", "Gap", "MemberAudit", "Version", "audit_member", "gaps_in", "write_proofs"]
+__all__ = [
+    "Act",
+    "Gap",
+    "MemberAudit",
+    "Version",
+    "audit_member",
+    "gaps_in",
+    "unlike_facts",
+    "write_proofs",
+]
 
 
 @dataclass(slots=True)
@@ -191,7 +200,7 @@ def audit_member(
         sorted(key.name.removesuffix("/witness") for key in cosignature.counted(found.note, keys))
     )
     audit.gaps = gaps_in(audit.versions)
-    audit.gaps += _unlike_facts(audit, found)
+    audit.gaps += unlike_facts(audit, found)
     return audit, found
 
 
@@ -218,8 +227,13 @@ def gaps_in(versions: Iterable[Version]) -> list[Gap]:
     return gaps
 
 
-def _unlike_facts(audit: MemberAudit, found: Replayed) -> Iterator[Gap]:
-    """Hold the list to the facts that the members cosigned with the state."""
+def unlike_facts(audit: MemberAudit, found: Replayed) -> Iterator[Gap]:
+    """Hold a list to the facts that the members cosigned with the state.
+
+    Args:
+        audit: the list.
+        found: the copy.
+    """
     last = {each.dataset: each for each in audit.versions}
     for fact in found.state.datasets():
         if fact.dataset.partition("/")[0] != audit.member:

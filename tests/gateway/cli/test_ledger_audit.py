@@ -2,10 +2,11 @@
 
 import json
 import shutil
+from dataclasses import replace
 
 import pytest
 from zhixin_gateway import proposing
-from zhixin_gateway.member_audit import Version, gaps_in
+from zhixin_gateway.member_audit import Version, audit_member, gaps_in, unlike_facts
 from zhixin_gateway.proposing import Rotation
 from zhixin_ledger import merkle, tiles
 from zhixin_ledger.governance import follow
@@ -131,6 +132,17 @@ def test_a_copy_without_one_version_is_refused_and_says_where(zhixin, stated, tm
     (gap, *_) = error["gaps"]
     assert (gap["code"], gap["version"], gap["index"]) == ("version-order", 3, left_out)
     assert f"{THINGS}@3 comes after version 1" in error["message"]
+
+
+def test_the_list_is_held_to_the_facts_that_members_cosigned(stated):
+    trust, source = load_trust(stated / "trust"), tiles.DirectorySource(stated / "ledger")
+    audit, found = audit_member("d.gov.example", trust, source, "it")
+    assert list(unlike_facts(audit, found)) == []
+    last = audit.versions.pop()
+    (gap,) = unlike_facts(audit, found)
+    assert (gap.code, gap.version, gap.index) == ("fact", 3, last.index)
+    audit.versions.append(replace(last, dataset="d.gov.example/others"))
+    assert [gap.dataset for gap in unlike_facts(audit, found)] == [THINGS, "d.gov.example/others"]
 
 
 def test_gaps_are_seen_in_numbers_and_in_what_is_named():

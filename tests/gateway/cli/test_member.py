@@ -186,14 +186,36 @@ def test_joining_wants_the_right_trust(zhixin, council, tmp_path):
 
 
 def test_joining_another_ledger_than_the_trusts_leaves_no_copy(zhixin, council, tmp_path):
-    assert zhixin("init", "other.gov.example", home=tmp_path / "other").code == 0
     trust = council.path("a") / "trust"
-    answer = zhixin(
-        "init", "e.gov.example", "--join", tmp_path / "other", "--trust", trust,
-        "--fingerprint", fingerprint_of(zhixin, trust), home=tmp_path / "e",
+    print_ = fingerprint_of(zhixin, trust)
+    for origin, code in (
+        ("another.example/1", "other-origin"),
+        ("ledger.gov.example/council", "forked"),
+    ):
+        other, home = tmp_path / f"other-{code}", tmp_path / f"e-{code}"
+        assert zhixin("init", "other.gov.example", "--origin", origin, home=other).code == 0
+        answer = zhixin(
+            "init", "e.gov.example", "--join", other, "--trust", trust, "--fingerprint", print_,
+            home=home,
+        )  # fmt: skip
+        assert (answer.code, f"({code})" in answer.err) == (1, True)
+        assert not list((home / "ledger").iterdir())
+
+
+def test_a_ledger_after_a_lost_quorum_names_the_old_ones_last_checkpoint(zhixin, council, tmp_path):
+    told = zhixin("trust", "show", council.path("a") / "trust", "--json").json
+    origin = f"ledger.gov.example/2027/after/{told['size']}/{told['root']}"
+    made = zhixin("init", "a.gov.example", "--origin", origin, "--json", home=tmp_path / "new")
+    assert (made.code, made.json["origin"]) == (0, origin)
+    joining = zhixin(
+        "init", "b.gov.example", "--join", tmp_path / "new", "--trust", tmp_path / "new" / "trust",
+        "--fingerprint", made.json["fingerprint"], home=tmp_path / "b",
     )  # fmt: skip
-    assert (answer.code, "(other-origin)" in answer.err) == (1, True)
-    assert not list((tmp_path / "e" / "ledger").iterdir())
+    assert joining.code == 0
+    assert zhixin("member", "propose", "join", "--out", "j.json", home=tmp_path / "b").code == 0
+    assert zhixin("member", "sign", "j.json", "--yes", home=tmp_path / "new").code == 0
+    done = zhixin("member", "submit", "j.json", home=tmp_path / "b")
+    assert done.code == 0, done.err
 
 
 def test_a_member_that_left_publishes_no_more_and_its_versions_stay_good(zhixin, council, tmp_path):

@@ -122,6 +122,10 @@ def test_an_older_disk_and_another_ledger_lead_nowhere(zhixin, council, moved, t
     zhixin("trust", "update", council.path("a"), "--trust", moved)
     stale = zhixin("trust", "update", old, "--trust", moved)
     assert (stale.code, "(stale)" in stale.err) == (1, True)
+    origin = ("--origin", "ledger.gov.example/council")
+    assert zhixin("init", "a.gov.example", *origin, home=tmp_path / "fork").code == 0
+    forked = zhixin("trust", "update", tmp_path / "fork", "--trust", council.path("c") / "trust")
+    assert (forked.code, "(forked)" in forked.err) == (1, True)
     assert zhixin("init", "other.gov.example", home=tmp_path / "other").code == 0
     other = zhixin("trust", "update", tmp_path / "other", "--trust", moved)
     assert (other.code, "(other-origin)" in other.err) == (1, True)
