@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from zhixin_errors import FormatError, VerificationError
-from zhixin_ledger import cosignature
+from zhixin_ledger import cosignature, tlogproof
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, MLDSA44, VerifierKey
 from zhixin_ledger.note import Note, SignatureLine, parse_signature_lines
-from zhixin_ledger.signers import MemorySigner
+from zhixin_ledger.signers import MemorySigner, MLDSASigner
 
 CASES = sorted((Path(__file__).parents[1] / "vectors" / "cosignature").glob("*.json"))
 
@@ -115,3 +115,25 @@ def test_a_known_key_s_failing_line_refuses_the_note():
     with pytest.raises(VerificationError, match="signature line 2 of the checkpoint") as caught:
         cosignature.counted(Note(TEXT, (good, bad)), [KEY])
     assert caught.value.code == "quorum"
+
+
+def test_sixty_four_of_the_longest_ml_dsa_lines_fit_into_a_receipt():
+    """As many members as may cosign, each with the longest name, over the deepest tree."""
+    lines = []
+    for at in range(64):
+        name = f"{at:02}{'a' * 61}.{'b' * 63}.{'c' * 63}.{'d' * 55}/witness"
+        assert len(name) == 255
+        lines.append(SignatureLine(name, b"abcd", bytes(8 + 2420)))
+    note = Note(TEXT, (SignatureLine("x" * 255, b"abcd", bytes(64)), *lines)).format()
+    receipt = tlogproof.format_receipt(2**62, [bytes(32)] * 63, note)
+    assert tlogproof.parse_receipt(receipt).note == note
+
+
+def test_a_cosigners_key_is_of_the_kind_that_its_signer_has():
+    signer = MLDSASigner(b"\5" * 32)
+    key = cosignature.key_of(NAME, signer)
+    assert key == VerifierKey.make(NAME, MLDSA44, signer.public_key)
+    line = cosignature.cosign(TEXT, NAME, signer, 1_770_000_000)
+    assert len(line.signature) == 8 + 2420
+    assert cosignature.verify(line, key, TEXT) == 1_770_000_000
+    assert cosignature.key_of(NAME, SIGNER) == KEY

@@ -16,16 +16,19 @@ import pytest
 from zhixin_errors import LedgerUnavailable
 from zhixin_ledger import admission, checkpoint, cosignature, embedded
 from zhixin_ledger.checkpoint import Checkpoint
+from zhixin_ledger.client import member_object
 from zhixin_ledger.equivocation import Report
 from zhixin_ledger.http.client import HttpSource, HttpWitness
 from zhixin_ledger.http.log_app import LogOptions
 from zhixin_ledger.http.serving import running
 from zhixin_ledger.http.witness_app import make_witness_app, parse_question
 from zhixin_ledger.http.witness_service import WitnessOptions, WitnessService
+from zhixin_ledger.keys import MLDSA44
 from zhixin_ledger.mirror import Mirror
 from zhixin_ledger.note import Note, parse_signature_lines
-from zhixin_ledger.signers import MemorySigner, key_files, load_signer
+from zhixin_ledger.signers import MemorySigner, generate_signer, key_files, load_signer
 from zhixin_ledger.state import Change
+from zhixin_ledger.statements import member_statement
 from zhixin_ledger.tiles import Tiles
 from zhixin_ledger.trust import trust_of
 
@@ -192,6 +195,41 @@ def test_who_starts_again_goes_on_where_it_was(world, liar, serve_witness):
     grown(world, liar, PLANES)
     assert served.add(0, [], note_at(liar, 4)).content == b"2\n"
     assert served.add(2, path_to(liar, 2, 4), note_at(liar, 4)).status_code == 200
+
+
+def test_a_key_that_a_rotation_brings_signs_without_a_restart(world, liar, serve_witness):
+    served = serve_witness(liar.source)
+    assert served.add(0, [], liar.note().format()).status_code == 200
+    keys = world.home(WITNESS) / "keys"
+    new = generate_signer(keys / "cosigner-new.pem", kind=MLDSA44)
+    key = cosignature.key_of(f"{WITNESS}/witness", new)
+    member = member_object(
+        WITNESS,
+        (WITNESS, "成员"),
+        statement_key=world.signers[WITNESS].public_key,
+        cosigner=key,
+    )
+    payload = member_statement(world.origin, "rotate", member, 3, liar.state.ledger.entry)
+    liar.follow([world.signed(payload, *world.names)]).sealed().note()
+    answer = served.add(2, path_to(liar, 2, 4), note_at(liar, 4))
+    (line,) = parse_signature_lines(answer.content)
+    assert cosignature.verify(line, key, Note.parse(note_at(liar, 4)).text)
+    # Without either key it says so, and signs again once one is there.
+    (keys / "cosigner-new.pem").rename(keys / "away.pem")
+    again = serve_witness(liar.source)
+    refused = again.add(4, [], note_at(liar, 4))
+    assert (refused.status_code, refused.json()["code"]) == (422, "witness-key")
+    (keys / "away.pem").replace(keys / "cosigner.pem")
+    assert again.add(4, [], note_at(liar, 4)).status_code == 200
+
+
+def test_a_witness_that_ran_ahead_of_time_says_so(world, liar, serve_witness):
+    served = serve_witness(liar.source)
+    world.clock.move(7200)
+    assert served.add(0, [], liar.note().format()).status_code == 200
+    world.clock.move(-7200)
+    assert served.get("status").json()["clock_behind_s"] == 7200
+    assert "zhixin_clock_behind_seconds 7200.0" in served.get("metrics").text
 
 
 # Replay.
