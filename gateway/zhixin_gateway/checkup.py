@@ -171,6 +171,20 @@ def _pending(home: Home) -> Iterator[tuple[str, str]]:
         yield "ok", "nothing waits for its proof"
 
 
+def _put_back(home: Home) -> Iterator[tuple[str, str]]:
+    """A log or witness that was put back, and signs nothing before others confirmed it."""
+    from zhixin_ledger import standing_check
+    from zhixin_ledger.transport import LOG_FOLDER
+
+    for what, folder in (("log", home.path / LOG_FOLDER), ("witness", home.ledger_dir)):
+        if standing_check.is_restored(folder):
+            yield (
+                "warn",
+                f"the {what} was put back and asks other members before it signs; what was signed "
+                "since comes by `zhixin ledger rebuild --from MIRROR`",
+            )
+
+
 def _histories(home: Home) -> Iterator[tuple[str, str]]:
     """Proof that the ledger has two histories, which copy or consumer met."""
     from zhixin_ledger import forks
@@ -231,6 +245,7 @@ _CHECKS: tuple[tuple[str, Callable[[Home], Iterator[tuple[str, str]]]], ...] = (
     ("ledger", _ledger),
     ("network", _network),
     ("histories", _histories),
+    ("put back", _put_back),
     ("trust", _trust),
     ("stores", _stores),
     ("sources", _sources),

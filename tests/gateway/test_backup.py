@@ -217,6 +217,7 @@ def test_what_lies_outside_of_the_home_is_told(world, tmp_path):
     assert {item["path"] for item in made.left_out} == {str(elsewhere), "link"}
 
 
+@pytest.mark.slow
 def test_every_flipped_byte_of_a_files_contents_is_found(world, tmp_path):
     published(world)
     archive = tmp_path / "b.tar"
@@ -289,6 +290,9 @@ def test_the_commands_say_what_is_in_it_and_what_comes_next(world, tmp_path, cap
     assert json.loads(told.out)["member"] == "bts.gov.example"
     assert "ledger fsck" in told.err
     assert "status --resume" in told.err
+    main(["doctor", "--home", str(new), "--json"])
+    found = json.loads(capsys.readouterr().out)["findings"]
+    assert any("asks other members" in check["message"] for check in found)
     archive.write_bytes(archive.read_bytes()[:-9000])
     assert main(["restore", str(archive), str(tmp_path / "other")]) == 1
     assert "backup-damaged" in capsys.readouterr().err

@@ -101,6 +101,7 @@ def test_a_home_that_may_not_be_written_is_read_as_it_is(old, monkeypatch):
     assert Home.open(old).member == "city.gov.example"
 
 
+@pytest.mark.slow
 def test_the_release_before_works_in_its_own_home_and_refuses_one_that_was_taken_over(old):
     assert before("--home", str(old), "ledger", "fsck").returncode == 0
     Home.open(old)
