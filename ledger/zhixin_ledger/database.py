@@ -57,9 +57,9 @@ class Database:
                 self.connection.execute("PRAGMA synchronous = FULL")
                 self.connection.execute("PRAGMA fullfsync = ON")  # macOS: to disk, not its cache
                 # Digests lie anywhere in their table: keep pages, and bring them home more rarely.
-                self.connection.execute("PRAGMA cache_size = -32768")
-                self.connection.execute("PRAGMA wal_autocheckpoint = 4000")
-                self.connection.execute("PRAGMA journal_size_limit = 67108864")
+                self.connection.execute("PRAGMA cache_size = -65536")
+                self.connection.execute("PRAGMA wal_autocheckpoint = 16000")
+                self.connection.execute("PRAGMA journal_size_limit = 134217728")
         except LedgerUnavailable:
             self.connection.close()
             raise
