@@ -114,6 +114,7 @@ def test_a_witness_holds_to_the_trust_that_its_home_pinned(council, zhixin, tmp_
     )
     assert refused.code == 1
     assert "not those of the trust that this home pinned" in refused.err
+    assert zhixin("witness", "status", "--json", home=council.path("b")).json["size"] == 0
 
 
 def forked_report(council) -> Report:
