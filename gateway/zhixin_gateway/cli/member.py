@@ -45,6 +45,7 @@ command.add_command(propose)
 
 @command.command(
     "show",
+    short_help="Say in words what a proposal would change.",
     epilog=examples("zhixin member show join-new.gov.example.json"),
 )
 @click.argument("targets", metavar="FILE…", nargs=-1, required=True)
@@ -60,6 +61,7 @@ def show(context: Context, targets: tuple[str, ...], *, via_ledger: bool, as_jso
 
 @command.command(
     "sign",
+    short_help="Sign a proposal, having been shown it.",
     epilog=examples(
         "zhixin member sign join-new.gov.example.json",
         "zhixin member sign --via-ledger 3f9a…",
@@ -98,6 +100,7 @@ def sign(
 
 @command.command(
     "submit",
+    short_help="Bring in what a quorum has signed.",
     epilog=examples("zhixin member submit join-new.gov.example.json"),
 )
 @click.argument("targets", metavar="FILE…", nargs=-1, required=True)
@@ -130,7 +133,11 @@ def submit(
     return 0
 
 
-@command.command("list", epilog=examples("zhixin member list --via-ledger"))
+@command.command(
+    "list",
+    short_help="List the members and what waits.",
+    epilog=examples("zhixin member list --via-ledger"),
+)
 @click.option("--via-ledger", is_flag=True, help="Also the proposals that wait at the ledger.")
 @json_option
 @home_option
@@ -187,6 +194,7 @@ def list_(context: Context, *, via_ledger: bool, as_json: bool) -> None:
 
 @command.command(
     "witness",
+    short_help="Set where a member's witness answers.",
     epilog=examples("zhixin member witness new.gov.example http://witness.new.example:8801"),
 )
 @click.argument("member")

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 __all__ = ["propose"]
 
 
-@click.group("propose")
+@click.group("propose", short_help="Propose a change, for others to sign.")
 def propose() -> None:
     """Propose a change: it holds once a quorum has signed it and it is in the ledger."""
 
@@ -65,7 +65,7 @@ _quorum = click.option(
     "join",
     epilog=examples(
         "zhixin init new.gov.example --join http://ledger.example:8701 --trust DIR --fingerprint F",
-        "zhixin --home new.gov.example member propose join",
+        "zhixin member propose join --home new.gov.example",
     ),
 )
 @click.option("--no-cosigner", is_flag=True, help="Publish and read, but neither cosign nor vote.")
@@ -91,7 +91,11 @@ def join(
     )
 
 
-@propose.command("leave", epilog=examples("zhixin member propose leave old.gov.example"))
+@propose.command(
+    "leave",
+    short_help="Propose that a member leave.",
+    epilog=examples("zhixin member propose leave old.gov.example"),
+)
 @click.argument("member", required=False)
 @_quorum
 @_proposal_options
@@ -117,6 +121,7 @@ def leave(
 
 @propose.command(
     "rotate",
+    short_help="Propose other keys or titles for this member.",
     epilog=examples(
         "zhixin member propose rotate --statement-key",
         "zhixin member propose rotate --cosigner-key ml-dsa-44",
