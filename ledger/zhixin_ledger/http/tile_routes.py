@@ -61,7 +61,7 @@ class TileFolder:
 
     def tile(self, path: str) -> bytes | None:
         """Give a tile's or bundle's bytes; `path` as it stands in the URL after `tile/`."""
-        if re.fullmatch(_PATH, path) is None or _leads_with_zeros(path):
+        if re.fullmatch(_PATH, path) is None:
             return None
         partial = _PARTIAL.fullmatch(path)
         if partial is None:
@@ -153,11 +153,6 @@ def tile_routes(directory: Path) -> APIRouter:
         return Response(data, 200, headers)
 
     return router
-
-
-def _leads_with_zeros(path: str) -> bool:
-    """`x000/…` names no tile: a number has one form."""
-    return path.split("/")[1] == "x000"
 
 
 def _takes_gzip(request: Request) -> bool:

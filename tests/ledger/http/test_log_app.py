@@ -97,22 +97,34 @@ def test_the_express_way_answers_as_the_route_does(world, serve_log):
         assert first == second
 
 
-def test_of_the_same_statement_at_once_one_is_new(world, serve_log):
+def test_of_the_same_statement_at_once_one_is_new(world, serve_log, monkeypatch):
     served = serve_log()
     envelope = world.contract(FLIGHTS)
     answers = []
-    threads = [
-        threading.Thread(
-            target=lambda: answers.append(httpx.post(f"{served.url}/entries", content=envelope))
-        )
-        for _ in range(12)
-    ]
+    let_go, submit_many = threading.Event(), served.service.engine.submit_many
+    blocks = []
+
+    def slow(batch):
+        let_go.wait(30)
+        blocks.append(len(batch))
+        return submit_many(batch)
+
+    monkeypatch.setattr(served.service.engine, "submit_many", slow)
+    envelopes = [world.contract("bts.gov.example/first")] + 12 * [envelope]
+
+    def send(data: bytes) -> None:
+        answers.append(httpx.post(f"{served.url}/entries", content=data, timeout=60))
+
+    threads = [threading.Thread(target=send, args=(data,)) for data in envelopes]
     for thread in threads:
         thread.start()
+    until(lambda: served.service.intake.waiting >= 11)
+    let_go.set()
     for thread in threads:
         thread.join(30)
-    assert sorted(answer.status_code for answer in answers) == [200] * 11 + [201]
-    assert {answer.json()["index"] for answer in answers} == {2}
+    assert max(blocks) >= 11
+    assert sorted(answer.status_code for answer in answers) == [200] * 11 + [201] * 2
+    assert len({answer.json()["index"] for answer in answers}) == 2
 
 
 def test_the_receipt_is_the_answer_once_the_quorum_has_cosigned(world, serve_log):
