@@ -211,6 +211,10 @@ def test_the_ledger_is_logged_shown_and_checked(zhixin, published):
     assert shown["statement"]["subject"][0]["name"] == f"{THINGS}@1"
     assert zhixin("ledger", "show", 99, home=published).code == 2
     assert zhixin("ledger", "fsck", home=published).code == 0
+    known = zhixin("ledger", "fsck", "--cached", "--json", home=published).json
+    whole = zhixin("ledger", "fsck", "--json", home=published).json
+    assert [part["cached"] > 0 for part in known["copies"]] == [True, False] * 2
+    assert not any(part["cached"] for part in whole["copies"])
     database = sqlite3.connect(published / "ledger/mirror.sqlite")
     changed = """CAST(replace(data, '"withdrawn":[]', '"withdrawn":["1"]') AS BLOB)"""
     database.execute(f"UPDATE facts SET data = {changed}")
