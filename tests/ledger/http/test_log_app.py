@@ -101,10 +101,11 @@ def test_of_the_same_statement_at_once_one_is_new(world, serve_log, monkeypatch)
     served = serve_log()
     envelope = world.contract(FLIGHTS)
     answers = []
-    let_go, submit_many = threading.Event(), served.service.engine.submit_many
-    blocks = []
+    entered, let_go = threading.Event(), threading.Event()
+    submit_many, blocks = served.service.engine.submit_many, []
 
     def slow(batch):
+        entered.set()
         let_go.wait(30)
         blocks.append(len(batch))
         return submit_many(batch)
@@ -116,13 +117,15 @@ def test_of_the_same_statement_at_once_one_is_new(world, serve_log, monkeypatch)
         answers.append(httpx.post(f"{served.url}/entries", content=data, timeout=60))
 
     threads = [threading.Thread(target=send, args=(data,)) for data in envelopes]
-    for thread in threads:
+    threads[0].start()
+    assert entered.wait(30)
+    for thread in threads[1:]:
         thread.start()
-    until(lambda: served.service.intake.waiting >= 11)
+    until(lambda: served.service.intake.waiting == 12)
     let_go.set()
     for thread in threads:
         thread.join(30)
-    assert max(blocks) >= 11
+    assert blocks == [1, 12]
     assert sorted(answer.status_code for answer in answers) == [200] * 11 + [201] * 2
     assert len({answer.json()["index"] for answer in answers}) == 2
 
