@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
+from pathlib import Path
 
 import httpx
 import pytest
@@ -455,3 +458,19 @@ def test_a_tampered_log_gets_no_members_cosignature_over_the_network(world, netw
     wait_for(lambda: all(codes["version-order"] for codes in refused))
     assert checkpoint.parse(Note.parse(httpx.get(f"{log.url}/checkpoint").content).text).size == 4
     assert [witness.service.seen.cosigned for witness in witnesses] == [4] * 4
+
+
+@pytest.mark.slow
+def test_schemathesis_finds_nothing(liar, serve_witness, tmp_path):
+    """Every route by its own OpenAPI document; that random bytes are refused is no fault."""
+    served = serve_witness(liar.source)
+    assert served.add(0, [], liar.note().format()).status_code == 200
+    attack = subprocess.run(
+        [Path(sys.executable).with_name("schemathesis"), "run", f"{served.url}/openapi.json",
+         "--checks", "all", "--exclude-checks", "positive_data_acceptance",
+         "--phases", "examples,coverage,fuzzing", "--max-examples", "15", "--seed", "1",
+         "--no-color", "--generation-database", "none"],
+        capture_output=True, text=True, timeout=300, check=False, cwd=tmp_path,
+    )  # fmt: skip
+    assert attack.returncode == 0, attack.stdout[-6000:] + attack.stderr[-1000:]
+    assert served.get("status").json()["cosigned"]["size"] == 2
