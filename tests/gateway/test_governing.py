@@ -19,6 +19,7 @@ from zhixin_ledger.dsse import keyid, sign_envelope
 from zhixin_ledger.keys import MLDSA44
 from zhixin_ledger.proposals import parse_proposal
 from zhixin_ledger.signers import generate_signer, load_signer
+from zhixin_ledger.statements import rules_statement
 from zhixin_ledger.tlogproof import parse_receipt
 
 NOW = Clock(datetime.now(UTC) + timedelta(days=1))
@@ -133,6 +134,14 @@ def test_a_statement_of_another_kind_is_no_proposal(council):
     )
     with pytest.raises(FormatError, match="no proposal"):
         parse_proposal(sign_envelope(payload, [home.signer()]))
+
+
+def test_a_proposal_for_another_ledger_is_none_here(council):
+    payload = rules_statement("ledger.other.example/1", 4, 0)
+    foreign = sign_envelope(payload, [council.home("a").signer()])
+    with pytest.raises(LedgerRefused) as refused:
+        governing.read_proposals(council.state("a"), [foreign])
+    assert refused.value.code == "other-origin"
 
 
 def test_the_words_are_the_statements_and_not_the_senders(council):

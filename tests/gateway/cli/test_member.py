@@ -3,7 +3,10 @@
 import json
 
 import pytest
+from fastapi import FastAPI
 from zhixin_gateway.cli import member as member_module
+from zhixin_ledger.http.serving import running
+from zhixin_ledger.http.tile_routes import tile_routes
 
 
 def fingerprint_of(zhixin, trust):
@@ -137,6 +140,39 @@ def test_a_file_that_is_no_proposal_is_refused(zhixin, council, tmp_path, data, 
         answer = zhixin("member", *command, file, home=council.path("b"))
         assert answer.code == (2 if data is None else 1)
         assert f"({code})" in answer.err
+
+
+def test_a_decision_without_its_quorum_of_witnesses_is_pending_and_finished_later(
+    zhixin, council, tmp_path
+):
+    zhixin("member", "propose", "quorum", "4", "--out", "q.json", home=council.path("a"))
+    sign(zhixin, council, "bc", "q.json")
+    away = council.path("d").rename(tmp_path / "away")
+    answer = zhixin("member", "submit", "q.json", "--json", "--timeout", 1, home=council.path("a"))
+    assert (answer.code, answer.json) == (3, {"index": 2, "pending": True, "code": "quorum"})
+    assert "entry 2 is in the ledger, its proof is pending: 3 of 4" in answer.err
+    away.rename(council.path("d"))
+    done = zhixin("member", "submit", "q.json", home=council.path("b"))
+    assert done.code == 0, done.err
+
+
+def test_a_home_joins_by_url(zhixin, council, tmp_path):
+    app = FastAPI()
+    app.include_router(tile_routes(council.path("a") / "log"))
+    trust = council.path("a") / "trust"
+    with running(app) as url:
+        made = zhixin(
+            "init", "e.gov.example", "--join", f"{url}/", "--trust", trust,
+            "--fingerprint", fingerprint_of(zhixin, trust), "--witness",
+            "a.gov.example=http://127.0.0.1:9", home=tmp_path / "e",
+        )  # fmt: skip
+        assert made.code == 0, made.err
+        settings = (tmp_path / "e" / "zhixin.toml").read_text()
+        assert f'url = "{url}"' in settings
+        assert 'url = "http://127.0.0.1:9"' in settings
+    offline = zhixin("member", "propose", "join", "--out", "j.json", home=tmp_path / "e")
+    assert offline.code == 0, offline.err
+    assert "its own copy is used" in offline.err
 
 
 def test_titles_of_strangers_do_no_harm_to_a_terminal(zhixin, council):
