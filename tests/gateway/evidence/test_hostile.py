@@ -120,6 +120,18 @@ def test_bytes_put_in_taken_out_or_doubled_are_refused(small, judge, data):
         assert judge({**small, name: mutated})[0] is not None
 
 
+def test_a_part_stated_beyond_every_limit_is_refused():
+    path = VECTORS / "versions" / "tax.gov.example" / "types" / "1" / "manifest.json"
+    whole = json.loads(path.read_bytes())
+    assert verify.parse_manifest(verify.jcs(whole)).parts
+    for way, other in (
+        (("parts", 0, "bytes"), str((256 << 20) + 1)),
+        (("parts", 0, "records"), "0"),
+    ):
+        with pytest.raises(verify.Refused):
+            verify.parse_manifest(verify.jcs(changed(whole, way, other)))
+
+
 @pytest.mark.parametrize("depth", [64, 65, 900, 100_000])
 def test_json_nested_too_deep_is_refused(depth):
     data = b"[" * depth + b"]" * depth
