@@ -146,6 +146,8 @@ def check_mirror(
     else:
         report = AuditReport(True, None, None, "no checkpoint is kept yet", 0, State())
     files, size, fault = _of_report(COPY_FILES, report), 0, None
+    # Read before the record's moment: a witness that works on records first, and publishes then.
+    shown = DirectorySource(directory).read(CHECKPOINT) if report.ok else None
     try:
         with opened(directory / mirror.DATABASE) as connection:  # one moment of it
             check_pages(connection)
@@ -166,8 +168,9 @@ def check_mirror(
                 )
             check_state(connection, state)
             # A witness that is marked asks before it signs: what it forgot is no damage any more.
-            asks = standing_check.is_restored(directory)
-            check_cosigned(connection, directory, state, None if asks else member)
+            if standing_check.is_restored(directory):
+                shown = None
+            check_cosigned(connection, directory, state, shown, member)
             _check_marks(connection, directory, state, size)
     except DamageError as damage:
         fault = damage

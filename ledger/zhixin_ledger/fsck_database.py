@@ -23,7 +23,7 @@ from zhixin_ledger.merkle import CompactRange
 from zhixin_ledger.note import Note
 from zhixin_ledger.seal import is_seal
 from zhixin_ledger.state import State
-from zhixin_ledger.tiles import CHECKPOINT, DirectorySource, Tiles
+from zhixin_ledger.tiles import DirectorySource, Tiles
 
 __all__ = [
     "DamageError",
@@ -291,7 +291,11 @@ def _versions(state: State) -> int:
 
 
 def check_cosigned(
-    connection: sqlite3.Connection, directory: Path, state: State, member: str | None
+    connection: sqlite3.Connection,
+    directory: Path,
+    state: State,
+    kept: bytes | None,
+    member: str | None,
 ) -> None:
     """Hold what the witness cosigned last to the copy's own tree, and to its line that is kept."""
     row = connection.execute("SELECT size, root FROM cosigned").fetchone()
@@ -307,7 +311,7 @@ def check_cosigned(
                 place="cosigned",
             )
         _check_cosigned_note(connection, Checkpoint("", last, bytes(row[1])), state)
-    shown = _own_line(directory, state, member)
+    shown = _own_line(kept, state, member)
     if shown > last:
         raise DamageError(
             "witness-rolled-back",
@@ -338,9 +342,8 @@ def _check_cosigned_note(connection: sqlite3.Connection, last: Checkpoint, state
         )
 
 
-def _own_line(directory: Path, state: State, member: str | None) -> int:
+def _own_line(data: bytes | None, state: State, member: str | None) -> int:
     """Give the size of the kept checkpoint where the member's own good line is under it; else 0."""
-    data = DirectorySource(directory).read(CHECKPOINT)
     if data is None or member is None:
         return 0
     note = Note.parse(data, "the kept checkpoint")

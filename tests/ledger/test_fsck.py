@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 import shutil
 import sqlite3
+import threading
 from contextlib import closing
 
 import pytest
@@ -303,3 +304,30 @@ def test_a_checkpoint_that_went_missing_is_damage_to_who_pinned_the_ledger(fille
     (filled.log_dir / "checkpoint").unlink()
     assert log_parts(filled, trust=trust)["log"].code == "malformed"
     assert log_parts(filled)["log"].ok
+
+
+def test_copies_that_are_worked_on_meanwhile_are_clean(filled):
+    stop, faults = threading.Event(), []
+
+    def work() -> None:
+        number = 0
+        try:
+            while not stop.is_set():
+                number += 1
+                with filled.client(OWNER) as client:
+                    data = filled.contract(f"faa.gov.example/d{number}")
+                    client.receipt(client.submit(data))
+        except Exception as fault:
+            faults.append(fault)
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for _ in range(8):
+            parts = check_log(filled.log_dir)
+            parts += [part for name in filled.names for part in copy_parts(filled, name).values()]
+            assert all(part.ok for part in parts), [part for part in parts if not part.ok]
+    finally:
+        stop.set()
+        thread.join(60)
+    assert not faults
