@@ -86,7 +86,7 @@ class MemoryStore:
         self._facts: dict[str, tuple[int, bytes]] = {}
         self._nodes: dict[tuple[int, int], bytes] = {}
         self._payloads: dict[bytes, int] = {}
-        self._stated: dict[tuple[str, int], Stated] = {}
+        self._stated: dict[str, dict[int, bytes]] = {}  # packed: there may be millions
 
     def head(self) -> bytes | None:
         """See Store."""
@@ -126,11 +126,15 @@ class MemoryStore:
 
     def stated(self, dataset: str, version: int) -> Stated | None:
         """See Store."""
-        return self._stated.get((dataset, version))
+        kept = self._stated.get(dataset, {}).get(version)
+        if kept is None:
+            return None
+        return Stated(int.from_bytes(kept[64:]), kept[:32], kept[32:64])
 
     def put_stated(self, dataset: str, version: int, stated: Stated) -> None:
         """See Store."""
-        self._stated[dataset, version] = stated
+        packed = stated.statement + stated.manifest + stated.index.to_bytes(8)
+        self._stated.setdefault(dataset, {})[version] = packed
 
 
 class SqliteStore:
