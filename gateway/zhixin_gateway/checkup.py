@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from zhixin_errors import ZhixinError
 
 from zhixin_gateway.home import COSIGNER_KEY, LOG_KEY, STATEMENT_KEY
+from zhixin_gateway.keyring import USES, next_key_file
 
 if TYPE_CHECKING:
     from zhixin_gateway.home import Home
@@ -61,6 +62,12 @@ def _keys(home: Home) -> Iterator[tuple[str, str]]:
         home.signer(LOG_KEY)
         keys += ", and the log's"
     yield "ok", f"{keys} can be used, and by nobody else"
+    for use in USES:
+        if next_key_file(home, use).exists():
+            yield (
+                "warn",
+                f"a new {use} key waits for its rotation: `zhixin member submit FILE` brings it in",
+            )
 
 
 def _ledger(home: Home) -> Iterator[tuple[str, str]]:

@@ -105,6 +105,11 @@ def test_quorum_leave_and_titles_are_proposed_as_well(zhixin, council, tmp_path)
     ):
         answer = zhixin("member", "propose", *arguments, home=a)
         assert (answer.code, words in answer.err) == (0, True), answer.err
+    doctor = zhixin("doctor", home=a)
+    assert "waits for its rotation" not in doctor.out + doctor.err
+    zhixin("member", "propose", "rotate", "--log-key", "--out", "k.json", home=a)
+    doctor = zhixin("doctor", home=a)
+    assert "a new log key waits for its rotation" in doctor.out + doctor.err
     nothing = zhixin("member", "propose", "rotate", home=a)
     assert (nothing.code, "--statement-key" in nothing.err) == (2, True)
     unknown = zhixin("member", "propose", "leave", "z.gov.example", home=a)
