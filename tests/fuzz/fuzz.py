@@ -29,6 +29,7 @@ def fuzz(names: list[str], scratch: Path, options: list[str]) -> None:
     with atheris.instrument_imports(
         include=["zhixin_ledger", "zhixin_gateway.datasets", "zhixin_gateway.gate",
             "zhixin_gateway.evidence",
+            "zhixin_gateway.backups",
                  "zhixin_gateway.settings", "zhixin_schemas"]
     ):  # fmt: skip
         from fuzz_mutate import mutated

@@ -8,7 +8,9 @@ from __future__ import annotations
 
 import base64
 import hashlib
+import io
 import json
+import tarfile
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -27,6 +29,7 @@ from zhixin_errors import (
     VerificationError,
 )
 from zhixin_gateway import settings
+from zhixin_gateway.backups import archive as backup
 from zhixin_gateway.datasets import footer, manifest, types
 from zhixin_gateway.evidence import verify
 from zhixin_gateway.evidence.archive import format_bundle
@@ -64,6 +67,7 @@ from zhixin_schemas import loader
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 MAX_CPU_S = 2.0
+MEMORY = "/dev/shm" if Path("/dev/shm").is_dir() else None
 
 Seeds = Callable[[], Sequence[bytes]]
 
@@ -265,7 +269,7 @@ def _read_footer(data: bytes) -> Any:
 
 
 def _load_key(data: bytes) -> Any:
-    with tempfile.NamedTemporaryFile() as file:
+    with tempfile.NamedTemporaryFile(dir=MEMORY) as file:
         file.write(data)
         file.flush()
         return signers.load_signer(Path(file.name))
@@ -308,7 +312,7 @@ def _alike(
 
 
 def _read_archive(data: bytes) -> Any:
-    with tempfile.NamedTemporaryFile() as file:
+    with tempfile.NamedTemporaryFile(dir=MEMORY) as file:
         file.write(data)
         file.flush()
         return verify.read_archive(Path(file.name))
@@ -317,6 +321,47 @@ def _read_archive(data: bytes) -> Any:
 @cache
 def _archives() -> list[bytes]:
     return [format_bundle(dict.fromkeys(verify.LIMITS, b"some text"))]
+
+
+def _tar(names: Sequence[str], manifest: bytes) -> bytes:
+    """A backup of small files of some names, with any manifest."""
+    out = io.BytesIO()
+    with tarfile.open(fileobj=out, mode="w", format=tarfile.PAX_FORMAT) as tar:
+        for name in (*names, backup.MANIFEST):
+            info = tarfile.TarInfo(name)
+            content = manifest if name == backup.MANIFEST else b"some text"
+            info.size = len(content)
+            tar.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+_KEPT = ("zhixin.toml", "keys/statement.pem")
+
+
+def _backup_manifest(names: Sequence[str] = _KEPT) -> bytes:
+    digest = hashlib.sha256(b"some text").hexdigest()
+    files = [{"path": name, "bytes": 9, "sha256": digest, "mode": "600"} for name in names]
+    folders = [{"path": name, "mode": "700"} for name in ("keys", "store/empty")]
+    told = {"type": backup.TYPE, "files": files, "folders": folders, "left_out": []}
+    return json.dumps(told).encode()
+
+
+def _unpack(data: bytes) -> Any:
+    with tempfile.TemporaryDirectory(dir=MEMORY) as scratch:
+        archive, folder, beside = (Path(scratch) / name for name in ("tar", "in/home", "in/other"))
+        archive.write_bytes(data)
+        folder.mkdir(parents=True)
+        try:
+            return backup.unpack(archive, folder)
+        finally:
+            assert {path.name for path in Path(scratch).iterdir()} == {"tar", "in"}
+            assert [path.name for path in beside.parent.iterdir()] == ["home"]
+
+
+def _unpack_names(data: bytes) -> Any:
+    # Not longer: tarfile takes quadratic time over long names of digits before Python 3.11.10.
+    names = [name[:5000] for name in data.decode("utf-8", "replace").split("\n") if name][:20]
+    return _unpack(_tar(names, _backup_manifest(names)))
 
 
 _WRONG = (FormatError, VerificationError)
@@ -513,6 +558,13 @@ TARGETS = (
         _WRONG,
     ),
     Target("evidence archive", _read_archive, _archives, (verify.Refused,)),
+    Target("backup", _unpack, lambda: [_tar(_KEPT, _backup_manifest())]),
+    Target(
+        "backup's manifest",
+        lambda data: _unpack(_tar(_KEPT, data)),
+        lambda: [_backup_manifest()],
+    ),
+    Target("backup's names", _unpack_names, _texts("\n".join(_KEPT), "a\nb/c\nb/d/e")),
     Target("private key", _load_key, _keys, (ConfigError,)),
 )
 

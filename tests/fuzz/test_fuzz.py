@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 HERE = Path(__file__).parent
-EXAMPLES = 300
+EXAMPLES = 200
 HOSTILE = [
     b"", b"\x00", b"[" * 60_000, b'{"a":' * 10_000, b"9" * 65_536, b"A" * 65_536, b"\n" * 65_536,
     b" " * 65_536, b'"' + b"\\u0041" * 10_000 + b'"', b"-" * 65_536, b"a." * 30_000, b"\xff" * 4096,
@@ -63,11 +63,11 @@ def test_a_parser_refuses_by_name_or_gives_the_bytes_back(target: Target) -> Non
 @pytest.mark.slow
 def test_a_sample_of_what_atheris_finds(tmp_path: Path) -> None:
     done = subprocess.run(
-        [sys.executable, HERE / "fuzz.py", "--runs", "30000", "--scratch", tmp_path],
+        [sys.executable, HERE / "fuzz.py", "--runs", "15000", "--scratch", tmp_path],
         capture_output=True,
         text=True,
         timeout=300,
         check=False,
     )
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert "Done 30000 runs" in done.stderr + done.stdout
+    assert "Done 15000 runs" in done.stderr + done.stdout

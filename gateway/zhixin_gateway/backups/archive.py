@@ -15,6 +15,7 @@ it names and that is missing, or is another by a byte, refuses the whole.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import io
 import json
@@ -38,6 +39,8 @@ MANIFEST = "zhixin-backup.json"
 DAMAGED = "backup-damaged"
 _CHUNK = 1024 * 1024
 _MAX_MANIFEST_BYTES = 1024 * 1024 * 1024
+_NO_NAME = {errno.ENAMETOOLONG, errno.EEXIST, errno.ENOTDIR, errno.EISDIR}
+"""Of a name that is too long, or is a file's and a folder's too."""
 
 
 class _Hashed(io.RawIOBase):
@@ -191,11 +194,15 @@ def unpack(archive: Path, folder: Path) -> dict[str, Any]:
                     manifest = _read_manifest(content)
                 else:
                     found[name] = _write(folder / name, content)
+        if manifest is None:
+            raise _damaged("it ends before its manifest: it was cut off, or is damaged on the way")
+        _hold(folder, manifest, found)
     except (tarfile.TarError, EOFError, UnicodeError, ValueError) as fault:
         raise _damaged(f"it can't be read to its end ({fault})") from fault
-    if manifest is None:
-        raise _damaged("it ends before its manifest: it was cut off, or is damaged on the way")
-    _hold(folder, manifest, found)
+    except OSError as fault:
+        if fault.errno in _NO_NAME:
+            raise _damaged("it has a name that no file of a home can have") from fault
+        raise
     return manifest
 
 
