@@ -125,6 +125,21 @@ def test_an_unpacked_bundle_holds_too_and_no_link_in_it(made, tmp_path, capsys):
         whole.extractall(folder)
     assert verify.main([str(folder), "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["ok"]
+    for trick in ("empty", "trust/empty", "a/b/c/d"):
+        (folder / trick).mkdir(parents=True)
+        assert verify.main([str(folder), "--json"]) == 1
+        assert json.loads(capsys.readouterr().out)["code"] == "unlisted-file"
+        for each in (folder / trick, *(folder / trick).parents):
+            if each != folder and not any(each.iterdir()):
+                each.rmdir()
+            else:
+                break
+    (folder / "more").symlink_to(folder / "trust")
+    assert verify.main([str(folder), "--json"]) == 1
+    assert json.loads(capsys.readouterr().out)["code"] == "malformed"
+    (folder / "more").unlink()
+    assert verify.main([str(folder), "--json"]) == 0
+    capsys.readouterr()
     (folder / "README.txt").unlink()
     (folder / "README.txt").symlink_to(folder / "FORMATS.md")
     assert verify.main([str(folder), "--json"]) == 1
