@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 
 import pytest
-from zhixin_gateway import pipeline
+from zhixin_gateway import checkup, pipeline
 from zhixin_gateway.checkup import check_up
 from zhixin_gateway.cli.ledger_serve import witnesses_of
 from zhixin_gateway.datasets import directory
@@ -89,6 +89,7 @@ def test_while_the_server_is_away_the_proof_is_pending(world, network, monkeypat
 
 
 def test_while_the_quorum_is_missing_the_proof_is_pending(world, network, monkeypatch):
+    monkeypatch.setattr(checkup, "_LATE_S", 0)
     settle = HttpLog.settle
     monkeypatch.setattr(
         HttpLog, "settle", lambda *given, timeout_s=1, **more: settle(*given, timeout_s=1, **more)
