@@ -17,7 +17,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zhixin_errors import ConfigError, FormatError, VerificationError, ZhixinError
-from zhixin_ledger import checkpoint, cosignature, dsse, encoding, governance, intoto, seal
+from zhixin_ledger import (
+    checkpoint,
+    cosignature,
+    dsse,
+    encoding,
+    governance,
+    intoto,
+    merkle,
+    seal,
+)
 from zhixin_ledger.kinds import KINDS
 from zhixin_ledger.kinds.contract import Contract
 from zhixin_ledger.kinds.dataset import DatasetVersion
@@ -192,7 +201,7 @@ def audit_member(
             code="member-unknown",
             hint="`zhixin member list` shows who is",
         )
-    audit = _read(member, found.tree.entries())
+    audit = _read(member, _as_audited(found, what))
     made = checkpoint.parse(found.note.text)
     keys = found.state.cosigner_keys(made.size)
     audit.origin, audit.size, audit.root = made.origin, made.size, made.root.hex()
@@ -202,6 +211,16 @@ def audit_member(
     audit.gaps = gaps_in(audit.versions)
     audit.gaps += unlike_facts(audit, found)
     return audit, found
+
+
+def _as_audited(found: Replayed, what: str) -> Iterator[bytes]:
+    """Give the entries that were audited: they are read again, and a server could serve others."""
+    tree = merkle.CompactRange()
+    for entry in found.tree.entries():
+        tree.append(merkle.leaf_hash(entry))
+        yield entry
+    if tree.root() != found.state.root:
+        raise VerificationError(f"{what} serves other entries than it did before", code="root")
 
 
 def gaps_in(versions: Iterable[Version]) -> list[Gap]:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from zhixin_errors import ConfigError, VerificationError
-from zhixin_ledger import governance
+from zhixin_ledger import governance, merkle
 from zhixin_ledger.audit import audit_source
 from zhixin_ledger.note import Note
 from zhixin_ledger.tiles import CHECKPOINT, DirectorySource, Tiles, TileSource
@@ -183,7 +183,7 @@ def verified(trust: Trust, source: TileSource, what: str) -> Replayed:
             code="stale",
             details={"size": state.size, "trusted": trust.size},
         )
-    if found.tree.root(trust.size) != trust.root:
+    if not _goes_on_from(trust, found):
         raise VerificationError(
             f"{what} has another root of the first {trust.size} entries than the trust: "
             "somebody shows two ledgers, keep both as evidence",
@@ -191,6 +191,37 @@ def verified(trust: Trust, source: TileSource, what: str) -> Replayed:
             details={"size": trust.size},
         )
     return found
+
+
+def _goes_on_from(trust: Trust, found: Replayed) -> bool:
+    """Say whether the tree that was replayed begins with the trust's.
+
+    A proof to the replayed root says so: its tiles are read again here, and a server could serve
+    others than those that were audited.
+    """
+    state = found.state
+    path = found.tree.consistency_path(trust.size)
+    try:
+        merkle.verify_consistency(trust.size, state.size, trust.root, state.root, path)
+    except VerificationError:
+        return False
+    return True
+
+
+class _OneCheckpoint:
+    """A ledger's files whose checkpoint is read once: a log goes on, and a server may lie."""
+
+    def __init__(self, source: TileSource) -> None:
+        self._source = source
+        self._note: bytes | None = None
+
+    def read(self, path: str) -> bytes | None:
+        """See TileSource."""
+        if path != CHECKPOINT:
+            return self._source.read(path)
+        if self._note is None:
+            self._note = self._source.read(path)
+        return self._note
 
 
 def replayed(source: TileSource, what: str) -> Replayed:
@@ -203,6 +234,7 @@ def replayed(source: TileSource, what: str) -> Replayed:
     Raises:
         VerificationError: the audit's code.
     """
+    source = _OneCheckpoint(source)
     report = audit_source(source)
     note = source.read(CHECKPOINT)
     if report.state is None or note is None:
