@@ -1338,6 +1338,8 @@ def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
     """One file; whatever the archive says of its size, no more than its limit is unpacked."""
     kind = stat.S_IFMT(entry.external_attr >> 16)
     need(kind in (0, stat.S_IFREG), f"{entry.filename} is not a regular file")
+    bounded = entry.compress_type in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED)
+    need(bounded, f"{entry.filename} is packed by a method that zipfile unpacks without bounds")
     limit = limit_of(entry.filename)
     with archive.open(entry) as file:
         data = file.read(limit + 1)

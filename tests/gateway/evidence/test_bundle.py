@@ -2,6 +2,7 @@
 
 import io
 import json
+import tracemalloc
 import zipfile
 from datetime import timedelta
 
@@ -116,6 +117,29 @@ def test_an_archive_that_plays_tricks_is_refused(made, tmp_path):
             entry.external_attr = (0o120777 if name == "README.txt" else 0o100644) << 16
             linked.writestr(entry, data)
     assert refused(out.getvalue()) == "malformed"
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_no_more_is_unpacked_than_is_read(made, tmp_path, method):
+    """Python's zipfile unpacks all that these methods hold before it cuts off what it gives."""
+    _, files = made
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", zipfile.ZIP_DEFLATED) as bomb:
+        for name, data in files.items():
+            if name != "README.txt":
+                bomb.writestr(name, data)
+        bomb.writestr("README.txt", b"\0" * (64 << 20), method)
+    made_up = out.getvalue().replace((64 << 20).to_bytes(4, "little"), (9).to_bytes(4, "little"))
+    (tmp_path / "bomb.zip").write_bytes(made_up)
+    tracemalloc.start()
+    try:
+        with pytest.raises(verify.Refused) as caught:
+            verify.read_archive(tmp_path / "bomb.zip")
+        most = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert caught.value.code == "malformed"
+    assert most < 32 << 20
 
 
 def test_an_unpacked_bundle_holds_too_and_no_link_in_it(made, tmp_path, capsys):
