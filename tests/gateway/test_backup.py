@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import json
 import random
 import shutil
@@ -251,6 +252,20 @@ def test_an_archive_never_writes_outside_of_its_folder(tmp_path, name):
     with pytest.raises(FormatError, match="no file of a home"):
         restore_backup(tmp_path / "b.tar", tmp_path / "new")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["b.tar", "file"]
+
+
+def test_no_more_is_put_back_than_an_archive_holds(tmp_path):
+    """A sparse file of a few bytes would be as long as its header says."""
+    with tarfile.open(tmp_path / "b.tar", "w", format=tarfile.PAX_FORMAT) as tar:
+        info = tarfile.TarInfo("GNUSparseFile.0/seen")
+        info.size = 512
+        info.pax_headers = {
+            **{"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "seen"},
+            "GNU.sparse.realsize": str(64 << 20),
+        }
+        tar.addfile(info, io.BytesIO(b"1\n0\n0\n".ljust(512, b"\0")))
+    with pytest.raises(FormatError, match="no file of a home"):
+        restore_backup(tmp_path / "b.tar", tmp_path / "new")
 
 
 def test_a_link_or_a_missing_file_in_an_archive_is_refused(tmp_path):

@@ -210,6 +210,7 @@ def _checked_name(info: tarfile.TarInfo, found: dict[str, tuple[int, str]]) -> s
     path = PurePosixPath(info.name)
     if (
         not info.isreg()
+        or info.issparse()  # as long as its header says, whatever the archive holds
         or path.is_absolute()
         or not path.parts
         or ".." in path.parts
