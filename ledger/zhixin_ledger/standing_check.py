@@ -247,10 +247,11 @@ def check_witness(
         if answer.note is not None:
             _take_up(answer.note, keys, mirror, source, restored=restored)
     if restored:
-        if all(answer.fault is not None for answer in told):
+        # The log's word alone is not enough: it is the log who could lead onto another history.
+        if all(answer.fault is not None for answer in (told[1:] or told)):
             raise LedgerUnavailable(
-                f"the witness of {member} was put back, and neither the log nor another member "
-                f"can be asked what it cosigned since: {'; '.join(str(a.fault) for a in told)}",
+                f"the witness of {member} was put back, and nobody else can be asked what it "
+                f"cosigned since: {'; '.join(a.fault for a in told if a.fault)}",
                 code=WITNESS_ROLLED_BACK,
                 hint="try again when one of them can be reached",
             )
@@ -282,26 +283,38 @@ def _take_up(
     if known and mirror.tree().root(made.size) == made.root:
         return
     time_s = _own_time(note, keys)
-    if time_s is not None and known:
-        raise _contradicted(made)
+    # What the log signed may be what was cosigned since: to be passed over only by who forgot
+    # nothing.
+    binds = time_s is not None or (restored and _signed_by_known_log(note, mirror))
+    if known and binds:
+        raise _contradicted(made, own=time_s is not None)
     if known or (time_s is None and not restored):
         return
     try:
         mirror.follow(note, source)
     except LedgerRefused as fault:
-        if time_s is None:
+        if not binds:
             return  # the log's own affair: it is refused when it asks for a cosignature
-        raise _contradicted(made) from fault
+        raise _contradicted(made, own=time_s is not None) from fault
     except LedgerUnavailable as fault:
-        if time_s is None:
+        if not binds:
             return
+        who = "this witness cosigned" if time_s is not None else "the log signed"
         raise LedgerUnavailable(
-            f"this witness cosigned {made.size} entries before its older copy was put back, and "
-            f"the rest can't be fetched now: {fault.message}",
+            f"{who} {made.size} entries before the older copy here was put back, and the rest "
+            f"can't be fetched now: {fault.message}",
             code=WITNESS_ROLLED_BACK,
             hint="`zhixin ledger rebuild --from MIRROR`, any other member's copy",
         ) from fault
     mirror.take_up_cosigned(made, time_s or 0, note)
+
+
+def _signed_by_known_log(note: Note, mirror: Mirror) -> bool:
+    """Say whether a log's key that the copy knows signed, so that nobody else can have made it."""
+    state = mirror.state()
+    known = {span.key for member in state.members.values() for span in member.logs}
+    keys = [VerifierKey.parse(text) for text in known]
+    return _signed_by(note, state.origin or "", keys) is not None
 
 
 def _own_time(note: Note, keys: Sequence[VerifierKey]) -> int | None:
@@ -318,10 +331,16 @@ def _own_time(note: Note, keys: Sequence[VerifierKey]) -> int | None:
     return max(times, default=None)
 
 
-def _contradicted(made: Checkpoint) -> LedgerUnavailable:
-    return LedgerUnavailable(
+def _contradicted(made: Checkpoint, *, own: bool) -> LedgerUnavailable:
+    told = (
         f"this witness cosigned another tree of {made.size} entries than the one in its copy: its "
-        "copy was put back, or exchanged",
+        "copy was put back, or exchanged"
+        if own
+        else f"the log signed another tree of {made.size} entries than it shows now, and this "
+        "witness, whose copy was put back, may have cosigned that"
+    )
+    return LedgerUnavailable(
+        told,
         code=WITNESS_ROLLED_BACK,
         hint="`zhixin ledger fsck` says which; until then it signs nothing",
         details={"size": made.size},

@@ -203,6 +203,46 @@ def test_a_witness_from_a_backup_wants_the_log_or_another_member(world, older, t
     assert not standing_check.is_restored(folder)
 
 
+def fork_of(world, older) -> bytes:
+    """Have the log go on from its older copy with other entries; it shows its old checkpoint."""
+    put_back(world.log_dir, older)
+    engine = engine_of(world)
+    engine.submit(world.contract("faa.gov.example/other"))
+    with engine._database.reading() as connection:
+        state = State(SqliteStore(connection))
+        rows = connection.execute("SELECT data FROM entries ORDER BY idx").fetchall()
+    tiles.write_tiles(world.log_dir, 4, 6, lambda start: iter([row[0] for row in rows[start:]]))
+    engine.close()
+    made = Checkpoint(world.origin, state.size, state.root)
+    return checkpoint.sign(made, world.log_signer).format()
+
+
+@pytest.mark.parametrize("hidden", [False, True])
+def test_a_witness_from_a_backup_is_not_led_onto_a_fork_that_other_members_know_of(
+    world, older, tmp_path, hidden
+):
+    """It cosigned six entries, and so did the others; the log shows it six others."""
+    name = world.names[1]
+    folder = world.home(name) / "ledger"
+    put_back(folder, tmp_path / f"kept-{name}")
+    standing_check.mark_restored(folder, own=False)
+    forked = fork_of(world, older)
+    proof = tiles.Tiles(tiles.DirectorySource(world.log_dir), 6).consistency_path(4)
+    if hidden:  # the log says that it has four entries, and no tile of more
+        fewer = older / "checkpoint"
+        (world.log_dir / "checkpoint").write_bytes(fewer.read_bytes())
+        for path in (world.log_dir / "tile").rglob("6"):
+            path.rename(tmp_path / f"{path.parent.parent.name}-6")
+    witness = witnesses_of(world, name)[0]
+    witness.peers = witnesses_of(world)
+    fault = refused(lambda: witness.add_checkpoint(4, proof, forked))
+    assert fault.code == "witness-rolled-back"
+    assert standing_check.is_restored(folder)
+    mirror = Mirror(folder)
+    assert mirror.cosigned()[0] == 4
+    mirror.close()
+
+
 def test_a_witness_whose_copy_contradicts_what_it_signed_signs_nothing(world, older):
     name = world.names[1]
     mirror = Mirror(world.home(name) / "ledger")
