@@ -28,6 +28,7 @@ from zhixin_errors import ConfigError, FormatError, LedgerRefused, LedgerUnavail
 
 from zhixin_ledger import checkpoint, tiles
 from zhixin_ledger.encoding import b64, parse_uint
+from zhixin_ledger.http.bounded import bound
 from zhixin_ledger.http.problems import error_of
 from zhixin_ledger.note import MAX_NOTE_BYTES, Note
 from zhixin_ledger.proposals import Proposal, parse_proposal
@@ -159,6 +160,8 @@ class _Server:
                 headers={"accept-encoding": "gzip", "user-agent": "zhixin"},
                 follow_redirects=False,
             )
+            for transport in (self._client._transport, *self._client._mounts.values()):
+                bound(transport)
         return self._client
 
     def _unreached(self, fault: httpx.TransportError) -> LedgerUnavailable:
