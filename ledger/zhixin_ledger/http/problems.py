@@ -17,6 +17,7 @@ Pure: neither a server nor a client is imported here.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from http import HTTPStatus
@@ -37,6 +38,7 @@ CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:zhixin:error:"
 RETRY_AFTER_S = 1
 _MAX_DETAIL_CHARS = 2000
+_CODE = re.compile(r"[a-z][a-z0-9-]{0,63}")
 _RESERVED = {"type", "title", "status", "detail", "code", "hint"}
 
 LOG_STATUS: Mapping[str, int] = {
@@ -147,16 +149,22 @@ def error_of(status: int, body: bytes, what: str) -> LedgerError:
     """
     told = _members(body)
     known = told.get("code")
-    code = known if isinstance(known, str) and known else None
+    code = known if isinstance(known, str) and _CODE.fullmatch(known) else None
     detail, hint = told.get("detail"), told.get("hint")
     later = status in {408, 425, 429} or status >= 500
     kind = LedgerUnavailable if later else LedgerRefused
     return kind(
-        str(detail)[:_MAX_DETAIL_CHARS] if detail else f"{what} answered {_named(status)}",
+        _shown(str(detail)) if detail else f"{what} answered {_named(status)}",
         code=code or kind.default_code,
-        hint=hint if isinstance(hint, str) else None,
+        hint=_shown(hint) if isinstance(hint, str) else None,
         details={name: value for name, value in told.items() if name not in _RESERVED},
     )
+
+
+def _shown(text: str) -> str:
+    """A stranger's words, which no terminal and no log obeys, and which every text can hold."""
+    cut = text[:_MAX_DETAIL_CHARS]
+    return "".join(each if each.isprintable() else "\N{REPLACEMENT CHARACTER}" for each in cut)
 
 
 def _named(status: int) -> str:
@@ -169,6 +177,7 @@ def _named(status: int) -> str:
 def _members(body: bytes) -> dict[str, Any]:
     try:
         told = json.loads(body)
+        json.dumps(told, ensure_ascii=False).encode()  # half of a pair is no text
     except (ValueError, RecursionError):
         return {}
     return told if isinstance(told, dict) else {}

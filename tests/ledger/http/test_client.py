@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import gzip
 import hashlib
+import json
 import socket
+import time
 import zlib
+from contextlib import suppress
+from threading import Thread
 
 import pytest
 from zhixin_errors import ConfigError, LedgerRefused, LedgerUnavailable
 from zhixin_ledger.client import LedgerClient
 from zhixin_ledger.http import client as http_client
 from zhixin_ledger.http.client import HttpLog, HttpSource, HttpWitness
-from zhixin_ledger.http.problems import Problem
+from zhixin_ledger.http.problems import Problem, problem_of
 
 FLIGHTS = "bts.gov.example/flights"
 
@@ -290,3 +294,37 @@ def test_a_witness_that_says_nothing_is_given_up():
         url = f"http://127.0.0.1:{silent.getsockname()[1]}"
         with pytest.raises(LedgerUnavailable, match="did not answer in time"):
             HttpWitness("faa.gov.example", url, timeout_s=0.2).add_checkpoint(3, [], b"note\n")
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 200 OK\r\nx: ", b"HTTP/1.1 200 OK\r\n\r\n"])
+def test_a_witness_whose_answer_never_ends_is_given_up(said):
+    """Each of its bytes comes in time. One such witness must not hold the log's publication."""
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip() -> None:
+            with suppress(OSError):
+                client, _ = server.accept()
+                with client:
+                    client.recv(65536)
+                    client.sendall(said)
+                    while True:
+                        client.sendall(b"x")
+                        time.sleep(0.05)
+
+        Thread(target=drip, daemon=True).start()
+        url = f"http://127.0.0.1:{server.getsockname()[1]}"
+        witness = HttpWitness("faa.gov.example", url, timeout_s=0.2)
+        with pytest.raises(LedgerUnavailable, match="did not answer in time"):
+            witness.add_checkpoint(3, [], b"note\n")
+
+
+@pytest.mark.parametrize("code", [chr(0xD800), "X", "a b", "c" * 65, 'a"}\n'])
+def test_a_strangers_words_are_harmless(canned, code):
+    body = json.dumps({"code": code, "detail": "one\n\x1b[31mtwo", "hint": "\x07three"}).encode()
+    witness = HttpWitness("faa.gov.example", canned((503, {}, body)).url)
+    with pytest.raises(LedgerUnavailable) as fault:
+        witness.add_checkpoint(3, [], b"note\n")
+    assert fault.value.code == LedgerUnavailable.default_code
+    assert fault.value.message.isprintable()
+    assert (fault.value.hint or "").isprintable()
+    assert problem_of(fault.value).body
