@@ -25,7 +25,15 @@ from typing import TYPE_CHECKING
 from zhixin_errors import ConfigError, LedgerError, LedgerRefused, LedgerUnavailable
 
 from zhixin_gateway.datasets import directory
-from zhixin_gateway.erasure_plan import ASIDE, FOLDER, Erasure, known_state_of, marked, marker_path
+from zhixin_gateway.erasure_plan import (
+    ASIDE,
+    FOLDER,
+    Erasure,
+    known_state_of,
+    marked,
+    marker_path,
+    refuse_links,
+)
 from zhixin_gateway.pipeline.staging import Work
 from zhixin_gateway.standing_file import find_beside, make_standing
 
@@ -55,19 +63,18 @@ def erase(home: Home, erasure: Erasure, hook: Hook | None = None) -> list[int]:
     Raises:
         LedgerRefused: the rules refuse the withdrawal; nothing is destroyed.
         LedgerUnavailable: the ledger or its quorum can't be reached; nothing is destroyed yet.
-        ConfigError: a run of this dataset is under way, or the disk refuses.
+        ConfigError: a run of this dataset is under way, a version is a link, or the disk refuses.
     """
-    from zhixin_gateway.home import write_whole
-
     step = hook or (lambda _name: None)
     with home.lock(erasure.dataset):
         marker = marker_path(home, erasure.dataset)
         also = marked(marker)
         versions = sorted({*erasure.versions, *also})
+        refuse_links(home, erasure.dataset, versions)
         marker.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         began = datetime.now(UTC).isoformat(timespec="seconds")
         told = {"dataset": erasure.dataset, "versions": versions, "began": began}
-        write_whole(marker, json.dumps(told).encode())
+        directory.write_whole(marker, json.dumps(told).encode())
         step("withdraw")
         try:
             indexes = _withdraw(home, erasure.dataset, versions)

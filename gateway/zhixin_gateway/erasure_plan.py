@@ -33,6 +33,7 @@ __all__ = [
     "marked",
     "marker_path",
     "plan",
+    "refuse_links",
 ]
 
 FOLDER = "erasing"
@@ -107,7 +108,7 @@ def plan(home: Home, dataset: str, versions: Sequence[int]) -> Erasure:
         versions: which.
 
     Raises:
-        ConfigError: another member's dataset, or the ledger has no such version.
+        ConfigError: another member's dataset, the ledger has no such version, or it is a link.
         ValidationRefused: ``erase-shared``: other versions carry the same parts;
             ``proof-pending``: a version that may carry them waits for its proof.
     """
@@ -128,6 +129,7 @@ def plan(home: Home, dataset: str, versions: Sequence[int]) -> Erasure:
             code="proof-pending",
             hint="finish it first: `zhixin status --resume`",
         )
+    refuse_links(home, dataset, named)
     _refuse_shared(home, state, dataset, named)
     fact = state.dataset(dataset)
     files = tuple(_files(home, dataset, named))
@@ -144,6 +146,26 @@ def plan(home: Home, dataset: str, versions: Sequence[int]) -> Erasure:
         derived_from(client, dataset, named),
         tuple(path for path in _parts_of(files) if path.stat().st_nlink > 1),
     )
+
+
+def refuse_links(home: Home, dataset: str, versions: Sequence[int]) -> None:
+    """Refuse where a version, or something of it, lies elsewhere behind a link.
+
+    Args:
+        home: the owner's.
+        dataset: ``member/name``.
+        versions: numbers of its versions.
+
+    Raises:
+        ConfigError: only the link would be destroyed.
+    """
+    for path in _versions_files(home, dataset, versions):
+        for each in (path, *(path.rglob("*") if path.is_dir() and not path.is_symlink() else ())):
+            if each.is_symlink():
+                raise ConfigError(
+                    f"{each} is a link: what it leads to would stay, so nothing is erased",
+                    hint="move what it leads to into its place, then erase it",
+                )
 
 
 def derived_from(
@@ -255,19 +277,21 @@ def _salt_keys(home: Home, state: State, dataset: str, version: int) -> set[byte
 def _files(home: Home, dataset: str, versions: Sequence[int]) -> Iterator[Path]:
     """What lies in this home of these versions, and of runs that have not ended."""
     folder = directory.dataset_path(home.store, dataset)
-    for version in versions:
-        for path in (
-            folder / str(version),
-            folder / f"{ASIDE}{version}",
-            home.quarantine / dataset / f"{version}.parquet",
-        ):
-            if path.exists():
-                yield path
+    yield from (path for path in _versions_files(home, dataset, versions) if path.exists())
     for path in (home.reports / dataset, Work(home, dataset).folder):
         if path.exists():
             yield path
     if folder.is_dir():
         yield from sorted(folder.glob(".staging-*"))
+
+
+def _versions_files(home: Home, dataset: str, versions: Sequence[int]) -> Iterator[Path]:
+    """Where these versions lie; not each is there."""
+    folder = directory.dataset_path(home.store, dataset)
+    for version in versions:
+        yield folder / str(version)
+        yield folder / f"{ASIDE}{version}"
+        yield home.quarantine / dataset / f"{version}.parquet"
 
 
 def _parts_of(files: Sequence[Path]) -> Iterator[Path]:

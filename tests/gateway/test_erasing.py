@@ -19,7 +19,7 @@ from zhixin_gateway.datasets import canonical, directory
 from zhixin_gateway.datasets.manifest import parse_manifest
 from zhixin_gateway.datasets.records import leaf_hashes, salts
 from zhixin_gateway.erasing import erase, resume, unfinished
-from zhixin_gateway.erasure_plan import derived_from, plan
+from zhixin_gateway.erasure_plan import Erasure, derived_from, plan
 from zhixin_gateway.fetching import fetch
 from zhixin_gateway.gate import verify
 from zhixin_gateway.home import Home
@@ -234,6 +234,27 @@ def test_what_can_not_be_erased_is_refused(world):
     with pytest.raises(ValidationRefused) as caught:
         plan(home, PLACES, [1, 2])
     assert caught.value.code == "proof-pending"
+
+
+@pytest.mark.parametrize("what", ["version", "part", "quarantine"])
+def test_what_lies_behind_a_link_would_stay_and_is_not_called_erased(world, tmp_path, what):
+    """An archive disk, say: the link would go, and every record lie there still."""
+    home = world.other
+    path = {
+        "version": place(home, 1),
+        "part": place(home, 1) / "part-00000.parquet",
+        "quarantine": home.quarantine / PLACES / "1.parquet",
+    }[what]
+    assert path.exists()
+    path.rename(tmp_path / "elsewhere")
+    path.symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(ConfigError, match="is a link") as refused:
+        plan(home, PLACES, [1, 2])
+    assert str(path) in refused.value.message
+    with pytest.raises(ConfigError, match="is a link"):
+        erase(home, Erasure(PLACES, (1, 2)))
+    assert place(home, 2).is_dir()
+    assert home.ledger_client().sync().dataset(PLACES).withdrawn == ()
 
 
 def test_nothing_is_destroyed_before_the_withdrawal_has_its_quorum(world, tmp_path):

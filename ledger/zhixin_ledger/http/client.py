@@ -5,7 +5,7 @@ against the system's certificates, and those in ``ZHIXIN_CA_FILE`` besides. Noth
 what its kind may have. What failed in passing is tried again a few times with growing, jittered
 pauses: reads always, a submission too because the same payload gives the same index again.
 
-This is the only module that uses httpx.
+This is the only module that uses httpx (`bounded` what lies under it).
 """
 
 from __future__ import annotations
