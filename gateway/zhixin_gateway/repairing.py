@@ -156,12 +156,12 @@ def _repair_log(
 
 def _is_ahead(folder: Path, source: _Source) -> bool:
     """Whether a source has signed checkpoints that a log's database does not know."""
-    from zhixin_ledger import checkpoint, embedded
+    from zhixin_ledger import checkpoint, embedded, log_database
 
     with closing(sqlite3.connect(folder / embedded.DATABASE)) as connection:
         for note in source.notes:
             made = checkpoint.parse(note.text)
-            if embedded.root_at(connection, made.size) != made.root:
+            if log_database.root_at(connection, made.size) != made.root:
                 return True
     return False
 

@@ -35,11 +35,9 @@ from zhixin_ledger.keys import (
 from zhixin_ledger.note import Note, SignatureLine, known_lines
 from zhixin_ledger.signers import Signer
 
-__all__ = ["MAX_AHEAD_S", "TIME_BYTES", "cosign", "counted", "key_of", "message", "verify"]
+__all__ = ["TIME_BYTES", "cosign", "counted", "key_of", "message", "verify"]
 
 TIME_BYTES = 8
-MAX_AHEAD_S = 300
-"""A cosignature further ahead of the verifier's clock does not count (docs/formats.md 2.5)."""
 _SIGNATURE_BYTES = {COSIGNATURE_V1: ED25519_SIGNATURE_BYTES, MLDSA44: MLDSA44_SIGNATURE_BYTES}
 
 

@@ -42,14 +42,7 @@ from zhixin_ledger.steps import Clock, Hook, no_hook
 from zhixin_ledger.store import SqliteStore
 from zhixin_ledger.writer_lock import WriterLock
 
-__all__ = [
-    "DATABASE",
-    "GROUP",
-    "SCHEMA",
-    "Engine",
-    "entries_from",
-    "root_at",
-]
+__all__ = ["DATABASE", "GROUP", "Engine"]
 
 DATABASE = "log.sqlite"
 GROUP = 256  # entries of a group at most: 16 MiB

@@ -27,7 +27,16 @@ from urllib.parse import quote
 
 from zhixin_errors import LedgerRefused, LedgerUnavailable, VerificationError, ZhixinError
 
-from zhixin_ledger import checkpoint, cosignature, dsse, embedded, merkle, mirror, standing_check
+from zhixin_ledger import (
+    checkpoint,
+    cosignature,
+    dsse,
+    embedded,
+    log_database,
+    merkle,
+    mirror,
+    standing_check,
+)
 from zhixin_ledger import tiles as tiling
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.database import Database, exclusive, fault_code, unavailable
@@ -177,12 +186,12 @@ def rewrite_files(
                 size = 0
                 for note in reversed(notes):
                     made = checkpoint.parse(note.text)
-                    root = embedded.root_at(connection, made.size)
+                    root = log_database.root_at(connection, made.size)
                     if root == made.root and _has_quorum(note, state, trust):
                         size = made.size
                         tiling.write_file(folder / CHECKPOINT, note.format())
                         break
-                entries = embedded.entries_from
+                entries = log_database.entries_from
                 tiling.write_tiles(folder, 0, size, lambda start: entries(connection, start))
         finally:
             database.close()
@@ -288,7 +297,7 @@ def _fill_log(folder: Path, size: int) -> None:
 
     try:
         with database.writing() as connection:
-            database.run(embedded.SCHEMA)
+            database.run(log_database.SCHEMA)
             connection.executemany("INSERT INTO entries VALUES (?, ?)", rows())
             connection.executemany("INSERT INTO blocks VALUES (?, ?)", blocks)
             for table in _MIRROR_TABLES:

@@ -152,11 +152,6 @@ class State:
         """Give the entry that stated a version, withdrawn or not."""
         return self.store.stated(dataset, version)
 
-    def statement_index(self, dataset: str, version: int) -> int | None:
-        """Give the index of the entry that stated a version."""
-        found = self.store.stated(dataset, version)
-        return None if found is None else found.index
-
     def payload_index(self, payload: bytes) -> int | None:
         """Give the index of the entry with exactly this payload."""
         return self.store.payload(hashlib.sha256(payload).digest())

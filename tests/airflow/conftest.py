@@ -166,7 +166,8 @@ class World:
     def index(self, dataset: str, version: int) -> int | None:
         """The index of a version's entry."""
         with self.home(BTS).ledger_client() as client:
-            return client.sync().statement_index(dataset, version)
+            stated = client.sync().stated(dataset, version)
+        return None if stated is None else stated.index
 
 
 def make_world(folder: Path) -> World:

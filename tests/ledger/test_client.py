@@ -63,8 +63,8 @@ def test_every_member_sees_the_same_ledger_in_its_own_copy(world):
         assert (fact.version, fact.withdrawn, fact.entry) == (2, (1,), 6)
         assert fact.statement_hex == hashlib.sha256(entries[2]).hexdigest()
         assert state.contract(PLANES).version == "1.0.0"
-        assert state.statement_index(PLANES, 1) == 4
-        assert state.statement_index(PLANES, 9) is None
+        assert state.stated(PLANES, 1).index == 4
+        assert state.stated(PLANES, 9) is None
         assert client.dataset(PLANES) == fact
         assert client.stated(PLANES, 2).index == 6
         assert [item.dataset for item in state.datasets()] == [PLANES]
@@ -289,7 +289,16 @@ def test_a_database_that_is_none_is_told_and_not_a_crash(world):
 
 
 @pytest.mark.parametrize(
-    "url", ["http://", "http://u:p@h", "http://h:x", "../bts.gov.example", "file://host/x", "file:", "ftp:x"]
+    "url",
+    [
+        "http://",
+        "http://u:p@h",
+        "http://h:x",
+        "../bts.gov.example",
+        "file://host/x",
+        "file:",
+        "ftp:x",
+    ],
 )
 def test_a_url_that_can_not_be_reached_is_a_fault_of_set_up(world, url):
     with pytest.raises(ConfigError):
