@@ -33,7 +33,7 @@ from urllib.parse import quote, unquote
 
 from zhixin_errors import ConfigError
 
-from zhixin_gateway.datasets.directory import sync_folder
+from zhixin_gateway.datasets.directory import write_whole
 from zhixin_gateway.settings import (
     HOME_FORMAT,
     Settings,
@@ -430,17 +430,6 @@ def upgrade(file: Path, text: str) -> None:
         mode = file.stat().st_mode & 0o777
         write_whole(file, f'needs_zhixin = "{HOME_FORMAT}"\n{text}'.encode())
         file.chmod(mode)
-
-
-def write_whole(path: Path, data: bytes) -> None:
-    """Write a small file so that it is there whole or not at all, also after a crash."""
-    staged = path.with_name(f".{path.name}.new")
-    with staged.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    staged.replace(path)
-    sync_folder(path.parent)
 
 
 def _way_home(folder: Path) -> str:

@@ -35,7 +35,7 @@ from zhixin_ledger.kinds.member import MemberChange
 from zhixin_ledger.kinds.withdrawal import Withdrawal
 from zhixin_ledger.tiles import Tiles
 
-from zhixin_gateway.home import write_whole
+from zhixin_gateway.datasets.directory import write_whole
 from zhixin_gateway.trusting import Replayed, verified
 
 if TYPE_CHECKING:

@@ -24,7 +24,8 @@ from zhixin_ledger.note import Note
 from zhixin_ledger.tiles import CHECKPOINT, DirectorySource, Tiles, TileSource
 from zhixin_ledger.trust import Trust, trust_of
 
-from zhixin_gateway.home import Home, write_whole
+from zhixin_gateway.datasets.directory import write_whole
+from zhixin_gateway.home import Home
 
 if TYPE_CHECKING:
     from zhixin_ledger.state import State

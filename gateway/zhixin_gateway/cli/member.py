@@ -80,9 +80,9 @@ def sign(
 
     Several files are copies of one proposal: their signatures are brought together in the first.
     """
+    from zhixin_gateway.datasets.directory import write_whole
     from zhixin_gateway.governing import box_of, describe
     from zhixin_gateway.governing import sign as sign_it
-    from zhixin_gateway.home import write_whole
 
     with at_work(context) as (home, _, state):
         weighed = _read(home, state, targets, via_ledger=via_ledger)

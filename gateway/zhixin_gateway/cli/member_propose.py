@@ -207,8 +207,8 @@ class _Way:
 
 
 def _propose(context: Context, make: Callable[[Home, State], Proposal], way: _Way) -> None:
+    from zhixin_gateway.datasets.directory import write_whole
     from zhixin_gateway.governing import box_of, describe, read_proposals, to_json
-    from zhixin_gateway.home import write_whole
 
     with at_work(context) as (home, _, state):
         proposal = make(home, state)

@@ -34,6 +34,7 @@ def command(
     out: Path | None,
 ) -> None:
     """Prove the one record of the version in PATH that SQL picks; nothing of the others shows."""
+    from zhixin_gateway.datasets.directory import write_file
     from zhixin_gateway.gate.prove import prove_record
 
     home = context.find_home()
@@ -43,5 +44,5 @@ def command(
     if out is None:
         sys.stdout.write(proof.decode() + "\n" if sys.stdout.isatty() else proof.decode())
     else:
-        out.write_bytes(proof)
+        write_file(out, proof)
         say(f"wrote {out}: check it with `zhixin verify-record {out} --trust DIR`")

@@ -29,6 +29,7 @@ def command(context: Context, name: str, out: Path | None) -> None:
 
     As of the ledger's newest checkpoint; to OUT, or to standard output.
     """
+    from zhixin_gateway.datasets.directory import write_file
     from zhixin_gateway.pipeline.notarising import known_state
     from zhixin_gateway.standing_file import make_standing
 
@@ -43,8 +44,5 @@ def command(context: Context, name: str, out: Path | None) -> None:
     if out is None:
         sys.stdout.write(data.decode())
         return
-    try:
-        out.write_bytes(data)
-    except OSError as error:
-        raise ConfigError(f"{out} can't be written: {error.strerror}") from error
+    write_file(out, data)
     say(f"wrote {out}: check a version with `zhixin verify PATH --trust DIR --standing {out}`")

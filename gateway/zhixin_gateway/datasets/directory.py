@@ -15,6 +15,7 @@ import os
 import re
 import secrets
 import shutil
+from contextlib import suppress
 from pathlib import Path
 
 from zhixin_errors import ConfigError, FormatError
@@ -37,6 +38,7 @@ __all__ = [
     "sync_folder",
     "version_path",
     "write_file",
+    "write_whole",
 ]
 
 CONTRACT_FILE = "contract.yaml"
@@ -124,16 +126,29 @@ def write_file(path: Path, data: bytes) -> None:
     Raises:
         ConfigError: the file can't be written.
     """
-    scratch = path.with_name(f".{path.name}.{os.getpid()}")
+    try:
+        write_whole(path, data)
+    except OSError as error:
+        raise _cannot("write", path, error) from error
+
+
+def write_whole(path: Path, data: bytes) -> None:
+    """As `write_file`; what the system refuses is left as it says it.
+
+    Raises:
+        OSError: the file can't be written.
+    """
+    scratch = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         with scratch.open("wb") as file:
             file.write(data)
             file.flush()
             os.fsync(file.fileno())
         scratch.replace(path)
-    except OSError as error:
-        scratch.unlink(missing_ok=True)
-        raise _cannot("write", path, error) from error
+    except OSError:
+        with suppress(OSError):
+            scratch.unlink()
+        raise
     sync_folder(path.parent)
 
 

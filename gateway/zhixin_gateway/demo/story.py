@@ -16,13 +16,13 @@ from typing import Any
 from zhixin_ledger.cosignature import counted
 from zhixin_ledger.tlogproof import parse_receipt
 
-from zhixin_gateway.datasets.directory import MANIFEST_FILE, RECEIPT_FILE, version_path
+from zhixin_gateway.datasets.directory import MANIFEST_FILE, RECEIPT_FILE, version_path, write_whole
 from zhixin_gateway.datasets.manifest import parse_manifest
 from zhixin_gateway.demo.tampering import change_record, copy_version, flip_byte
 from zhixin_gateway.demo.world import BTS, FAA, MEMBERS, NOAA, NTSB, World
 from zhixin_gateway.founding import export_trust
 from zhixin_gateway.gate import Verdict, prove_record, verify, verify_record
-from zhixin_gateway.home import Home, write_whole
+from zhixin_gateway.home import Home
 from zhixin_gateway.opening import open_version
 from zhixin_gateway.pipeline import RunResult, run
 from zhixin_gateway.progress import Progress

@@ -26,7 +26,7 @@ from zhixin_ledger.names import parse_contract_version
 
 from zhixin_gateway.datasets import directory
 from zhixin_gateway.datasets.manifest import Manifest, QualityItem, parse_manifest
-from zhixin_gateway.home import Home, write_whole
+from zhixin_gateway.home import Home
 from zhixin_gateway.pipeline.opinion import heard_opinion
 from zhixin_gateway.pipeline.previous import previous_version
 from zhixin_gateway.pipeline.results import RunResult, last_run, remember_run
@@ -198,7 +198,7 @@ def _sign(
     )
     state["rules"] = [*state["rules"], *external]
     data = manifest.to_bytes()
-    write_whole(work.version / "manifest.json", data)
+    directory.write_whole(work.version / "manifest.json", data)
     payload = ledger.dataset_statement(
         client.origin,
         manifest.dataset,
@@ -209,7 +209,7 @@ def _sign(
         inputs=[(item.dataset, item.version, item.statement.hex()) for item in manifest.inputs],
         manifest_sha256_hex=sha256_hex(data),
     )
-    write_whole(work.version / "statement.json", sign_envelope(payload, [home.signer()]))
+    directory.write_whole(work.version / "statement.json", sign_envelope(payload, [home.signer()]))
     directory.sync_folder(work.version)
     state.update(
         step=SIGNED,
@@ -235,7 +235,7 @@ def _prove(work: Work, state: dict[str, Any]) -> None:
         state["index"] = index
         work.save(state)
     receipt = client.receipt(int(state["index"]))
-    write_whole(work.version / "receipt.tlog-proof", receipt)
+    directory.write_whole(work.version / "receipt.tlog-proof", receipt)
 
 
 def _publish(work: Work, target: Path, version: int) -> None:

@@ -17,7 +17,8 @@ from zhixin_schemas.model import Contract
 from zhixin_schemas.second_opinion import SecondOpinion
 from zhixin_schemas.second_opinion import second_opinion as ask
 
-from zhixin_gateway.home import Home, write_whole
+from zhixin_gateway.datasets.directory import write_whole
+from zhixin_gateway.home import Home
 from zhixin_gateway.pipeline.staging import Staged, Work
 from zhixin_gateway.progress import NullProgress, Progress
 

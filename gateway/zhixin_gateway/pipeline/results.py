@@ -10,7 +10,8 @@ from typing import Any
 
 from zhixin_ledger.encoding import format_time
 
-from zhixin_gateway.home import Home, write_whole
+from zhixin_gateway.datasets.directory import write_whole
+from zhixin_gateway.home import Home
 
 __all__ = ["RunResult", "last_run", "remember_run"]
 

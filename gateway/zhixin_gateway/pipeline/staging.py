@@ -30,7 +30,8 @@ from typing import Any
 from zhixin_errors import ConfigError
 
 from zhixin_gateway.datasets import directory
-from zhixin_gateway.home import Home, write_whole
+from zhixin_gateway.datasets.directory import write_whole
+from zhixin_gateway.home import Home
 
 __all__ = ["EXTRACTED", "SIGNED", "WRITTEN", "Staged", "Work"]
 
