@@ -11,6 +11,7 @@ and names; it does not judge what lies there (that is the gate's).
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import secrets
@@ -138,6 +139,8 @@ def write_whole(path: Path, data: bytes) -> None:
     Raises:
         OSError: the file can't be written.
     """
+    if path.exists() and not path.is_file():
+        raise OSError(errno.EEXIST, "it is a folder or a device, not a file", str(path))
     scratch = path.with_name(f".{path.name}.{os.getpid()}.new")
     try:
         with scratch.open("wb") as file:

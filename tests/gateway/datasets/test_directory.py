@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 import pytest
 from zhixin_errors import ConfigError, FormatError
 from zhixin_gateway.datasets import directory
@@ -107,6 +109,10 @@ def test_a_file_is_written_whole_or_not_at_all(tmp_path):
     with pytest.raises(ConfigError):
         directory.write_file(tmp_path / "folder", b"x")
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a", "folder"]
+    os.mkfifo(tmp_path / "pipe")
+    with pytest.raises(ConfigError, match="not a file"):
+        directory.write_file(tmp_path / "pipe", b"x")  # a rename would put a file in its place
+    assert (tmp_path / "pipe").is_fifo()
 
 
 def test_a_store_that_can_not_be_written_is_said_so(tmp_path):
