@@ -164,8 +164,9 @@ def table(columns: list[str], rows: list[list[str]]) -> None:
 
     Args:
         columns: the headings.
-        rows: texts, as many in each as there are headings.
+        rows: texts, as many in each as there are headings; whatever they hold, each is one line.
     """
+    rows = [[one_line(text) for text in row] for row in rows]
     widths = [
         max([len(heading), *(len(row[at]) for row in rows)]) for at, heading in enumerate(columns)
     ]

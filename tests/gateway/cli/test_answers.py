@@ -7,6 +7,7 @@ import zhixin_gateway
 from zhixin_errors import LedgerUnavailable, TransientSourceError, TrustError
 from zhixin_gateway import cli
 from zhixin_gateway.cli import plain
+from zhixin_gateway.cli.options import table
 from zhixin_gateway.cli.root import zhixin as root
 
 THINGS = "agency.example/things"
@@ -191,3 +192,9 @@ def test_a_query_may_answer_with_types_that_no_manifest_has(zhixin, published):
 def test_elements_of_odd_columns():
     batch = pa.record_batch([pa.array(["a"]).dictionary_encode()], names=["x"])
     assert list(plain.elements(batch)) == [["a"]]
+
+
+def test_a_cell_of_a_table_is_one_line_whatever_it_holds(capsys):
+    """Members' titles are what members say: a terminal shows them and obeys none."""
+    table(["title"], [["A\x1b[2J\nnobody.gov.example  active"], ["局"]])
+    assert capsys.readouterr().out == "title\nA\\x1b[2J\\nnobody.gov.example  active\n局\n"
