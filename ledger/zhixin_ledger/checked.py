@@ -14,10 +14,10 @@ first, and which took nothing in unchecked either.
 from __future__ import annotations
 
 import sqlite3
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import quote
+
+from zhixin_ledger.database import read_only
 
 __all__ = ["SCHEMA", "Checked", "extend", "of_file", "read"]
 
@@ -54,7 +54,7 @@ def read(connection: sqlite3.Connection) -> Checked | None:
 def of_file(path: Path) -> Checked | None:
     """Give the mark of a database's file; None where it can't be read."""
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+        with read_only(path) as connection:
             return read(connection)
     except (sqlite3.Error, TypeError, ValueError):
         return None

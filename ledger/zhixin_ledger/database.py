@@ -7,20 +7,18 @@ the database come out as `LedgerUnavailable`: nothing is lost, try later.
 from __future__ import annotations
 
 import sqlite3
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import closing, contextmanager, suppress
 from pathlib import Path
+from urllib.parse import quote
 
-from zhixin_errors import ConfigError, LedgerUnavailable
+from zhixin_errors import LedgerUnavailable
 
-__all__ = ["TIMEOUT_S", "Database", "exclusive", "mapped", "unavailable"]
+__all__ = ["TIMEOUT_S", "Database", "fault_code", "mapped", "read_only", "unavailable"]
 
 TIMEOUT_S = 30.0
 FORMAT = 2
 """The form of a ledger's databases, as their `user_version`; 0.1 wrote none."""
-
-_POLL_S = 0.01
 
 
 class _Connection(sqlite3.Connection):
@@ -131,6 +129,17 @@ class Database:
         self.connection.close()
 
 
+@contextmanager
+def read_only(path: Path) -> Iterator[sqlite3.Connection]:
+    """Look into a file that may be damaged, or no database at all: nothing in it is touched.
+
+    Raises:
+        sqlite3.Error: what SQLite says of it, as it says it.
+    """
+    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+        yield connection
+
+
 def _file_id(path: Path) -> tuple[int, int] | None:
     try:
         found = path.stat()
@@ -179,38 +188,3 @@ def unavailable(what: str, fault: sqlite3.Error) -> LedgerUnavailable:
         code="ledger-busy" if busy else "ledger-damaged",
         hint="another process is writing: try again" if busy else "run `zhixin ledger fsck`",
     )
-
-
-@contextmanager
-def exclusive(path: Path, timeout_s: float) -> Iterator[None]:
-    """Hold a lock file alone, over threads and processes; it is let go when the process dies.
-
-    Raises:
-        LedgerUnavailable: somebody else held it all the time.
-        ConfigError: the system has no such locks.
-    """
-    try:
-        import fcntl
-    except ImportError as fault:
-        raise ConfigError("this system has no locks on files, which a ledger needs") from fault
-    deadline = time.monotonic() + timeout_s
-    try:
-        file = path.open("ab")
-    except OSError as fault:
-        raise LedgerUnavailable(
-            f"{path} can't be opened: {fault.strerror}", code="ledger-unwritable"
-        ) from fault
-    with file:
-        while True:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                break
-            except BlockingIOError as fault:
-                if time.monotonic() >= deadline:
-                    raise LedgerUnavailable(
-                        f"another process holds {path.name} in {path.parent}",
-                        code="ledger-busy",
-                        hint="try again",
-                    ) from fault
-                time.sleep(_POLL_S)
-        yield

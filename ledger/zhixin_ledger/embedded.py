@@ -32,15 +32,15 @@ from zhixin_errors import ConfigError, FormatError, LedgerError, LedgerRefused, 
 
 from zhixin_ledger import admission, checkpoint, gathering, log_database, standing_check, tiles
 from zhixin_ledger.checkpoint import Checkpoint
-from zhixin_ledger.database import TIMEOUT_S, Database, exclusive
+from zhixin_ledger.database import TIMEOUT_S, Database
 from zhixin_ledger.gathering import Observer, WitnessTransport
+from zhixin_ledger.locks import PUBLISH_LOCK, WriterLock, exclusive
 from zhixin_ledger.log_database import SCHEMA, entries_from, root_at
 from zhixin_ledger.note import Note
 from zhixin_ledger.signers import Signer, in_force
 from zhixin_ledger.state import State
 from zhixin_ledger.steps import Clock, Hook, no_hook
 from zhixin_ledger.store import SqliteStore
-from zhixin_ledger.writer_lock import WriterLock
 
 __all__ = ["DATABASE", "GROUP", "Engine"]
 
@@ -338,7 +338,7 @@ class Engine:
     @contextmanager
     def _alone(self, timeout_s: float | None) -> Iterator[Database]:
         wait_s = self._timeout_s if timeout_s is None else timeout_s
-        with exclusive(self.directory / "publish.lock", wait_s):
+        with exclusive(self.directory / PUBLISH_LOCK, wait_s):
             database = Database(self.directory / DATABASE, self._timeout_s)
             try:
                 yield database

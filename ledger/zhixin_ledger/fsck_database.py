@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Callable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import contextmanager
 from itertools import zip_longest
 from pathlib import Path
-from urllib.parse import quote
 
 from zhixin_errors import FormatError, LedgerRefused, ZhixinError
 
 from zhixin_ledger import admission, checkpoint, cosignature, encoding, merkle
 from zhixin_ledger.checkpoint import Checkpoint
+from zhixin_ledger.database import read_only
 from zhixin_ledger.merkle import CompactRange
 from zhixin_ledger.note import Note
 from zhixin_ledger.seal import is_seal
@@ -68,7 +68,7 @@ def opened(path: Path) -> Iterator[sqlite3.Connection]:
     if not path.is_file():
         raise DamageError("database", f"{path.name} is missing", place=path.name)
     try:
-        with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
+        with read_only(path) as connection:
             connection.text_factory = bytes
             connection.execute("BEGIN")
             yield connection

@@ -32,6 +32,7 @@ from zhixin_errors import (
 from zhixin_ledger import admission, checked, checkpoint, cosignature, forks, tiles
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.database import TIMEOUT_S, Database
+from zhixin_ledger.locks import WriterLock
 from zhixin_ledger.note import Note
 from zhixin_ledger.seal import is_seal
 from zhixin_ledger.state import State
@@ -39,7 +40,6 @@ from zhixin_ledger.steps import Hook, no_hook
 from zhixin_ledger.store import SqliteStore
 from zhixin_ledger.tiles import DirectorySource, Tiles, TileSource
 from zhixin_ledger.trust import trust_of
-from zhixin_ledger.writer_lock import WriterLock
 
 __all__ = ["DATABASE", "Mirror"]
 

@@ -21,8 +21,9 @@ from urllib.parse import urlsplit
 from zhixin_errors import FormatError, LedgerRefused, LedgerUnavailable
 
 from zhixin_ledger import tiles
-from zhixin_ledger.database import TIMEOUT_S, Database, exclusive
+from zhixin_ledger.database import TIMEOUT_S, Database
 from zhixin_ledger.embedded import DATABASE
+from zhixin_ledger.locks import exclusive
 from zhixin_ledger.proposals import Proposal, Weighed, add_signature, merge, parse_proposal, weigh
 from zhixin_ledger.state import State
 from zhixin_ledger.store import SqliteStore

@@ -23,7 +23,6 @@ from contextlib import ExitStack, closing, contextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
-from urllib.parse import quote
 
 from zhixin_errors import LedgerRefused, LedgerUnavailable, VerificationError, ZhixinError
 
@@ -39,8 +38,9 @@ from zhixin_ledger import (
 )
 from zhixin_ledger import tiles as tiling
 from zhixin_ledger.checkpoint import Checkpoint
-from zhixin_ledger.database import Database, exclusive, fault_code, unavailable
+from zhixin_ledger.database import Database, fault_code, read_only, unavailable
 from zhixin_ledger.encoding import sha256
+from zhixin_ledger.locks import PUBLISH_LOCK, WriterLock, exclusive
 from zhixin_ledger.merkle import CompactRange
 from zhixin_ledger.mirror import Mirror
 from zhixin_ledger.note import Note
@@ -49,7 +49,6 @@ from zhixin_ledger.state import State
 from zhixin_ledger.store import SqliteStore
 from zhixin_ledger.tiles import CHECKPOINT, TileSource
 from zhixin_ledger.trust import Trust
-from zhixin_ledger.writer_lock import WriterLock
 
 __all__ = ["Rebuilt", "notes_of", "rebuild_copy", "rebuild_log", "rewrite_files"]
 
@@ -208,7 +207,7 @@ def _alone(directory: Path) -> Iterator[None]:
         directory.mkdir(parents=True, exist_ok=True)
     lock = WriterLock(directory, hold=True, timeout_s=_WAIT_S)
     try:
-        with exclusive(directory / "publish.lock", _WAIT_S):
+        with exclusive(directory / PUBLISH_LOCK, _WAIT_S):
             yield
     finally:
         lock.close()
@@ -312,7 +311,7 @@ def _fill_log(folder: Path, size: int) -> None:
 def _carry_cosigned(old: Path, copy: Mirror) -> bool:
     """Take over what the witness cosigned last; False where that can't be known for sure."""
     try:
-        with _read_only(old) as connection:
+        with read_only(old) as connection:
             for (told,) in connection.execute("PRAGMA integrity_check(1)"):
                 if told != "ok":
                     return False
@@ -338,7 +337,7 @@ def _left_over(old: Path, new: Path) -> list[bytes]:
     """
     left: list[bytes] = []
     try:
-        with _read_only(old) as before, _read_only(new) as now:
+        with read_only(old) as before, read_only(new) as now:
             rows = now.execute("SELECT data FROM entries ORDER BY idx")
             same = True
             for (data,) in before.execute("SELECT data FROM entries ORDER BY idx"):
@@ -355,12 +354,6 @@ def _left_over(old: Path, new: Path) -> list[bytes]:
     except (sqlite3.Error, OSError, TypeError):
         return left
     return left
-
-
-@contextmanager
-def _read_only(path: Path) -> Iterator[sqlite3.Connection]:
-    with closing(sqlite3.connect(f"file:{quote(str(path))}?mode=ro", uri=True)) as connection:
-        yield connection
 
 
 # Taking the place.

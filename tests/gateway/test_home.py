@@ -6,7 +6,7 @@ import pytest
 from zhixin_errors import ConfigError, FormatError, TrustError
 from zhixin_gateway.founding import found
 from zhixin_gateway.home import Home, create_home
-from zhixin_ledger.database import exclusive
+from zhixin_ledger.locks import exclusive
 from zhixin_ledger.trust_history import minimum_quorum
 
 

@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 from zhixin_errors import FormatError, LedgerUnavailable
-from zhixin_ledger import admission, database, encoding, facts, tiles
+from zhixin_ledger import admission, database, encoding, facts, locks, tiles
 from zhixin_ledger.facts import DatasetFact, LedgerFact
 from zhixin_ledger.state import State
 from zhixin_ledger.store import MemoryStore, SqliteStore
@@ -128,13 +128,13 @@ def test_no_version_is_beyond_what_sqlite_holds():
 
 def test_a_lock_is_held_by_one_alone(tmp_path):
     path = tmp_path / "lock"
-    with database.exclusive(path, 1):
-        with pytest.raises(LedgerUnavailable) as busy, database.exclusive(path, 0.03):
+    with locks.exclusive(path, 1):
+        with pytest.raises(LedgerUnavailable) as busy, locks.exclusive(path, 0.03):
             pass
         assert busy.value.code == "ledger-busy"
-    with database.exclusive(path, 0):
+    with locks.exclusive(path, 0):
         pass
-    with pytest.raises(LedgerUnavailable) as away, database.exclusive(tmp_path / "no" / "x", 0):
+    with pytest.raises(LedgerUnavailable) as away, locks.exclusive(tmp_path / "no" / "x", 0):
         pass
     assert away.value.code == "ledger-unwritable"
 

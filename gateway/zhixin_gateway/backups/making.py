@@ -339,10 +339,11 @@ def _is_passing(path: Path) -> bool:
 def _still(folder: Path, database: str) -> Iterator[None]:
     """Keep a log from publishing, or a copy from growing, for the moment of the tiles' edge."""
     from zhixin_ledger import mirror
-    from zhixin_ledger.database import Database, exclusive
+    from zhixin_ledger.database import Database
+    from zhixin_ledger.locks import PUBLISH_LOCK, exclusive
 
     if database != mirror.DATABASE:
-        with exclusive(folder / "publish.lock", _LOCK_S):
+        with exclusive(folder / PUBLISH_LOCK, _LOCK_S):
             yield
         return
     held = Database(folder / database, _LOCK_S)

@@ -1,9 +1,11 @@
-"""Whose turn it is to write a ledger's database: `log/writer.lock`.
+"""Whose turn it is: locks on files, which the system lets go when their process dies.
 
-A server holds the lock alone for as long as it runs. Whoever else wants to write is refused at
-once, and told to go through the server. Where none runs, processes share the lock while they
-write, and SQLite makes them take turns; a server that starts waits until they are done. The
-system lets go of the lock when its process dies.
+`log/writer.lock`: who may write a ledger's database. A server holds it alone for as long as it
+runs. Whoever else wants to write is refused at once, and told to go through the server. Where none
+runs, processes share the lock while they write, and SQLite makes them take turns; a server that
+starts waits until they are done.
+
+`log/publish.lock`, and others that one at a time holds (`exclusive`).
 """
 
 from __future__ import annotations
@@ -16,9 +18,10 @@ from typing import BinaryIO
 
 from zhixin_errors import ConfigError, LedgerUnavailable
 
-__all__ = ["WRITER_LOCK", "WriterLock"]
+__all__ = ["PUBLISH_LOCK", "WriterLock", "exclusive"]
 
-WRITER_LOCK = "writer.lock"
+PUBLISH_LOCK = "publish.lock"
+_WRITER_LOCK = "writer.lock"
 _POLL_S = 0.01
 
 
@@ -36,7 +39,7 @@ class WriterLock:
     """
 
     def __init__(self, directory: Path, *, hold: bool, timeout_s: float) -> None:
-        self._path = directory / WRITER_LOCK
+        self._path = directory / _WRITER_LOCK
         self._held = self._alone(timeout_s) if hold else None
 
     @contextmanager
@@ -49,7 +52,7 @@ class WriterLock:
         if self._held is not None:
             yield
             return
-        with self._open() as file:
+        with _opened(self._path) as file:
             if not _locked(file, alone=False):
                 raise self._busy()
             yield
@@ -61,11 +64,11 @@ class WriterLock:
 
     def _alone(self, timeout_s: float) -> BinaryIO:
         deadline = time.monotonic() + timeout_s
-        file = self._open()
+        file = _opened(self._path)
         try:
             while not _locked(file, alone=True):
                 # Another server goes on for days, a writer for a moment: only that is waited for.
-                with self._open() as probe:
+                with _opened(self._path) as probe:
                     if not _locked(probe, alone=False) or time.monotonic() >= deadline:
                         raise self._busy()
                 time.sleep(_POLL_S)
@@ -74,20 +77,46 @@ class WriterLock:
             raise
         return file
 
-    def _open(self) -> BinaryIO:
-        try:
-            return self._path.open("ab")
-        except OSError as fault:
-            raise LedgerUnavailable(
-                f"{self._path} can't be opened: {fault.strerror}", code="ledger-unwritable"
-            ) from fault
-
     def _busy(self) -> LedgerUnavailable:
         return LedgerUnavailable(
             f"another process holds the ledger in {self._path.parent}",
             code="ledger-busy",
             hint="use the URL of the server that runs on it, or stop that server",
         )
+
+
+@contextmanager
+def exclusive(path: Path, timeout_s: float) -> Iterator[None]:
+    """Hold a lock file alone, over threads and processes.
+
+    Args:
+        path: the file; it is made, and stays.
+        timeout_s: how long to wait for who holds it.
+
+    Raises:
+        LedgerUnavailable: `ledger-busy`: somebody else held it all the time.
+        ConfigError: the system has no such locks.
+    """
+    deadline = time.monotonic() + timeout_s
+    with _opened(path) as file:
+        while not _locked(file, alone=True):
+            if time.monotonic() >= deadline:
+                raise LedgerUnavailable(
+                    f"another process holds {path.name} in {path.parent}",
+                    code="ledger-busy",
+                    hint="try again",
+                )
+            time.sleep(_POLL_S)
+        yield
+
+
+def _opened(path: Path) -> BinaryIO:
+    try:
+        return path.open("ab")
+    except OSError as fault:
+        raise LedgerUnavailable(
+            f"{path} can't be opened: {fault.strerror}", code="ledger-unwritable"
+        ) from fault
 
 
 def _locked(file: BinaryIO, *, alone: bool) -> bool:
