@@ -16,9 +16,11 @@ The copy may be ahead of its `checkpoint`: a witness replays what has no quorum 
 
 from __future__ import annotations
 
+import hashlib
 import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from itertools import islice
 from pathlib import Path
 
 from zhixin_errors import (
@@ -29,7 +31,7 @@ from zhixin_errors import (
     ZhixinError,
 )
 
-from zhixin_ledger import admission, checked, checkpoint, cosignature, forks, tiles
+from zhixin_ledger import admission, checked, checkpoint, cosignature, forks, merkle, tiles
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.database import TIMEOUT_S, Database
 from zhixin_ledger.locks import WriterLock
@@ -38,7 +40,7 @@ from zhixin_ledger.seal import is_seal
 from zhixin_ledger.state import State
 from zhixin_ledger.steps import Hook, no_hook
 from zhixin_ledger.store import SqliteStore
-from zhixin_ledger.tiles import DirectorySource, Tiles, TileSource
+from zhixin_ledger.tiles import WIDTH, DirectorySource, Tiles, TileSource
 from zhixin_ledger.trust import trust_of
 
 __all__ = ["DATABASE", "Mirror"]
@@ -159,8 +161,9 @@ class Mirror:
                     )
             before = state.size
             self._check_pin(before)
+            read = _Reading(before)
             if made.size > before:
-                self._replay(state, made, source)
+                self._replay(state, made, source, read)
             else:
                 self._check_replayed(made)
             try:
@@ -170,7 +173,7 @@ class Mirror:
             self._note_followed(note, made, state)
             if made.size > before:
                 self._hook("mirror-tiles")
-                self._keep_tiles(before, made, source)
+                self._keep_tiles(read, made, source)
                 checked.extend(self._database.connection, before, state.size, state.root)
                 state.save()
                 self._hook("mirror-commit")
@@ -337,7 +340,7 @@ class Mirror:
         if not is_seal(tree.entry(made.size - 1)):
             raise _open(made)
 
-    def _replay(self, state: State, made: Checkpoint, source: TileSource) -> None:
+    def _replay(self, state: State, made: Checkpoint, source: TileSource, read: _Reading) -> None:
         kept = self.checkpoint()
         if kept is not None and state.size < kept.size and made.size < kept.size:
             raise LedgerUnavailable(
@@ -356,6 +359,7 @@ class Mirror:
                     code=fault.code,
                     details={**fault.details, "index": index},
                 ) from fault
+            read.add(entry)
             if kept is not None and state.size == kept.size and state.root != kept.root:
                 raise _forked(kept)
             if self._pin and state.size == self._pin[0] and state.root != self._pin[1]:
@@ -365,12 +369,57 @@ class Mirror:
         if state.root != made.root:
             raise _forked(made)
 
-    def _keep_tiles(self, before: int, made: Checkpoint, source: TileSource) -> None:
-        """Write the tiles from a second reading; the root shows whether it was the same."""
-        coming = Tiles(source, made.size)
-        tiles.write_tiles(self.directory, before, made.size, coming.entries)
+    def _keep_tiles(self, read: _Reading, made: Checkpoint, source: TileSource) -> None:
+        """Write the tiles from a second reading; no byte of it that is not the first's."""
+        own, coming = Tiles(self.source, read.before), Tiles(source, made.size)
+
+        def entries(start: int) -> Iterator[bytes]:
+            if start < read.before:
+                yield from own.entries(start)
+            for group in read.again(coming.entries(read.before)):
+                if group is None:
+                    raise _forked(made)
+                yield from group
+
+        tiles.write_tiles(self.directory, read.before, made.size, entries)
         if Tiles(self.source, made.size).root() != made.root:
             raise _forked(made)
+
+
+class _Reading:
+    """What was replayed: a digest a bundle, so that a second reading is known to be the same.
+
+    Args:
+        before: index of the first entry that is read.
+    """
+
+    def __init__(self, before: int) -> None:
+        self.before = before
+        self._end = before
+        self._digests: list[bytes] = []
+        self._open = hashlib.sha256()
+
+    def add(self, entry: bytes) -> None:
+        """Take the next entry of the first reading."""
+        self._open.update(merkle.leaf_hash(entry))
+        self._end += 1
+        if self._end % WIDTH == 0:
+            self._close()
+
+    def _close(self) -> None:
+        self._digests.append(self._open.digest())
+        self._open = hashlib.sha256()
+
+    def again(self, entries: Iterator[bytes]) -> Iterator[list[bytes] | None]:
+        """Give a second reading, a bundle at a time; None where it is another."""
+        if self._end % WIDTH:
+            self._close()
+        at = self.before
+        for digest in self._digests:
+            group = list(islice(entries, WIDTH - at % WIDTH))
+            same = hashlib.sha256(b"".join(map(merkle.leaf_hash, group))).digest() == digest
+            yield group if same else None
+            at += len(group)
 
 
 def _cosigned(connection: sqlite3.Connection) -> tuple[int, bytes, int] | None:
