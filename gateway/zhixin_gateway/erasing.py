@@ -29,11 +29,11 @@ from zhixin_gateway.erasure_plan import (
     ASIDE,
     FOLDER,
     Erasure,
-    known_state_of,
     marked,
     marker_path,
     refuse_links,
 )
+from zhixin_gateway.pipeline.notarising import known_state
 from zhixin_gateway.pipeline.staging import Work
 from zhixin_gateway.standing_file import find_beside, make_standing
 
@@ -160,7 +160,7 @@ def _withdraw(home: Home, dataset: str, versions: Sequence[int]) -> list[int]:
 
     client = home.ledger_client()
     try:
-        fact = known_state_of(client).dataset(dataset)
+        fact = known_state(client).dataset(dataset)
         done = set(fact.withdrawn if fact else ())
         indexes = [
             withdraw(home, dataset, version, "privacy")

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 from zhixin_errors import ConfigError, FormatError, ValidationRefused
 
 from zhixin_gateway.datasets import directory
+from zhixin_gateway.pipeline.notarising import known_state
 from zhixin_gateway.pipeline.staging import SIGNED, Work
 
 if TYPE_CHECKING:
@@ -29,7 +30,6 @@ __all__ = [
     "Derived",
     "Erasure",
     "derived_from",
-    "known_state_of",
     "marked",
     "marker_path",
     "plan",
@@ -118,7 +118,7 @@ def plan(home: Home, dataset: str, versions: Sequence[int]) -> Erasure:
             f"delete from {home.store}",
         )
     client = home.ledger_client()
-    state = known_state_of(client)
+    state = known_state(client)
     named = tuple(sorted(set(versions)))
     for version in named:
         if state.stated(dataset, version) is None:
@@ -207,14 +207,6 @@ def _all_stated(client: LedgerClient) -> Iterator[tuple[Derived, list[tuple[str,
             inputs = DATASET.read(parse_statement(payload)).inputs
             item = Derived(fact.dataset, version, version in fact.withdrawn)
             yield item, [(given.dataset, given.version) for given in inputs]
-
-
-def known_state_of(client: LedgerClient) -> State:
-    """The ledger's newest state that can be had."""
-    from zhixin_gateway.pipeline.notarising import known_state
-    from zhixin_gateway.progress import NullProgress
-
-    return known_state(client, NullProgress())
 
 
 def _refuse_shared(home: Home, state: State, dataset: str, named: Sequence[int]) -> None:

@@ -36,7 +36,7 @@ if TYPE_CHECKING:
     from zhixin_gateway.opening import Judging
     from zhixin_gateway.progress import Progress
 
-__all__ = ["Fetched", "fetch", "newest_standing", "parse_name"]
+__all__ = ["Fetched", "fetch", "newest_standing", "parse_name", "wanted_version"]
 
 _CHUNK = 1024 * 1024
 _MOST_FILES = 100_004
@@ -89,6 +89,22 @@ def newest_standing(state: State, dataset: str) -> int | None:
         return None
     withdrawn = set(fact.withdrawn)
     return next((n for n in range(fact.version, 0, -1) if n not in withdrawn), None)
+
+
+def wanted_version(state: State, dataset: str, version: int | None = None) -> int:
+    """The version that was asked for; where none was, the newest that stands.
+
+    Raises:
+        ConfigError: ``no-version``: the ledger has none that stands.
+    """
+    found = version or newest_standing(state, dataset)
+    if found is None:
+        raise ConfigError(
+            f"{dataset} has no version that stands",
+            code="no-version",
+            hint="its owner publishes it first; `zhixin ls` shows what there is",
+        )
+    return found
 
 
 def fetch(

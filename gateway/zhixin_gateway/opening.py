@@ -214,21 +214,12 @@ def _is_name(text: str) -> bool:
 
 
 def _find(home: Home, name: str) -> tuple[Path, str]:
-    from zhixin_gateway.fetching import fetch, newest_standing, parse_name
+    from zhixin_gateway.datasets.directory import version_path
+    from zhixin_gateway.fetching import fetch, parse_name, wanted_version
     from zhixin_gateway.pipeline.notarising import known_state
-    from zhixin_gateway.progress import NullProgress
 
     dataset, version = parse_name(name)
-    state = known_state(home.ledger_client(), NullProgress())
-    version = version or newest_standing(state, dataset)
-    if version is None:
-        raise ConfigError(
-            f"{dataset} has no version that stands",
-            code="no-version",
-            hint="`zhixin ls` shows what can be had",
-        )
-    from zhixin_gateway.datasets.directory import version_path
-
+    version = wanted_version(known_state(home.ledger_client()), dataset, version)
     path = version_path(home.store, dataset, version)
     if not path.exists():
         path = fetch(home, dataset, version).path

@@ -6,7 +6,6 @@ import sys
 from pathlib import Path
 
 import click
-from zhixin_errors import ConfigError
 
 from zhixin_gateway.cli.gate_options import GateOptions, gate_options
 from zhixin_gateway.cli.options import (
@@ -43,21 +42,11 @@ def command(
     it N.standing.json is put, and N.standing.1.json … for its inputs: what proves without a network
     that it stood. Fetched again, these are made anew.
     """
-    from zhixin_gateway.fetching import fetch, newest_standing
-    from zhixin_gateway.pipeline.notarising import known_state
+    from zhixin_gateway.fetching import fetch, wanted_version
 
     home = context.open_home()
     dataset, version = dataset_name(name)
-    progress = context.open_progress()
-    state = known_state(home.ledger_client(), progress)
-    progress.close()
-    version = version or newest_standing(state, dataset)
-    if version is None:
-        raise ConfigError(
-            f"{dataset} has no version that stands",
-            code="no-version",
-            hint="`zhixin ls` shows what can be had",
-        )
+    version = wanted_version(context.newest_state(home.ledger_client()), dataset, version)
     judging = judged.judging(home, home.trust())
     fetched = fetch(home, dataset, version, destination, judging=judging)
     for warning in (*fetched.verdict.warnings, *fetched.notes):

@@ -39,12 +39,8 @@ def command() -> None:
 @click.pass_obj
 def log(context: Context, limit: int | None, *, as_json: bool) -> None:
     """List the entries: what was stated, by whom, in which block."""
-    from zhixin_gateway.pipeline.notarising import known_state
-
     client = context.open_home().ledger_client()
-    progress = context.open_progress()
-    size = known_state(client, progress).size
-    progress.close()
+    size = context.newest_state(client).size
     start = max(0, size - limit) if limit else 0
     rows: list[dict[str, Any]] = [
         {"index": index, **_summary(data)} for index, data in client.entries(start)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import sys
 
 import click
-from zhixin_errors import ConfigError
 
 from zhixin_gateway.cli.options import (
     Context,
@@ -33,18 +32,12 @@ __all__ = ["command"]
 @click.pass_obj
 def command(context: Context, name: str, *, as_svg: bool, as_json: bool) -> None:
     """Show every version that a version stands on, as far back as the ledger goes."""
-    from zhixin_gateway.fetching import newest_standing
+    from zhixin_gateway.fetching import wanted_version
     from zhixin_gateway.lineage import lineage, lineage_svg, lineage_text
-    from zhixin_gateway.pipeline.notarising import known_state
 
     dataset, version = dataset_name(name)
     client = context.open_home().ledger_client()
-    progress = context.open_progress()
-    state = known_state(client, progress)
-    progress.close()
-    version = version or newest_standing(state, dataset)
-    if version is None:
-        raise ConfigError(f"the ledger has no version of {dataset} that stands", code="no-version")
+    version = wanted_version(context.newest_state(client), dataset, version)
     graph = lineage(client, dataset, version)
     if as_json:
         answer(graph.to_json())

@@ -19,12 +19,9 @@ def command(context: Context, *, as_json: bool) -> None:
     """List the datasets of the ledger: newest version, withdrawn ones, and those in this store."""
     from zhixin_gateway.datasets import directory
     from zhixin_gateway.fetching import newest_standing
-    from zhixin_gateway.pipeline.notarising import known_state
 
     home = context.open_home()
-    progress = context.open_progress()
-    state = known_state(home.ledger_client(), progress)
-    progress.close()
+    state = context.newest_state(home.ledger_client())
     rows: list[dict[str, Any]] = [
         {
             "dataset": fact.dataset,

@@ -21,13 +21,9 @@ __all__ = ["at_work"]
 @contextmanager
 def at_work(context: Context) -> Iterator[tuple[Home, LedgerClient, State]]:
     """Open the home and its view of the ledger, as new as it can be had."""
-    from zhixin_gateway.pipeline.notarising import known_state
-
     home = context.open_home()
-    progress = context.open_progress()
     with home.ledger_client() as client:
-        state = known_state(client, progress)
-        progress.close()
+        state = context.newest_state(client)
         if state.size == 0:
             raise LedgerUnavailable(
                 "this home has no copy of the ledger yet, and the ledger can't be reached",

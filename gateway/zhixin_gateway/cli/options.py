@@ -15,6 +15,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from zhixin_ledger.client import LedgerClient
+    from zhixin_ledger.state import State
+
     from zhixin_gateway.home import Home
     from zhixin_gateway.progress import Progress
 
@@ -71,6 +74,16 @@ class Context:
         from zhixin_gateway.progress import make_progress
 
         return make_progress("null" if quiet else self.progress)
+
+    def newest_state(self, client: LedgerClient) -> State:
+        """Bring a view of the ledger up to date, or tell that its own copy has to do."""
+        from zhixin_gateway.pipeline.notarising import known_state
+
+        progress = self.open_progress()
+        try:
+            return known_state(client, progress)
+        finally:
+            progress.close()
 
 
 class Duration(click.ParamType[dt.timedelta]):

@@ -30,16 +30,13 @@ def command(context: Context, name: str, out: Path | None) -> None:
     As of the ledger's newest checkpoint; to OUT, or to standard output.
     """
     from zhixin_gateway.datasets.directory import write_file
-    from zhixin_gateway.pipeline.notarising import known_state
     from zhixin_gateway.standing_file import make_standing
 
     dataset, version = dataset_name(name)
     if version is not None:
         raise ConfigError(f"a standing is of all versions of a dataset: write {dataset}")
     client = context.open_home().ledger_client()
-    progress = context.open_progress()
-    known_state(client, progress)
-    progress.close()
+    context.newest_state(client)
     data = make_standing(client, dataset)
     if out is None:
         sys.stdout.write(data.decode())

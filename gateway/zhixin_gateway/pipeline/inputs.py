@@ -13,7 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 from zhixin_errors import ConfigError, ContractError
 
-from zhixin_gateway.fetching import fetch, newest_standing
+from zhixin_gateway.fetching import fetch, wanted_version
 from zhixin_gateway.progress import Progress
 
 if TYPE_CHECKING:
@@ -55,13 +55,7 @@ class Inputs:
         if dataset not in self._opened:
             from zhixin_gateway.opening import open_version
 
-            version = newest_standing(self._state, dataset)
-            if version is None:
-                raise ConfigError(
-                    f"{dataset} has no version that stands",
-                    code="no-version",
-                    hint="its owner publishes it first; `zhixin ls` shows what there is",
-                )
+            version = wanted_version(self._state, dataset)
             if dataset.partition("/")[0] != self._home.member:
                 fetched = fetch(self._home, dataset, version)
                 if fetched.new:

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 __all__ = ["finish", "known_state", "notarise", "publish_contract", "resume"]
 
 
-def known_state(client: LedgerClient, progress: Progress) -> State:
+def known_state(client: LedgerClient, progress: Progress | None = None) -> State:
     """The ledger's newest state that can be had: fetched, or the own copy's.
 
     Args:
@@ -50,7 +50,9 @@ def known_state(client: LedgerClient, progress: Progress) -> State:
     try:
         return client.sync()
     except LedgerUnavailable as error:
-        progress.warn(f"the ledger can't be reached, its own copy is used: {error.message}")
+        (progress or NullProgress()).warn(
+            f"the ledger can't be reached, its own copy is used: {error.message}"
+        )
         return client.state()
 
 
