@@ -54,7 +54,6 @@ from zhixin_ledger import (
     tlogproof,
 )
 from zhixin_ledger.equivocation import Report
-from zhixin_ledger.http import client as http_client
 from zhixin_ledger.http import problems, witness_app
 from zhixin_ledger.http import proposals as http_proposals
 from zhixin_ledger.keys import VerifierKey
@@ -511,7 +510,7 @@ TARGETS = (
     ),
     Target(
         "answer",
-        lambda data: http_client._member(data, "index"),
+        problems.members_of,
         _texts('{"index": 7}'),
         (LedgerError,),
     ),

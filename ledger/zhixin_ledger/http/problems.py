@@ -32,10 +32,22 @@ from zhixin_errors import (
     ZhixinError,
 )
 
-__all__ = ["CONTENT_TYPE", "LOG_STATUS", "TYPE_PREFIX", "Problem", "error_of", "problem_of"]
+__all__ = [
+    "CONTENT_TYPE",
+    "LOG_STATUS",
+    "SIZE_TYPE",
+    "TYPE_PREFIX",
+    "Problem",
+    "error_of",
+    "may_pass",
+    "members_of",
+    "problem_of",
+]
 
 CONTENT_TYPE = "application/problem+json"
 TYPE_PREFIX = "urn:zhixin:error:"
+SIZE_TYPE = "text/x.tlog.size"
+"""What C2SP tlog-witness answers with 409 in a problem's stead: the size that was cosigned last."""
 RETRY_AFTER_S = 1
 _MAX_DETAIL_CHARS = 2000
 _CODE = re.compile(r"[a-z][a-z0-9-]{0,63}")
@@ -50,7 +62,6 @@ LOG_STATUS: Mapping[str, int] = {
     "method": 405,
     "slow": 408,
     "too-large": 413,
-    "long-url": 414,
     "overloaded": 429,
     "rate": 429,
     "headers-too-large": 431,
@@ -136,6 +147,11 @@ def _general(error: ZhixinError) -> int:
     return 422 if isinstance(error, LedgerRefused) else 500
 
 
+def may_pass(status: int) -> bool:
+    """Say whether asking again may help: too early, too slow, too much, or a server's own fault."""
+    return status in {408, 425, 429} or (status >= 500 and status != HTTPStatus.NOT_IMPLEMENTED)
+
+
 def error_of(status: int, body: bytes, what: str) -> LedgerError:
     """Give the error that an answer tells of: what `problem_of` made, or a stranger's.
 
@@ -147,12 +163,11 @@ def error_of(status: int, body: bytes, what: str) -> LedgerError:
     Returns:
         `LedgerRefused` for what will be refused again, `LedgerUnavailable` for what may pass later.
     """
-    told = _members(body)
+    told = members_of(body)
     known = told.get("code")
     code = known if isinstance(known, str) and _CODE.fullmatch(known) else None
     detail, hint = told.get("detail"), told.get("hint")
-    later = status in {408, 425, 429} or status >= 500
-    kind = LedgerUnavailable if later else LedgerRefused
+    kind = LedgerUnavailable if may_pass(status) else LedgerRefused
     return kind(
         _shown(str(detail)) if detail else f"{what} answered {_named(status)}",
         code=code or kind.default_code,
@@ -174,7 +189,8 @@ def _named(status: int) -> str:
         return str(status)
 
 
-def _members(body: bytes) -> dict[str, Any]:
+def members_of(body: bytes) -> dict[str, Any]:
+    """Read a stranger's JSON; no members where it is no object, or no text can hold it."""
     try:
         told = json.loads(body)
         json.dumps(told, ensure_ascii=False).encode()  # half of a pair is no text

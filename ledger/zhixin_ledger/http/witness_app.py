@@ -33,7 +33,7 @@ from zhixin_ledger.gathering import WITNESS_CONFLICT
 from zhixin_ledger.http.answers import json_answer, problem_answer, problem_docs, tell_problems
 from zhixin_ledger.http.limits import read_body
 from zhixin_ledger.http.observing import metrics_route
-from zhixin_ledger.http.problems import LOG_STATUS, Problem
+from zhixin_ledger.http.problems import LOG_STATUS, SIZE_TYPE, Problem
 from zhixin_ledger.http.standing_routes import standing_routes
 from zhixin_ledger.http.tile_routes import NOTE_TYPE, tile_routes
 from zhixin_ledger.http.witness_service import WitnessService
@@ -44,7 +44,6 @@ __all__ = ["make_witness_app", "parse_question"]
 
 MAX_PROOF = 63
 MAX_QUESTION_BYTES = MAX_NOTE_BYTES + 8192
-SIZE_TYPE = "text/x.tlog.size"
 
 _REFUSED_IN_LOG = {"unknown-signer", "signature", "owner"}
 WITNESS_STATUS: Mapping[str, int] = {

@@ -14,7 +14,7 @@ from threading import Thread
 import pytest
 from zhixin_errors import ConfigError, LedgerRefused, LedgerUnavailable
 from zhixin_ledger.client import LedgerClient
-from zhixin_ledger.http import client as http_client
+from zhixin_ledger.http import asking
 from zhixin_ledger.http.client import HttpLog, HttpSource, HttpWitness
 from zhixin_ledger.http.problems import Problem, problem_of
 
@@ -23,9 +23,9 @@ FLIGHTS = "bts.gov.example/flights"
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch):
-    monkeypatch.setattr(http_client, "_PAUSE_S", 0.01)
-    monkeypatch.setattr(http_client, "_MAX_SAID_S", 0.1)
-    monkeypatch.setattr(http_client, "_CONNECT_S", 2.0)
+    monkeypatch.setattr(asking, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(asking, "_MAX_SAID_S", 0.1)
+    monkeypatch.setattr(asking, "CONNECT_S", 2.0)
 
 
 def answer(status: int, code: str = "x", **members):
@@ -279,7 +279,7 @@ def test_a_url_holds_host_port_and_path(url):
 
 def test_a_file_of_certificates_that_is_none_is_a_fault_of_set_up(tmp_path, monkeypatch):
     for path in (tmp_path / "missing", tmp_path):
-        monkeypatch.setenv(http_client.CA_VARIABLE, str(path))
+        monkeypatch.setenv(asking.CA_VARIABLE, str(path))
         with pytest.raises(ConfigError, match="ZHIXIN_CA_FILE"):
             HttpSource("https://127.0.0.1:9").read("checkpoint")
 

@@ -24,7 +24,8 @@ from zhixin_errors import ConfigError, LedgerUnavailable
 from zhixin_ledger import dsse
 from zhixin_ledger.audit import audit
 from zhixin_ledger.client import LedgerClient
-from zhixin_ledger.http.client import CA_VARIABLE, HttpLog
+from zhixin_ledger.http.asking import CA_VARIABLE
+from zhixin_ledger.http.client import HttpLog
 from zhixin_ledger.http.serving import running, serve
 from zhixin_ledger.tiles import DirectorySource, Tiles
 
