@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import secrets
 import stat
 from collections.abc import Collection, Iterable
 from pathlib import Path
@@ -159,20 +160,37 @@ def generate_signer(path: Path, password: bytes | None = None, kind: int = ED255
         serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, protection
     )
     try:
-        handle = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+        _write_once(path, pem)
     except FileExistsError as error:
         raise ConfigError(
             f"{path} is there already", hint="a key is never overwritten; move it away first"
         ) from error
     except OSError as error:
         raise ConfigError(f"key file {path} can't be made: {error.strerror}") from error
-    with os.fdopen(handle, "wb") as file:
-        file.write(pem)
-        file.flush()
-        os.fsync(file.fileno())
-    _fsync_folder(path.parent)
     seed = key.private_bytes_raw()
     return MemorySigner(seed) if kind == ED25519 else MLDSASigner(seed)
+
+
+def _write_once(path: Path, data: bytes) -> None:
+    """Let a file appear whole, for its owner's eyes alone; half a key would stop its home."""
+    if path.exists() or path.is_symlink():
+        raise FileExistsError
+    staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
+    handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        try:
+            os.link(staged, path)  # never over another
+        except FileExistsError:
+            raise
+        except (OSError, NotImplementedError):  # pragma: no cover - there are no hard links
+            staged.rename(path)
+    finally:
+        staged.unlink(missing_ok=True)
+    _fsync_folder(path.parent)
 
 
 def _fsync_folder(folder: Path) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from pathlib import Path
 
@@ -11,7 +12,13 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from zhixin_errors import ConfigError
 from zhixin_ledger import signers
 from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, MLDSA44, verify_ed25519, verify_mldsa44
-from zhixin_ledger.signers import MemorySigner, MLDSASigner, Signer
+from zhixin_ledger.signers import (
+    MemorySigner,
+    MLDSASigner,
+    Signer,
+    generate_signer,
+    key_files,
+)
 
 
 @pytest.mark.parametrize("kind", [ED25519, MLDSA44])
@@ -108,3 +115,19 @@ def test_shows_no_seed():
     assert "AQEB" not in repr(MemorySigner(b"\1" * 32))
     with pytest.raises(ConfigError, match="32 bytes, not 31"):
         MemorySigner(bytes(31))
+
+
+def test_a_death_while_a_key_is_written_leaves_none(tmp_path, monkeypatch):
+    """Half a key beside the one in force would keep a witness from beginning."""
+
+    def dies(_handle: int) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(os, "fsync", dies)
+    with pytest.raises(KeyboardInterrupt):
+        generate_signer(tmp_path / "cosigner-new.pem")
+    assert key_files(tmp_path / "cosigner.pem") == []
+    monkeypatch.undo()
+    generate_signer(tmp_path / "cosigner-new.pem")
+    assert [path.name for path in tmp_path.iterdir()] == ["cosigner-new.pem"]
+    assert (tmp_path / "cosigner-new.pem").stat().st_mode & 0o777 == 0o600
