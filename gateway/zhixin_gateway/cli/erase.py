@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -16,6 +15,7 @@ from zhixin_gateway.cli.options import (
     examples,
     home_option,
     json_option,
+    must_answer,
     say,
 )
 
@@ -103,12 +103,11 @@ def _tell_derived(erasure: Erasure) -> None:
 
 
 def _ask(erasure: Erasure, *, as_json: bool) -> None:
-    if as_json or not sys.stdin.isatty():
-        raise ConfigError(
-            "an erasure can't be taken back, and nobody is here to be asked",
-            code="unasked",
-            hint="say --yes, or --dry-run to see what would be destroyed",
-        )
+    must_answer(
+        "an erasure can't be taken back",
+        "say --yes, or --dry-run to see what would be destroyed",
+        as_json=as_json,
+    )
     typed = click.prompt(f"this can't be taken back; type {erasure.dataset} to destroy", err=True)
     if str(typed).strip() != erasure.dataset:
         raise ConfigError("another name was typed: nothing is erased", code="unasked")

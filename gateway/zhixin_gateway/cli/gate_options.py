@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from zhixin_gateway.home import Home
     from zhixin_gateway.opening import Judging
 
-__all__ = ["GateOptions", "find_trust", "gate_options"]
+__all__ = ["GateOptions", "find_trust", "gate_options", "trust_option"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -108,14 +108,16 @@ def find_trust(home: Home | None, trust_dir: Path | None) -> Trust:
     return home.trust()
 
 
+trust_option = click.option(
+    "--trust",
+    "trust_dir",
+    metavar="DIR",
+    type=click.Path(path_type=Path),
+    help="The pinned trust; the home's by default.",
+)
+
 _OPTIONS: dict[str, Callable[[Any], Any]] = {
-    "trust_dir": click.option(
-        "--trust",
-        "trust_dir",
-        metavar="DIR",
-        type=click.Path(path_type=Path),
-        help="The pinned trust; the home's by default.",
-    ),
+    "trust_dir": trust_option,
     "max_age": click.option(
         "--max-age", type=Duration(), help="Refuse what was confirmed longer ago: 12h, 7d."
     ),

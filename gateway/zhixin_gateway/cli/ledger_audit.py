@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from zhixin_gateway.cli.gate_options import trust_option
 from zhixin_gateway.cli.options import (
     Context,
     answer,
@@ -39,13 +40,7 @@ __all__ = ["command"]
     metavar="DIR|URL",
     help="The copy to audit: a folder of tiles or a URL; the home's own copy by default.",
 )
-@click.option(
-    "--trust",
-    "directory",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The pinned trust; the home's by default.",
-)
+@trust_option
 @click.option(
     "--proofs",
     type=click.Path(path_type=Path),
@@ -59,7 +54,7 @@ def command(
     context: Context,
     member: str,
     source: str,
-    directory: Path | None,
+    trust_dir: Path | None,
     proofs: Path | None,
     *,
     as_json: bool,
@@ -69,16 +64,13 @@ def command(
     The whole copy is checked first: every tile, entry, rule, seal and signature. A version that was
     left out would break the numbers, or the entry that the next one names.
     """
-    from zhixin_gateway.cli.verify import find_trust
+    from zhixin_ledger.trust import load_trust
+
     from zhixin_gateway.member_audit import audit_member, write_proofs
     from zhixin_gateway.trusting import open_source
 
-    home = context.find_home() if source and directory is not None else context.open_home()
-    trust = find_trust(home, directory) if directory else None
-    if trust is None:
-        if home is None:  # pragma: no cover - open_home found it
-            raise AssertionError
-        trust = home.pinned_trust()
+    home = None if source else context.open_home()
+    trust = load_trust(trust_dir) if trust_dir else context.open_home().pinned_trust()
     audit, found = audit_member(member, trust, *open_source(source, home))
     written = None if proofs is None else write_proofs(audit, found, trust, proofs)
     if as_json:

@@ -7,10 +7,17 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from zhixin_errors import ConfigError, TrustError
+from zhixin_errors import TrustError
 
-from zhixin_gateway.cli.gate_options import find_trust
-from zhixin_gateway.cli.options import Context, answer, examples, home_option, json_option
+from zhixin_gateway.cli.gate_options import find_trust, trust_option
+from zhixin_gateway.cli.options import (
+    Context,
+    answer,
+    examples,
+    home_option,
+    json_option,
+    read_file,
+)
 
 if TYPE_CHECKING:
     from zhixin_ledger.equivocation import Finding
@@ -30,13 +37,7 @@ __all__ = ["equivocation"]
     ),
 )
 @click.argument("file", metavar="FILE")
-@click.option(
-    "--trust",
-    "trust_dir",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="A pinned trust's folder; the home's by default.",
-)
+@trust_option
 @json_option
 @home_option
 @click.pass_obj
@@ -79,11 +80,7 @@ def _read(file: str, home: Home | None) -> bytes:
     path = Path(file)
     if not path.exists() and home is not None and path.name == file:
         path = home.ledger_dir / forks.FOLDER / file
-    try:
-        with path.open("rb") as opened:
-            return opened.read(MAX_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{file} can't be read: {error.strerror}") from error
+    return read_file(path, MAX_BYTES)
 
 
 def _told(finding: Finding) -> dict[str, Any]:

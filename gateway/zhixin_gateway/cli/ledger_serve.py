@@ -110,7 +110,7 @@ def command(
     need_node()
     from zhixin_ledger.embedded import Engine
     from zhixin_ledger.http.log_app import LogService, make_log_app
-    from zhixin_ledger.http.serving import dressed, serve
+    from zhixin_ledger.http.serving import Serving, dressed, serve
     from zhixin_ledger.transport import LOG_FOLDER, load_keys
 
     from zhixin_gateway.home import LOG_KEY
@@ -138,7 +138,7 @@ def command(
             if as_json:
                 answer({"origin": service.origin, "url": url})
 
-        serve(app, ready=ready, on_stop=service.stopping, **serving)
+        serve(app, Serving(**serving), ready=ready, on_stop=service.stopping)
     finally:
         engine.close()
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import click
-from zhixin_errors import ConfigError, LedgerRefused, LedgerUnavailable
+from zhixin_errors import LedgerRefused, LedgerUnavailable
 
 from zhixin_gateway.cli.member_copy import at_work
 from zhixin_gateway.cli.member_propose import propose
@@ -18,7 +18,9 @@ from zhixin_gateway.cli.options import (
     examples,
     home_option,
     json_option,
+    must_answer,
     one_line,
+    read_file,
     say,
     table,
 )
@@ -89,7 +91,10 @@ def sign(
         for line in describe(state, weighed):
             say(one_line(line))
         if not yes:
-            _ask(f"sign this as {home.member}?")
+            must_answer(
+                "a signature can't be taken back", "--yes signs without asking", as_json=as_json
+            )
+            click.confirm(f"sign this as {home.member}?", abort=True, err=True)
         signed = sign_it(home, state, weighed)
         if via_ledger:
             box_of(home).offer(signed)
@@ -226,15 +231,7 @@ def _read(home: Home, state: State, targets: Sequence[str], *, via_ledger: bool)
 
     if via_ledger:
         return read_proposals(state, [find_proposal(home, text).to_bytes() for text in targets])
-    return read_proposals(state, [_bytes_of(Path(text)) for text in targets])
-
-
-def _bytes_of(file: Path) -> bytes:
-    try:
-        with file.open("rb") as opened:
-            return opened.read(MAX_FILE_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{file} can't be read: {error.strerror}") from error
+    return read_proposals(state, [read_file(Path(text), MAX_FILE_BYTES) for text in targets])
 
 
 def _tell(state: State, weighed: Weighed, *, as_json: bool) -> None:
@@ -254,14 +251,6 @@ def _tell_signed(state: State, signed: Proposal, *, as_json: bool) -> None:
     if as_json:
         answer(to_json(weighed))
     say(f"signed: {len(weighed.votes)} of {weighed.due} votes that are due")
-
-
-def _ask(question: str) -> None:
-    if not sys.stdin.isatty():
-        raise ConfigError(
-            "nobody is there to be asked whether to sign", hint="--yes signs without asking"
-        )
-    click.confirm(question, abort=True, err=True)
 
 
 def _entered(

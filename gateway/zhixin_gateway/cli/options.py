@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from zhixin_ledger.client import LedgerClient
     from zhixin_ledger.state import State
 
@@ -29,7 +31,9 @@ __all__ = [
     "examples",
     "home_option",
     "json_option",
+    "must_answer",
     "one_line",
+    "read_file",
     "say",
     "table",
 ]
@@ -149,6 +153,38 @@ def examples(*lines: str) -> str:
     return "\n".join(
         ["\b", "Example:" if len(lines) == 1 else "Examples:", *map("  ".__add__, lines)]
     )
+
+
+def read_file(path: Path, limit: int) -> bytes:
+    """Read a file that was named; of one that is too long a byte more than ``limit``.
+
+    Raises:
+        ConfigError: it can't be read.
+    """
+    from zhixin_errors import ConfigError
+
+    try:
+        with path.open("rb") as file:
+            return file.read(limit + 1)
+    except OSError as error:
+        raise ConfigError(f"{path} can't be read: {error.strerror}") from error
+
+
+def must_answer(what: str, hint: str, *, as_json: bool) -> None:
+    """See to it that a person is there to be asked, before something that can't be taken back.
+
+    Args:
+        what: what would be done, as the beginning of a sentence.
+        hint: how it is done without asking.
+        as_json: a program asked.
+
+    Raises:
+        ConfigError: ``unasked``: nobody is there.
+    """
+    from zhixin_errors import ConfigError
+
+    if as_json or not sys.stdin.isatty():
+        raise ConfigError(f"{what}, and nobody is here to be asked", code="unasked", hint=hint)
 
 
 def answer(value: object) -> None:

@@ -60,7 +60,7 @@ def export(context: Context, directory: Path, *, as_json: bool) -> None:
 @click.pass_obj
 def show(context: Context, directory: Path | None, *, as_json: bool) -> None:
     """Show a trust: DIR's, or the home's."""
-    from zhixin_gateway.cli.verify import find_trust
+    from zhixin_gateway.cli.gate_options import find_trust
 
     home = context.find_home() if directory is None else None
     trust = find_trust(home, directory)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from zhixin_gateway.cli.gate_options import trust_option
 from zhixin_gateway.cli.options import Context, answer, examples, home_option, json_option, say
 
 if TYPE_CHECKING:
@@ -24,19 +25,13 @@ __all__ = ["chain", "update"]
     ),
 )
 @click.argument("source", required=False, default="")
-@click.option(
-    "--trust",
-    "directory",
-    type=click.Path(path_type=Path),
-    metavar="DIR",
-    help="The pinned trust; the home's by default.",
-)
+@trust_option
 @click.option("--dry-run", is_flag=True, help="Only say what would change.")
 @json_option
 @home_option
 @click.pass_obj
 def update(
-    context: Context, source: str, directory: Path | None, *, dry_run: bool, as_json: bool
+    context: Context, source: str, trust_dir: Path | None, *, dry_run: bool, as_json: bool
 ) -> None:
     """Move a pinned trust forward: only along decisions that a quorum of members has signed.
 
@@ -47,12 +42,8 @@ def update(
 
     from zhixin_gateway.trusting import move
 
-    home = context.find_home() if directory is not None and source else context.open_home()
-    place = directory
-    if place is None:
-        if home is None:  # pragma: no cover - open_home found it
-            raise AssertionError
-        place = home.trust_dir
+    place = trust_dir or context.open_home().trust_dir
+    home = None if source else context.open_home()
     moved = move(load_trust(place), source, home)
     if moved.further and not dry_run:
         save_trust(moved.after, place)

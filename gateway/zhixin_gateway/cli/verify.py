@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 from zhixin_errors import TrustError
 
-from zhixin_gateway.cli.gate_options import GateOptions, find_trust, gate_options
+from zhixin_gateway.cli.gate_options import GateOptions, gate_options
 from zhixin_gateway.cli.options import (
     Context,
     answer,
@@ -23,7 +23,7 @@ from zhixin_gateway.cli.options import (
 if TYPE_CHECKING:
     from zhixin_gateway.gate import Verdict
 
-__all__ = ["command", "find_trust", "no_verdict", "tell"]
+__all__ = ["command", "no_verdict", "tell"]
 
 
 @click.command(
@@ -59,11 +59,7 @@ def command(
     try:
         trust = judged.trust(home)
     except TrustError as error:
-        if as_json:
-            answer(no_verdict(error))
-            say(f"error ({error.code}): {error.message}")
-            return error.exit_code
-        raise
+        return no_verdict(error, as_json=as_json)
     progress = context.open_progress()
     try:
         verdict = verify(
@@ -108,13 +104,20 @@ def _time(time: dt.datetime | None) -> str:
     return "?" if time is None else time.strftime("%Y-%m-%dT%H:%M:%SZ")
 
 
-def no_verdict(error: TrustError) -> dict[str, object]:
-    """The JSON answer where the trust can't be used: a fault of the set-up, no verdict."""
+def no_verdict(error: TrustError, *, as_json: bool) -> int:
+    """Tell that the trust can't be used, a fault of the set-up, in the form of a verdict.
+
+    Args:
+        error: why.
+        as_json: whether a program asked; a person is told by the error itself.
+
+    Returns:
+        The exit code.
+    """
+    if not as_json:
+        raise error
     names = ("dataset", "version", "index", "size", "time", "records")
-    return {
-        "ok": False,
-        "code": error.code,
-        "message": error.message,
-        **dict.fromkeys(names),
-        "checks": [],
-    }
+    told = {"ok": False, "code": error.code, "message": error.message}
+    answer({**told, **dict.fromkeys(names), "checks": []})
+    say(f"error ({error.code}): {error.message}")
+    return error.exit_code

@@ -7,17 +7,16 @@ import sys
 from pathlib import Path
 
 import click
-from zhixin_errors import ConfigError, TrustError
+from zhixin_errors import TrustError
 
 from zhixin_gateway.cli.gate_options import GateOptions, gate_options
 from zhixin_gateway.cli.options import (
     Context,
-    answer,
     examples,
     home_option,
     json_option,
     one_line,
-    say,
+    read_file,
 )
 
 __all__ = ["command"]
@@ -52,17 +51,10 @@ def command(
     try:
         trust = judged.trust(home)
     except TrustError as error:
-        if not as_json:
-            raise
-        answer(no_verdict(error))
-        say(f"error ({error.code}): {error.message}")
-        return error.exit_code
-    try:
-        with file.open("rb") as opened:
-            data = opened.read(MAX_PROOF_BYTES + 1)
-    except OSError as error:
-        raise ConfigError(f"{file} can't be read: {error.strerror}") from error
-    verdict = verify_record(data, trust, expect=expect, **judged.judging(home, trust))
+        return no_verdict(error, as_json=as_json)
+    verdict = verify_record(
+        read_file(file, MAX_PROOF_BYTES), trust, expect=expect, **judged.judging(home, trust)
+    )
     if not as_json and verdict.ok:
         for field, value in zip(verdict.fields or [], verdict.values or [], strict=True):
             name = field["name"] if isinstance(field, dict) else field

@@ -123,10 +123,10 @@ def test_nobody_signs_unasked(zhixin, council, tmp_path, monkeypatch):
     file = tmp_path / "q.json"
     before = file.read_bytes()
     alone = zhixin("member", "sign", file, home=council.path("b"))
-    assert (alone.code, "--yes" in alone.err) == (2, True)
+    assert (alone.code, "(unasked)" in alone.err, "--yes" in alone.err) == (2, True, True)
     assert file.read_bytes() == before
     asked = []
-    monkeypatch.setattr(member_module.sys.stdin, "isatty", lambda: True, raising=False)
+    monkeypatch.setattr("sys.stdin.isatty", lambda: True, raising=False)
     monkeypatch.setattr(member_module.click, "confirm", lambda text, **_: asked.append(text))
     answer = zhixin("member", "sign", file, home=council.path("b"))
     assert (answer.code, asked) == (0, ["sign this as b.gov.example?"])
