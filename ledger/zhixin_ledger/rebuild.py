@@ -24,7 +24,13 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 
-from zhixin_errors import LedgerRefused, LedgerUnavailable, VerificationError, ZhixinError
+from zhixin_errors import (
+    FormatError,
+    LedgerRefused,
+    LedgerUnavailable,
+    VerificationError,
+    ZhixinError,
+)
 
 from zhixin_ledger import (
     checkpoint,
@@ -325,9 +331,31 @@ def _carry_cosigned(old: Path, copy: Mirror) -> bool:
     if note is None or made.size > copy.state().size:
         return False
     if copy.tree().root(made.size) != made.root:
+        _refuse_fork(bytes(note[0]), copy)
         return False
     copy.take_up_cosigned(made, int(row[2]), Note.parse(bytes(note[0])))
     return not standing_check.is_restored(old.parent)
+
+
+def _refuse_fork(cosigned: bytes, copy: Mirror) -> None:
+    """Refuse a source where the log signed another tree, which this witness cosigned.
+
+    A record that is merely damaged is no such proof.
+    """
+    try:
+        note = Note.parse(cosigned, "the checkpoint cosigned last")
+        made = checkpoint.verify_log(
+            note, copy.origin or "", copy.state().log_keys(checkpoint.parse(note.text).size)
+        )
+    except (FormatError, VerificationError):
+        return
+    if made.size <= copy.state().size and copy.tree().root(made.size) != made.root:
+        raise LedgerRefused(
+            f"that copy has another tree of {made.size} entries than the log signed and this "
+            "home's witness cosigned: somebody shows two ledgers",
+            code="forked",
+            hint="take another member's copy; keep both as evidence",
+        )
 
 
 def _left_over(old: Path, new: Path) -> list[bytes]:

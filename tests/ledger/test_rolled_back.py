@@ -7,8 +7,8 @@ import sqlite3
 from pathlib import Path
 
 import pytest
-from zhixin_errors import LedgerUnavailable
-from zhixin_ledger import checkpoint, standing_check, tiles
+from zhixin_errors import LedgerRefused, LedgerUnavailable
+from zhixin_ledger import checkpoint, rebuild, standing_check, tiles
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.database import Database
 from zhixin_ledger.embedded import Engine
@@ -18,6 +18,7 @@ from zhixin_ledger.signers import MemorySigner
 from zhixin_ledger.state import State
 from zhixin_ledger.store import SqliteStore
 from zhixin_ledger.transport import Means, WitnessUrl, open_witness
+from zhixin_ledger.trust import trust_of
 
 PLANES = "faa.gov.example/planes"
 
@@ -240,6 +241,25 @@ def test_a_witness_from_a_backup_is_not_led_onto_a_fork_that_other_members_know_
     assert standing_check.is_restored(folder)
     mirror = Mirror(folder)
     assert mirror.cosigned()[0] == 4
+    mirror.close()
+
+
+def test_a_copy_is_not_made_anew_from_a_fork_of_what_its_witness_cosigned(world, older, tmp_path):
+    """Its own record says what it cosigned: a source that contradicts it is not asked further."""
+    name = world.names[1]
+    folder = world.home(name) / "ledger"
+    earlier = Mirror(tmp_path / f"kept-{name}")
+    trust = trust_of(earlier.state())
+    earlier.close()
+    forked = fork_of(world, older)
+    source = tiles.DirectorySource(world.log_dir)
+    notes = rebuild.notes_of(source, [forked])
+    with pytest.raises(LedgerRefused) as fault:
+        rebuild.rebuild_copy(folder, source, notes, trust, world.clock())
+    assert fault.value.code == "forked"
+    assert "cosigned" in fault.value.message
+    mirror = Mirror(folder)
+    assert mirror.cosigned()[0] == 6
     mirror.close()
 
 
