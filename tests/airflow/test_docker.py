@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from typing import Any
 
@@ -70,6 +71,14 @@ def test_what_the_image_copies_is_there_and_not_ignored() -> None:
             assert any(f"!{part}" in allowed for part in (source, source.split("/")[0])), source
 
 
+def test_the_image_has_what_its_wheel_is_made_of() -> None:
+    wheel = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["hatch"]["build"]
+    needed = set(wheel["targets"]["wheel"]["force-include"])
+    copied = [rest.split(" ")[:-1] for name, rest in instructions() if name == "COPY"]
+    places = {place for places in copied for place in places}
+    assert [each for each in needed if not {each, each.partition("/")[0]} & places] == []
+
+
 def test_no_secret_stands_in_a_file() -> None:
     for name, rest in instructions():
         if name in {"ENV", "ARG"}:
@@ -91,7 +100,7 @@ def test_services_are_pinned_unprivileged_and_read_only(services: dict[str, Any]
 
 def test_ports_are_published_on_loopback_alone(services: dict[str, Any]) -> None:
     ports = [port for service in services.values() for port in service.get("ports", [])]
-    assert ports == ["127.0.0.1:8080:8080"]
+    assert sorted(ports) == [f"127.0.0.1:{port}:{port}" for port in (8080, 8701, 8702)]
 
 
 def test_yaml_files_are_sound_to_yamllint() -> None:
