@@ -99,7 +99,7 @@ def command(
     as_json: bool,
     rate: float,
     access_log: bool,
-    **serving: Any,  # noqa: ANN401 - what `serve` takes besides
+    **serving: Any,  # noqa: ANN401 - what `Serving` takes
 ) -> None:
     """Serve the log that lies in this home, until SIGTERM or Ctrl-C; docs/network.md says how.
 

@@ -45,7 +45,7 @@ def serve_command(
     as_json: bool,
     rate: float,
     access_log: bool,
-    **serving: Any,  # noqa: ANN401 - what `serve` takes besides
+    **serving: Any,  # noqa: ANN401 - what `Serving` takes
 ) -> None:
     """Serve this home's witness, until SIGTERM or Ctrl-C; docs/network.md says how.
 
@@ -54,7 +54,7 @@ def serve_command(
     signed two histories, it keeps the proof and says so.
     """
     need_node()
-    from zhixin_ledger.http.serving import dressed, serve
+    from zhixin_ledger.http.serving import Serving, dressed, serve
     from zhixin_ledger.http.witness_app import make_witness_app
     from zhixin_ledger.http.witness_service import WitnessOptions, WitnessService
 
@@ -79,7 +79,7 @@ def serve_command(
             if as_json:
                 answer({"member": home.member, "url": url})
 
-        serve(app, ready=ready, **serving)
+        serve(app, Serving(**serving), ready=ready)
 
 
 @command.command(

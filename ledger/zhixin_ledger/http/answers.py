@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Mapping
 from typing import Any
@@ -18,9 +19,16 @@ from zhixin_errors import ZhixinError
 
 from zhixin_ledger.http.problems import CONTENT_TYPE, LOG_STATUS, Problem, problem_of
 
-__all__ = ["PROBLEM_SCHEMA", "json_answer", "problem_answer", "problem_docs", "tell_problems"]
+__all__ = [
+    "cached_answer",
+    "json_answer",
+    "not_found",
+    "problem_answer",
+    "problem_docs",
+    "tell_problems",
+]
 
-PROBLEM_SCHEMA: dict[str, Any] = {
+_PROBLEM_SCHEMA: dict[str, Any] = {
     "type": "object",
     "required": ["type", "title", "status", "detail", "code"],
     "properties": {
@@ -33,7 +41,6 @@ PROBLEM_SCHEMA: dict[str, Any] = {
     },
 }
 
-_NOT_FOUND = Problem(404, "not-found", "Not Found")
 _FRAMEWORK = {404: "not-found", 405: "method"}
 
 
@@ -46,6 +53,20 @@ def json_answer(value: object, status: int = 200) -> Response:
     )
 
 
+def cached_answer(request: Request, data: bytes, kind: str) -> Response:
+    """Answer with what changes with the newest checkpoint: kept for 2 s, then asked about anew."""
+    tag = f'"{hashlib.sha256(data).hexdigest()[:32]}"'
+    headers = {"content-type": kind, "cache-control": "public, max-age=2", "etag": tag}
+    if request.headers.get("if-none-match") == tag:
+        return Response(None, 304, headers)
+    return Response(data, 200, headers)
+
+
+def not_found(detail: str) -> Response:
+    """Answer that what the path names is not here."""
+    return problem_answer(Problem(404, "not-found", detail))
+
+
 def problem_answer(problem: Problem) -> Response:
     """Answer with a problem document."""
     return Response(problem.body, problem.status, problem.headers)
@@ -54,7 +75,10 @@ def problem_answer(problem: Problem) -> Response:
 def problem_docs(*statuses: int) -> dict[int | str, dict[str, Any]]:
     """Say in an OpenAPI document which problems a route answers with."""
     return {
-        status: {"description": "A problem.", "content": {CONTENT_TYPE: {"schema": PROBLEM_SCHEMA}}}
+        status: {
+            "description": "A problem.",
+            "content": {CONTENT_TYPE: {"schema": _PROBLEM_SCHEMA}},
+        }
         for status in statuses
     }
 
@@ -121,7 +145,7 @@ class Plain:
         """See ASGI."""
         if scope["type"] == "http":
             if not scope["path"].isprintable():
-                await problem_answer(_NOT_FOUND)(scope, receive, send)
+                await not_found("no path has control characters")(scope, receive, send)
                 return
             if scope["method"] == "HEAD":
                 scope = {**scope, "method": "GET"}  # the server keeps its own

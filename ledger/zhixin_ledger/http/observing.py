@@ -32,8 +32,8 @@ __all__ = [
 
 _TYPE = "text/plain; version=1.0.0; charset=utf-8"
 _MAX_PATH_CHARS = 200
-_ROUTES = {"entries", "checkpoint", "tile", "status", "metrics", "proposals", "add-checkpoint",
-           "equivocation", "openapi.json"}  # fmt: skip
+_ROUTES = {"entries", "checkpoint", "tile", "standing", "status", "metrics", "proposals",
+           "add-checkpoint", "equivocation", "openapi.json"}  # fmt: skip
 _BUCKETS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60)
 
 Labels = dict[str, str]

@@ -130,13 +130,8 @@ def dressed(
 
 def serve(
     app: ASGIApp,
+    serving: Serving | None = None,
     *,
-    host: str = "127.0.0.1",
-    port: int = 0,
-    tls_cert: Path | None = None,
-    tls_key: Path | None = None,
-    proxy_headers: bool = False,
-    connections: int = 1000,
     ready: Callable[[str], None] | None = None,
     on_stop: Callable[[], None] = _nothing,
 ) -> None:
@@ -144,19 +139,14 @@ def serve(
 
     Args:
         app: the ASGI application.
-        host: an address of this machine.
-        port: 0 for a free one.
-        tls_cert: the certificate chain's file, PEM; with `tls_key`.
-        tls_key: its private key's file.
-        proxy_headers: believe a proxy on this machine who the client is.
-        connections: how many may be open at once.
+        serving: where and how; a free port on loopback by default.
         ready: told the base URL once requests are answered; standard error by default.
         on_stop: called when the end begins, before requests under way are waited for.
 
     Raises:
         ConfigError: the address or the TLS files can't be used.
     """
-    serving = Serving(host, port, tls_cert, tls_key, proxy_headers, connections)
+    serving = serving or Serving()
     bound = _bind(serving)
     url = _url(serving, bound)
     told = ready or _say

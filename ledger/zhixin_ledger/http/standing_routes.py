@@ -13,29 +13,27 @@ Where that is far behind, each question brings it on for some seconds and is ans
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from pathlib import Path
 from typing import Annotated
 
 from fastapi import APIRouter, Request
 from fastapi import Path as PathParameter
 from starlette.responses import Response
-from zhixin_errors import FormatError, LedgerRefused
+from zhixin_errors import FormatError, LedgerRefused, LedgerUnavailable
 
 from zhixin_ledger import names
-from zhixin_ledger.http.answers import problem_answer, problem_docs
+from zhixin_ledger.http.answers import cached_answer, not_found, problem_answer, problem_docs
 from zhixin_ledger.http.problems import Problem
 from zhixin_ledger.standing import REPLICA, Replica, make_standing, published
 from zhixin_ledger.tiles import DirectorySource
 
-__all__ = ["StandingFolder", "standing_routes"]
+__all__ = ["standing_routes"]
 
 _TYPE = "application/json"
-_CACHE = "public, max-age=2"
 _WORK_S = 5.0
 
 
-class StandingFolder:
+class _StandingFolder:
     """Standing files of a ledger's folder; asked by one thread at a time.
 
     Args:
@@ -52,13 +50,18 @@ class StandingFolder:
 
         Raises:
             LedgerRefused: `version-unknown`.
-            LedgerUnavailable: `ledger-empty`; `ledger-behind`: ask again.
+            LedgerUnavailable: `ledger-empty`; `ledger-damaged`; `ledger-behind`: ask again.
         """
         if self._replica is None:
             self._replica = Replica(self._directory / REPLICA)
-        note = published(self._source)
-        state = self._replica.at(note, self._source, limit_s=_WORK_S)
-        return make_standing(state, self._source, note, dataset)
+        try:
+            note = published(self._source)
+            state = self._replica.at(note, self._source, limit_s=_WORK_S)
+            return make_standing(state, self._source, note, dataset)
+        except FormatError as fault:  # of the files here, no fault of who asks
+            raise LedgerUnavailable(
+                f"what the ledger published is damaged: {fault.message}", code="ledger-damaged"
+            ) from fault
 
 
 def standing_routes(directory: Path) -> APIRouter:
@@ -67,7 +70,7 @@ def standing_routes(directory: Path) -> APIRouter:
     Args:
         directory: the folder with `checkpoint` and `tile/`.
     """
-    folder = StandingFolder(directory)
+    folder = _StandingFolder(directory)
     router = APIRouter(tags=["standing"])
     turn = asyncio.Lock()  # one thread at most, whoever asks: the others serve tiles
 
@@ -89,21 +92,15 @@ def standing_routes(directory: Path) -> APIRouter:
         name = f"{member}/{dataset}"
         try:
             names.check_dataset(name)
+        except FormatError:
+            return not_found("that is no dataset's name")
+        try:
             async with turn:
                 data = await asyncio.to_thread(folder.make, name)
-        except FormatError:
-            return problem_answer(Problem(404, "not-found", "that is no dataset's name"))
         except LedgerRefused as error:
             if error.code != "version-unknown":
                 raise
             return problem_answer(Problem(404, error.code, error.message))
-        headers = {
-            "content-type": _TYPE,
-            "cache-control": _CACHE,
-            "etag": f'"{hashlib.sha256(data).hexdigest()[:32]}"',
-        }
-        if request.headers.get("if-none-match") == headers["etag"]:
-            return Response(None, 304, headers)
-        return Response(data, 200, headers)
+        return cached_answer(request, data, _TYPE)
 
     return router

@@ -14,7 +14,6 @@ that no published checkpoint covers yet are served too: witnesses replay before 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import re
 import zlib
 from collections import OrderedDict
@@ -26,15 +25,13 @@ from fastapi import Path as PathParameter
 from starlette.responses import Response
 
 from zhixin_ledger import tiles
-from zhixin_ledger.http.answers import problem_answer, problem_docs
-from zhixin_ledger.http.problems import Problem
+from zhixin_ledger.http.answers import cached_answer, not_found, problem_docs
 from zhixin_ledger.tiles import HASH_BYTES, DirectorySource
 
-__all__ = ["TileFolder", "tile_routes"]
+__all__ = ["NOTE_TYPE", "TileFolder", "tile_routes"]
 
 NOTE_TYPE = "text/plain; charset=utf-8"
 _TILE_TYPE = "application/octet-stream"
-_NOTE_CACHE = "public, max-age=2"
 _TILE_CACHE = "public, max-age=31536000, immutable"
 _GROUPS = r"(?:x[0-9]{3}/)*[0-9]{3}"
 _PATH = rf"(?:[0-9]|[1-5][0-9]|6[0-3]|entries)/{_GROUPS}(?:\.p/[1-9][0-9]{{0,2}})?"
@@ -117,15 +114,8 @@ def tile_routes(directory: Path) -> APIRouter:
     async def checkpoint(request: Request) -> Response:
         data = folder.checkpoint()
         if data is None:
-            return _missing("no checkpoint is published yet")
-        headers = {
-            "content-type": NOTE_TYPE,
-            "cache-control": _NOTE_CACHE,
-            "etag": f'"{hashlib.sha256(data).hexdigest()[:32]}"',
-        }
-        if request.headers.get("if-none-match") == headers["etag"]:
-            return Response(None, 304, headers)
-        return Response(data, 200, headers)
+            return not_found("no checkpoint is published yet")
+        return cached_answer(request, data, NOTE_TYPE)
 
     @router.get(
         "/tile/{path:path}",
@@ -143,7 +133,7 @@ def tile_routes(directory: Path) -> APIRouter:
         bundle = path.startswith("entries/")
         data = await asyncio.to_thread(folder.tile, path) if bundle else folder.tile(path)
         if data is None:
-            return _missing("the ledger has no such tile")
+            return not_found("the ledger has no such tile")
         headers = {"content-type": _TILE_TYPE, "cache-control": _TILE_CACHE}
         if bundle:
             headers["vary"] = "accept-encoding"
@@ -161,7 +151,3 @@ def _takes_gzip(request: Request) -> bool:
         if name.strip().lower() == "gzip":
             return weight.replace(" ", "") not in {"q=0", "q=0.0", "q=0.00", "q=0.000"}
     return False
-
-
-def _missing(detail: str) -> Response:
-    return problem_answer(Problem(404, "not-found", detail))

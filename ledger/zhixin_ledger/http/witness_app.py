@@ -30,7 +30,13 @@ from zhixin_errors import FormatError, LedgerRefused
 from zhixin_ledger import forks
 from zhixin_ledger.encoding import parse_uint, unb64
 from zhixin_ledger.gathering import WITNESS_CONFLICT
-from zhixin_ledger.http.answers import json_answer, problem_answer, problem_docs, tell_problems
+from zhixin_ledger.http.answers import (
+    json_answer,
+    not_found,
+    problem_answer,
+    problem_docs,
+    tell_problems,
+)
 from zhixin_ledger.http.limits import read_body
 from zhixin_ledger.http.observing import metrics_route
 from zhixin_ledger.http.problems import LOG_STATUS, SIZE_TYPE, Problem
@@ -163,7 +169,7 @@ def _add_cosigning(app: FastAPI, service: WitnessService) -> None:
             seen.latest is None
             or log_id != hashlib.sha256((seen.origin or "").encode()).hexdigest()
         ):
-            return _missing("this witness has cosigned no checkpoint of such a ledger")
+            return not_found("this witness has cosigned no checkpoint of such a ledger")
         return Response(seen.latest, 200, {"content-type": NOTE_TYPE, "cache-control": "no-store"})
 
 
@@ -195,12 +201,8 @@ def _add_telling(app: FastAPI, service: WitnessService) -> None:
     async def report(name: str) -> Response:
         folder = service.mirror.directory / forks.FOLDER
         if re.fullmatch(r"[0-9a-f-]+\.json", name) is None or name not in service.seen.reports:
-            return _missing("this witness keeps no such report")
+            return not_found("this witness keeps no such report")
         data = await asyncio.to_thread((folder / name).read_bytes)
         return Response(
             data, 200, {"content-type": "application/json", "cache-control": "no-store"}
         )
-
-
-def _missing(detail: str) -> Response:
-    return problem_answer(Problem(404, "not-found", detail))

@@ -26,7 +26,7 @@ from zhixin_ledger.audit import audit
 from zhixin_ledger.client import LedgerClient
 from zhixin_ledger.http.asking import CA_VARIABLE
 from zhixin_ledger.http.client import HttpLog
-from zhixin_ledger.http.serving import running, serve
+from zhixin_ledger.http.serving import Serving, running, serve
 from zhixin_ledger.tiles import DirectorySource, Tiles
 
 FLIGHTS = "bts.gov.example/flights"
@@ -205,16 +205,16 @@ def test_it_serves_over_tls_to_who_knows_its_authority(world, server, tmp_path, 
 def test_tls_wants_both_files_and_good_ones(tmp_path):
     cert, key, _ = certificates(tmp_path)
     with pytest.raises(ConfigError, match="both"):
-        serve(None, tls_cert=cert)
+        serve(None, Serving(tls_cert=cert))
     key.write_text("nonsense")
     with pytest.raises(ConfigError, match="can't be used"):
-        serve(None, tls_cert=cert, tls_key=key)
+        serve(None, Serving(tls_cert=cert, tls_key=key))
 
 
 def test_a_port_that_is_taken_is_a_fault_of_set_up(serve_log):
     served = serve_log()
     with pytest.raises(ConfigError, match="can't be served"):
-        serve(None, port=int(served.url.rsplit(":", 1)[1]))
+        serve(None, Serving(port=int(served.url.rsplit(":", 1)[1])))
 
 
 def test_an_application_that_does_not_start_is_told():

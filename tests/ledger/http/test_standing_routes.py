@@ -79,6 +79,13 @@ def test_a_server_that_is_far_behind_itself_says_so_and_goes_on(url, monkeypatch
     assert answer.status_code == 200
 
 
+def test_a_damaged_file_is_the_servers_fault_and_no_word_on_the_name(published, url):
+    (bundle,) = (published.log_dir / "tile" / "entries").glob("000.p/*")
+    bundle.write_bytes(bundle.read_bytes()[:-1])
+    answer = httpx.get(f"{url}/standing/{FLIGHTS}")
+    assert (answer.status_code, answer.json()["code"]) == (503, "ledger-damaged")
+
+
 def test_the_client_asks_for_it(url):
     source = HttpSource(url)
     assert json.loads(source.standing(FLIGHTS) or b"")["fact"]["dataset"] == FLIGHTS
