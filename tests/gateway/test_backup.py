@@ -218,6 +218,27 @@ def test_what_lies_outside_of_the_home_is_told(world, tmp_path):
     assert {item["path"] for item in made.left_out} == {str(elsewhere), "link"}
 
 
+@pytest.mark.parametrize("what", ["keys", "keys/statement.pem"])
+def test_keys_behind_a_link_are_not_said_to_be_in_it(world, tmp_path, what):
+    """Where secrets are mounted they are links: who restores must not find that out then."""
+    published(world)
+    path = world.owner.path / what
+    path.rename(tmp_path / "secret")
+    path.symlink_to(tmp_path / "secret")
+    made = make_backup(world.owner, tmp_path / "b.tar")
+    assert [item["path"] for item in made.left_out] == [what]
+    assert not made.keys
+    assert not restore_backup(tmp_path / "b.tar", tmp_path / "new").keys
+
+
+def test_a_manifest_of_other_types_is_refused_before_anything_is_there(tmp_path):
+    writer = ArchiveWriter(tmp_path / "b.tar")
+    writer.finish({"entries": "many"})
+    with pytest.raises(FormatError, match="entries"):
+        restore_backup(tmp_path / "b.tar", tmp_path / "new")
+    assert not (tmp_path / "new").exists()
+
+
 @pytest.mark.slow
 def test_every_flipped_byte_of_a_files_contents_is_found(world, tmp_path):
     published(world)
@@ -260,7 +281,9 @@ def test_no_more_is_put_back_than_an_archive_holds(tmp_path):
         info = tarfile.TarInfo("GNUSparseFile.0/seen")
         info.size = 512
         info.pax_headers = {
-            **{"GNU.sparse.major": "1", "GNU.sparse.minor": "0", "GNU.sparse.name": "seen"},
+            "GNU.sparse.major": "1",
+            "GNU.sparse.minor": "0",
+            "GNU.sparse.name": "seen",
             "GNU.sparse.realsize": str(64 << 20),
         }
         tar.addfile(info, io.BytesIO(b"1\n0\n0\n".ljust(512, b"\0")))

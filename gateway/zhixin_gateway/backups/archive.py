@@ -230,6 +230,8 @@ def _read_manifest(content: IO[bytes]) -> dict[str, Any]:
         raise _damaged("its manifest can't be read") from fault
     if not isinstance(manifest, dict) or manifest.get("type") != TYPE:
         raise _damaged(f"its manifest is not of the type {TYPE}")
+    if type(manifest.get("entries", 0)) is not int:
+        raise _damaged("its manifest does not say how many entries it holds")
     return manifest
 
 

@@ -103,6 +103,9 @@ def make_backup(
                 work.datasets()
                 work.rest(keys=with_keys)
         entries = work.entries
+        # Links are not followed: keys that are mounted from elsewhere are not in it.
+        linked = any(f"{item['path']}/".startswith("keys/") for item in writer.left_out)
+        with_keys = with_keys and not linked
         files, size = writer.finish(
             {
                 "member": home.member,
