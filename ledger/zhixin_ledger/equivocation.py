@@ -33,7 +33,7 @@ __all__ = ["MAX_BYTES", "TYPE", "Finding", "Report", "Signed"]
 
 TYPE = "zhixin/equivocation/v1"
 MAX_BYTES = 1024 * 1024
-_MAX_PATH = 63 + 1
+_MAX_PATH = merkle.MAX_PATH + 1  # a consistency proof may have one more
 
 
 @dataclass(frozen=True, slots=True)

@@ -51,7 +51,7 @@ class Connection(HttpToolsProtocol):
         super().connection_made(transport)
         limit = getattr(self.config, "limit_connections", None)
         if limit is not None and len(self.connections) > limit:
-            self._refuse(Problem(503, "overloaded", "too many connections", retry_after_s=1))
+            self._refuse(Problem(429, "overloaded", "too many connections", retry_after_s=1))
             return
         self._wait_for("head", HEAD_S)
 
