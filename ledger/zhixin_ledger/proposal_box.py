@@ -50,8 +50,8 @@ Reading = Callable[[], AbstractContextManager[State]]
 class ProposalBox(Protocol):
     """Where proposals wait: a folder, or a log over HTTP."""
 
-    def offer(self, proposal: Proposal) -> str:
-        """Put a proposal in, or add its signatures to the one that is there; gives its digest.
+    def offer(self, proposal: Proposal) -> bool:
+        """Put a proposal in: True; or add its signatures to the one that is there: False.
 
         Raises:
             LedgerRefused: it can't enter the ledger as things stand; the rule's name as code.
@@ -131,18 +131,17 @@ class FolderBox:
         self._folder = directory / PROPOSALS_FOLDER
         self._reading = reading
 
-    def offer(self, proposal: Proposal) -> str:
+    def offer(self, proposal: Proposal) -> bool:
         """See ProposalBox."""
         with self._held() as (state, kept):
             weighed = weigh(state, proposal)
-            name = weighed.proposal.digest_hex
-            before = kept.get(name)
+            before = kept.get(proposal.digest_hex)
             if before is None:
                 _check_room(weighed, kept)
                 self._write(weighed.proposal)
             else:
                 self._write(merge([before.proposal, weighed.proposal]))
-            return name
+            return before is None
 
     def get(self, digest_hex: str) -> Proposal:
         """See ProposalBox."""

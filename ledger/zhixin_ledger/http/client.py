@@ -121,7 +121,7 @@ class HttpLog:
             if left_s <= 0:
                 raise LedgerUnavailable(
                     f"the ledger at {self._server.url} has no checkpoint of {wanted} entries with "
-                    "its quorum yet: the proof is pending",
+                    "its quorum yet",
                     code="quorum",
                     hint="the entries are safe in the ledger; try again when its members answer",
                 )
@@ -248,18 +248,17 @@ class HttpProposals:
     def __init__(self, url: str) -> None:
         self._server = Server(url, "the ledger")
 
-    def offer(self, proposal: Proposal) -> str:
+    def offer(self, proposal: Proposal) -> bool:
         """See ProposalBox."""
-        body = self._ask("POST", "proposals", content=proposal.to_bytes())
-        return str(members_of(body).get("digest"))
+        return self._ask("POST", "proposals", content=proposal.to_bytes()).status == 201
 
     def get(self, digest_hex: str) -> Proposal:
         """See ProposalBox."""
-        return _proposal(self._ask("GET", f"proposals/{digest_hex}"))
+        return _proposal(self._ask("GET", f"proposals/{digest_hex}").body)
 
     def waiting(self) -> list[Proposal]:
         """See ProposalBox."""
-        found = members_of(self._ask("GET", "proposals")).get("proposals")
+        found = members_of(self._ask("GET", "proposals").body).get("proposals")
         if not isinstance(found, list):
             raise LedgerUnavailable("the ledger answers without proposals")
         envelopes = [each.get("proposal") if isinstance(each, dict) else None for each in found]
@@ -269,17 +268,17 @@ class HttpProposals:
         """See ProposalBox."""
         content = json.dumps({"keyid": keyid_hex, "sig": b64(signature)}).encode()
         path = f"proposals/{digest_hex}/signatures"
-        return _proposal(self._ask("POST", path, content=content))
+        return _proposal(self._ask("POST", path, content=content).body)
 
     def close(self) -> None:
         """Close its connections."""
         self._server.close()
 
-    def _ask(self, method: str, path: str, content: bytes | None = None) -> bytes:
+    def _ask(self, method: str, path: str, content: bytes | None = None) -> Answer:
         answer = self._server.request(method, path, MAX_PROPOSALS_BYTES, content=content)
         if answer.status not in (200, 201):
             raise self._server.fault(answer)
-        return answer.body
+        return answer
 
 
 def _proposal(data: bytes) -> Proposal:

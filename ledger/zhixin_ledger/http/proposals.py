@@ -81,9 +81,8 @@ def proposal_routes(box: ProposalBox) -> APIRouter:
     )
     async def offer(request: Request) -> Response:
         proposal = parse_proposal(await read_body(request))
-        known = {each.digest_hex for each in await asyncio.to_thread(box.waiting)}
-        digest_hex = await asyncio.to_thread(box.offer, proposal)
-        return json_answer({"digest": digest_hex}, 200 if digest_hex in known else 201)
+        fresh = await asyncio.to_thread(box.offer, proposal)
+        return json_answer({"digest": proposal.digest_hex}, 201 if fresh else 200)
 
     @router.get(
         "/proposals/{digest}",

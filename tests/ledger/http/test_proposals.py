@@ -59,8 +59,9 @@ def post(url, content):
 
 def test_a_proposal_gathers_signatures_and_enters(world, served, box):
     a, b, c, _ = world.names
-    digest = box.offer(quorum_proposal(world, a))
-    assert box.offer(quorum_proposal(world, b)) == digest
+    digest = quorum_proposal(world, a).digest_hex
+    assert box.offer(quorum_proposal(world, a)) is True
+    assert box.offer(quorum_proposal(world, b)) is False
     assert [each.digest_hex for each in box.waiting()] == [digest]
     assert len(box.get(digest).envelope.signatures) == 2
     signed = box.sign(digest, *signature_of(box.get(digest), world.signers[c]))
@@ -130,7 +131,8 @@ def test_only_signatures_of_active_members_are_kept(world, box):
     stranger = MemorySigner(b"\7" * 32)
     payload = rules_statement(world.origin, 4, 0)
     mixed = dsse.sign_envelope(payload, [world.signers[a], stranger])
-    digest = box.offer(parse_proposal(mixed))
+    box.offer(parse_proposal(mixed))
+    digest = parse_proposal(mixed).digest_hex
     kept = box.get(digest)
     assert [keyid for keyid, _ in kept.envelope.signatures] == [
         dsse.keyid(world.signers[a].public_key)
@@ -154,15 +156,15 @@ def test_only_signatures_of_active_members_are_kept(world, box):
 def test_a_bad_signature_drives_out_no_good_one(world, box):
     a, *_ = world.names
     good = quorum_proposal(world, a)
-    digest = box.offer(good)
+    box.offer(good)
     ((keyid, _),) = good.envelope.signatures
     spoilt = json.loads(good.to_bytes())
     spoilt["signatures"][0]["sig"] = dsse.b64(bytes(64))
     with pytest.raises(LedgerRefused):
         box.offer(parse_proposal(json.dumps(spoilt).encode()))
     with pytest.raises(LedgerRefused):
-        box.sign(digest, keyid, bytes(64))
-    assert box.get(digest) == good
+        box.sign(good.digest_hex, keyid, bytes(64))
+    assert box.get(good.digest_hex) == good
 
 
 def test_what_can_enter_no_more_is_thrown_away(world, box):
@@ -244,10 +246,11 @@ def test_a_running_log_signs_with_the_key_that_its_own_entry_brings_in_force(wor
 def test_proposals_outlive_the_server(world, serve_log):
     a, *_ = world.names
     box = log_box(world.log_dir)
-    digest = box.offer(quorum_proposal(world, a))
+    proposal = quorum_proposal(world, a)
+    box.offer(proposal)
     served = serve_log()
     over_http = open_box(served.url, world.log_dir)
-    assert [each.digest_hex for each in over_http.waiting()] == [digest]
+    assert [each.digest_hex for each in over_http.waiting()] == [proposal.digest_hex]
     over_http.close()
 
 
