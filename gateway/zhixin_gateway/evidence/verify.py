@@ -845,7 +845,8 @@ class Question:
     fingerprint: str | None = None
     pinned: bytes | None = None  # the members.json that the caller has
     without_ed25519: bool = False
-    mldsa_only: frozenset[bytes] | None = None  # then these ML-DSA-44 keys alone count
+    mldsa_only: frozenset[bytes] | None = None  # then these ML-DSA-44 keys alone count,
+    least: int = 0  # and so many at least, whatever was decided by Ed25519 since
 
 
 def check_log(receipt: Receipt, trust: Trust, what: str) -> None:
@@ -887,7 +888,7 @@ def check_quorum(receipt: Receipt, trust: Trust, question: Question, what: str) 
         counts = question.mldsa_only is None or key.raw in question.mldsa_only
         if counts and seconds <= latest:
             times[member.name] = max(seconds, times.get(member.name, 0))
-    due = trust.quorum(index)
+    due = max(trust.quorum(index), question.least)
     kind = "cosignatures" if question.mldsa_only is None else "ML-DSA-44 cosignatures"
     need(len(times) >= due, f"{what} has {len(times)} {kind} that count, {due} are due", "quorum")
     forked = receipt.size == trust.size and receipt.root != trust.root
@@ -1331,7 +1332,7 @@ def read_archive(path: Path) -> dict[str, bytes]:
     except Refused:
         raise
     except Exception as fault:  # zipfile has a dozen kinds of error for what is no archive
-        raise Refused("malformed", f"the bundle is no archive: {type(fault).__name__}") from fault
+        raise Refused("malformed", "the bundle is no zip archive") from fault
 
 
 def read_entry(archive: zipfile.ZipFile, entry: zipfile.ZipInfo) -> bytes:
@@ -1554,7 +1555,8 @@ def judge_bundle(files: dict[str, bytes], question: Question) -> Judged:
     for stage in stages:
         asked, report.section = question, stage.name
         if question.without_ed25519 and stage is stages[-1]:
-            asked = replace(question, mldsa_only=mldsa_keys(known))
+            keys, least = mldsa_known(known)
+            asked = replace(question, mldsa_only=keys, least=least)
         with report.row("checkpoint"):
             check_receipt(stage.made, stage.chain.sealed.seal, trust, asked, stage.name)
         with report.row("inclusion"):
@@ -1586,13 +1588,14 @@ def check_lines(receipt: Receipt, trust: Trust) -> None:
     need(not foreign, f"the checkpoint of {receipt.size} entries has a line of nobody's key")
 
 
-def mldsa_keys(known: Trust | None) -> frozenset[bytes]:
-    """If Ed25519 is broken, so are decisions that named keys later than the caller knows."""
+def mldsa_known(known: Trust | None) -> tuple[frozenset[bytes], int]:
+    """If Ed25519 is broken, so are decisions on keys and quorum later than the caller knows."""
     if known is None:
         raise Refused("trust", "without Ed25519 only what you know can say whose ML-DSA-44 keys "
                       "count: give --fingerprint or --trust")  # fmt: skip
     spans = [span for member in known.members for span in member.spans["cosigners"]]
-    return frozenset(span.key.raw for span in spans if span.key.kind == MLDSA44)
+    keys = frozenset(span.key.raw for span in spans if span.key.kind == MLDSA44)
+    return keys, known.quorum(known.size - 1)
 
 
 # The verdict.

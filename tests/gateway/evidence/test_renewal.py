@@ -2,6 +2,7 @@
 
 import pytest
 from zhixin_gateway.evidence import verify
+from zhixin_ledger.statements import member_statement
 
 FOUR = ("bts.gov.example", "faa.gov.example", "noaa.gov.example", "ntsb.gov.example")
 
@@ -106,3 +107,20 @@ def test_a_stage_of_an_earlier_time_is_no_renewal(number, renewed, judge):
     _, files = renewed
     old = {f"renewals/{number:04d}/{name}": files[name] for name in verify.STAGE}
     assert judge({**files, **old})[0] is not None
+
+
+def test_without_ed25519_nobody_can_decide_that_fewer_are_enough(renewed, judge):
+    """Whoever can forge Ed25519 has the others leave, and goes on with one true ML-DSA-44 key."""
+    ledger, files = renewed
+    newest = verify.fingerprint(files["renewals/0002/trust/members.json"])
+    own, *others = FOUR
+    for name, quorum in zip(others[::-1], (2, 2, 1), strict=True):
+        previous = ledger.state.ledger.entry
+        payload = member_statement(
+            ledger.state.origin, "leave", ledger.member(name), quorum, previous
+        )
+        staying = [each for each, fact in ledger.state.members.items() if fact.active]
+        ledger.state_it(payload, *staying)
+    forged = ledger.renewal(files, 3, cosigners=[own])
+    assert judge(forged, fingerprint=newest)[0] is None  # by Ed25519 it was decided
+    assert judge(forged, fingerprint=newest, without_ed25519=True)[0] == "quorum"
