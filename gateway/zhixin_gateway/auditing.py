@@ -6,16 +6,15 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
-from zhixin_errors import ConfigError, TrustError
+from zhixin_errors import ConfigError
 
 if TYPE_CHECKING:
     from zhixin_ledger.fsck import Auditor, Part
-    from zhixin_ledger.trust import Trust
 
     from zhixin_gateway.home import Home
     from zhixin_gateway.progress import Progress
 
-__all__ = ["audit_home", "check_home"]
+__all__ = ["audit_home"]
 
 
 def audit_home(
@@ -37,22 +36,11 @@ def audit_home(
         TrustError: the home's trust can't be used.
         ConfigError: there is no copy of a ledger in this home yet.
     """
-    return [asdict(part) for part in check_home(home, progress, auditor=auditor)]
-
-
-def check_home(
-    home: Home, progress: Progress | None = None, *, auditor: Auditor | None = None
-) -> list[Part]:
-    """As ``audit_home``, as the parts themselves.
-
-    Raises:
-        TrustError: the home's trust can't be used.
-    """
     from zhixin_ledger.audit import audit
     from zhixin_ledger.fsck import check_log, check_mirror
     from zhixin_ledger.transport import LOG_FOLDER
 
-    trust = _pinned(home)
+    trust = home.find_pinned_trust()
     found: list[Part] = []
     for what, folder in (("own copy", home.ledger_dir), ("log", home.path / LOG_FOLDER)):
         if not folder.is_dir() or not any(folder.iterdir()):
@@ -73,17 +61,7 @@ def check_home(
             f"there is no copy of a ledger in {home.path} yet",
             hint="any command that reaches the ledger makes one, such as `zhixin ledger log`",
         )
-    return found
-
-
-def _pinned(home: Home) -> Trust | None:
-    """The trust as it was pinned; None where this home has none yet."""
-    try:
-        return home.pinned_trust()
-    except TrustError:
-        if any(home.trust_dir.glob("*")):
-            raise
-        return None
+    return [asdict(part) for part in found]
 
 
 def _told(progress: Progress | None) -> Callable[[int, int], None]:

@@ -179,7 +179,11 @@ class Home:
         """
         from zhixin_ledger.signers import load_signer
 
-        return load_signer(path, self.password())
+        password = self.password()
+        if password is not None and not path.absolute().is_relative_to(self.keys_dir):
+            with suppress(ConfigError):  # another home's on this machine, which may have none
+                return load_signer(path)
+        return load_signer(path, password)
 
     def ledger_client(self) -> LedgerClient:
         """Open this member's view of the ledger that its settings name.
@@ -201,6 +205,7 @@ class Home:
                 WitnessUrl(witness.name, self.resolved(witness.url))
                 for witness in self.settings.witnesses
             ],
+            load_key=self.load_key,
         )
 
     def ledger_view(self) -> LedgerClient | None:
@@ -221,6 +226,14 @@ class Home:
         from zhixin_ledger.trust import load_trust
 
         return load_trust(self.trust_dir)
+
+    def find_pinned_trust(self) -> Trust | None:
+        """Read the trust that this home pinned; None where it pinned none yet.
+
+        Raises:
+            TrustError: there is something in its place that can't be used.
+        """
+        return self.pinned_trust() if any(self.trust_dir.glob("*")) else None
 
     def trust(self) -> Trust:
         """The pinned trust, moved forward along this home's own replayed copy of the ledger.

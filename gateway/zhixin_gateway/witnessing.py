@@ -17,7 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zhixin_errors import ConfigError, TrustError
+from zhixin_errors import ConfigError
 
 from zhixin_gateway.home import COSIGNER_KEY, SETTINGS_FILE, Home
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from zhixin_ledger.signers import Signer
     from zhixin_ledger.tiles import TileSource
 
-__all__ = ["cosigners", "now", "open_mirror", "open_source", "peers_of"]
+__all__ = ["cosigners", "now", "open_mirror", "open_source", "peers_of", "witnesses_of"]
 
 
 def now() -> dt.datetime:
@@ -61,11 +61,8 @@ def open_mirror(home: Home) -> Iterator[Mirror]:
     """
     from zhixin_ledger.mirror import Mirror
 
-    try:
-        trust = home.pinned_trust()
-    except TrustError:
-        if (home.trust_dir / "members.json").exists():
-            raise
+    trust = home.find_pinned_trust()
+    if trust is None:
         mirror = Mirror(home.ledger_dir)
     else:
         mirror = Mirror(home.ledger_dir, origin=trust.origin, pin=(trust.size, trust.root))
@@ -104,12 +101,27 @@ def open_source(home: Home, place: str | None = None) -> TileSource:
 
 def peers_of(home: Home) -> Sequence[WitnessTransport]:
     """Give other members' witnesses that the settings name: asked where the copy was put back."""
+    own = home.member
+    return [each for each in _witnesses(home, open_source(home)) if each.name != own]
+
+
+def witnesses_of(home: Home) -> list[WitnessTransport]:
+    """Give the witnesses that a home's settings name, as its log asks them.
+
+    Args:
+        home: the operator's.
+    """
+    from zhixin_ledger.tiles import DirectorySource
+    from zhixin_ledger.transport import LOG_FOLDER
+
+    return _witnesses(home, DirectorySource(home.path / LOG_FOLDER))
+
+
+def _witnesses(home: Home, source: TileSource) -> list[WitnessTransport]:
     from zhixin_ledger.transport import Means, WitnessUrl, open_witness
 
-    source = open_source(home)
     means = Means(now, home.load_key)
     return [
         open_witness(WitnessUrl(each.name, home.resolved(each.url)), home.path, source, means)
         for each in home.settings.witnesses
-        if each.name != home.member
     ]

@@ -142,3 +142,15 @@ def test_the_trust_of_a_home_moves_forward_along_its_own_copy_but_not_of_another
         (alone.trust_dir / "members.json").read_bytes()
     )
     assert world.owner.trust().size == 2
+
+
+def test_keys_with_a_password_sign_in_a_ledger_on_this_machine(tmp_path):
+    environs = {"a.gov.example": {"ZHIXIN_KEY_PASSWORD": "secret"}, "b.gov.example": {}}
+    homes = [
+        create_home(tmp_path / name, name, operator=not at, environ=environ)
+        for at, (name, environ) in enumerate(environs.items())
+    ]
+    homes = found(homes[0], homes, "ledger.gov.example/2026")
+    assert [home.trust().size for home in homes] == [2, 2]
+    with homes[0].ledger_client() as client:
+        assert client.refresh().size == 2

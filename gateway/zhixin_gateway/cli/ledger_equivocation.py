@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
-from zhixin_errors import TrustError
 
 from zhixin_gateway.cli.gate_options import find_trust, trust_option
 from zhixin_gateway.cli.options import (
@@ -63,14 +62,12 @@ def _trust(home: Home | None, trust_dir: Path | None) -> Trust:
     """The trust that is named or pinned; where none is, what the home's own copy says."""
     from zhixin_ledger.trust import trust_of
 
-    try:
-        return find_trust(home, trust_dir)
-    except TrustError:
-        view = None if trust_dir is not None or home is None else home.ledger_view()
-        if view is None or home is None or (home.trust_dir / "members.json").exists():
-            raise
-        with view:
-            return trust_of(view.state())
+    if trust_dir is None and home is not None and home.find_pinned_trust() is None:
+        view = home.ledger_view()
+        if view is not None:
+            with view:
+                return trust_of(view.state())
+    return find_trust(home, trust_dir)
 
 
 def _read(file: str, home: Home | None) -> bytes:

@@ -36,7 +36,7 @@ def pending(context: Context, *, offline: bool) -> None:
     """
     from zhixin_ledger import pending as waiting
 
-    from zhixin_gateway.cli.ledger_serve import witnesses_of
+    from zhixin_gateway.witnessing import witnesses_of
 
     home = context.open_home()
     with _log_of(home) as engine:

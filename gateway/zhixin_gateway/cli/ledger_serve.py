@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Callable
 from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any, TypeVar
 
 import click
 from zhixin_errors import ConfigError
@@ -20,12 +19,7 @@ from zhixin_gateway.cli.options import (
     say,
 )
 
-if TYPE_CHECKING:
-    from zhixin_ledger.gathering import WitnessTransport
-
-    from zhixin_gateway.home import Home
-
-__all__ = ["command", "need_node", "server_options", "witnesses_of"]
+__all__ = ["command", "need_node", "server_options"]
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 _FILE = click.Path(exists=True, dir_okay=False, path_type=Path)
@@ -114,12 +108,13 @@ def command(
     from zhixin_ledger.transport import LOG_FOLDER, load_keys
 
     from zhixin_gateway.home import LOG_KEY
+    from zhixin_gateway.witnessing import now, witnesses_of
 
     home = context.open_home()
     engine = Engine(
         home.path / LOG_FOLDER,
         home.signer(LOG_KEY),
-        clock=_now,
+        clock=now,
         hold=True,
         later=lambda: load_keys(home.keys_dir / LOG_KEY, home.load_key),
     )
@@ -155,27 +150,3 @@ def need_node() -> None:
             f"this installation can't serve: {', '.join(missing)} is missing",
             hint="pip install 'zhixin-gateway[node]'",
         )
-
-
-def witnesses_of(home: Home) -> list[WitnessTransport]:
-    """Give the witnesses that a home's settings name, as its log asks them.
-
-    Args:
-        home: the operator's.
-    """
-    from zhixin_ledger.signers import Signer, load_signer
-    from zhixin_ledger.tiles import DirectorySource
-    from zhixin_ledger.transport import LOG_FOLDER, Means, WitnessUrl, open_witness
-
-    def load(path: Path) -> Signer:
-        return home.signer(path.name) if path.parent == home.keys_dir else load_signer(path)
-
-    source, means = DirectorySource(home.path / LOG_FOLDER), Means(_now, load)
-    return [
-        open_witness(WitnessUrl(each.name, home.resolved(each.url)), home.path, source, means)
-        for each in home.settings.witnesses
-    ]
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)

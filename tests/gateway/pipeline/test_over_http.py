@@ -8,12 +8,12 @@ from dataclasses import replace
 import pytest
 from zhixin_gateway import checkup, pipeline
 from zhixin_gateway.checkup import check_up
-from zhixin_gateway.cli.ledger_serve import witnesses_of
 from zhixin_gateway.datasets import directory
 from zhixin_gateway.gate import verify
 from zhixin_gateway.pipeline.staging import unfinished
 from zhixin_gateway.settings import WitnessSetting
 from zhixin_gateway.withdrawing import withdraw
+from zhixin_gateway.witnessing import witnesses_of
 from zhixin_ledger.embedded import Engine
 from zhixin_ledger.http.client import HttpLog
 from zhixin_ledger.http.log_app import LogService, make_log_app
