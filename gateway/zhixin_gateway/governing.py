@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from itertools import repeat
 from typing import TYPE_CHECKING, Any
 
 from zhixin_errors import ConfigError, LedgerRefused
@@ -62,18 +63,20 @@ class Submitted:
 # --- reading --------------------------------------------------------------------------------------
 
 
-def read_proposals(state: State, copies: Iterable[bytes]) -> Weighed:
+def read_proposals(state: State, copies: Iterable[bytes], names: Sequence[str] = ()) -> Weighed:
     """Read copies of one proposal, drop what does not hold, and bring the rest together.
 
     Args:
         state: the ledger's.
         copies: the files' bytes, at least one.
+        names: how a message names each; ``proposal`` by default.
 
     Raises:
         FormatError: another form, or several proposals.
         LedgerRefused: it can't enter as things stand.
     """
-    held = [proposals.weigh(state, proposals.parse_proposal(data)).proposal for data in copies]
+    parsed = map(proposals.parse_proposal, copies, names or repeat("proposal"))
+    held = [proposals.weigh(state, each).proposal for each in parsed]
     return proposals.weigh(state, proposals.merge(held))
 
 
@@ -257,8 +260,15 @@ def finish(home: Home, client: LedgerClient, index: int, *, timeout_s: float = 3
 
 
 def missing_witnesses(home: Home, state: State) -> Sequence[str]:
-    """Members that cosign and whose witness this home's settings don't name."""
+    """Members that cosign and whose witness this home's settings don't name.
+
+    Its own counts only in the home of the log, which has to ask it.
+    """
+    from zhixin_ledger.transport import LOG_FOLDER
+
     named = {witness.name for witness in home.settings.witnesses}
+    if not (home.path / LOG_FOLDER).is_dir():
+        named.add(home.member)
     return [name for name, fact in state.members.items() if fact.votes and name not in named]
 
 

@@ -21,6 +21,7 @@ from zhixin_gateway.cli.options import (
     examples,
     home_option,
     json_option,
+    many,
     table,
 )
 
@@ -111,7 +112,7 @@ def _told(kind: str, predicate: dict[str, Any]) -> str:
     if kind == "withdrawal":
         return str(predicate["reason"])
     if kind == "genesis":
-        return f"{len(predicate['members'])} members, quorum {predicate['quorum']}"
+        return f"{many(len(predicate['members']), 'member')}, quorum {predicate['quorum']}"
     return ""
 
 

@@ -14,6 +14,7 @@ from zhixin_gateway.cli.options import (
     examples,
     home_option,
     json_option,
+    many,
     say,
     table,
 )
@@ -114,12 +115,14 @@ def _claim(audit: MemberAudit) -> None:
     for gap in audit.gaps:
         say(f"GAP {gap.code} at entry {gap.index}: {gap.message}")
     datasets = len({each.dataset for each in audit.versions})
-    many = f"all {len(audit.versions)} versions of {datasets} datasets" if datasets else ""
+    all_of_them = f"{many(len(audit.versions), 'version')} of {many(datasets, 'dataset')}"
     if not audit.gaps:
         say(
-            (f"these are {many} that" if many else "no version of any dataset was ever stated by")
-            + f" {audit.member}"
-            + (" stated" if many else "")
+            (
+                f"these are all that {audit.member} stated, {all_of_them},"
+                if datasets
+                else f"no version of any dataset was ever stated by {audit.member}"
+            )
             + f" in {audit.origin} up to {audit.size:,} entries, sealed {audit.time}, "
             f"root {audit.root}"
         )

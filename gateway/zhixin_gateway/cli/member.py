@@ -100,7 +100,8 @@ def sign(
             box_of(home).offer(signed)
         else:
             write_whole(Path(targets[0]), signed.to_bytes())
-        _tell_signed(state, signed, as_json=as_json)
+        again = f"--via-ledger {signed.digest_hex[:16]}" if via_ledger else one_line(targets[0])
+        _tell_signed(state, signed, again, as_json=as_json)
 
 
 @command.command(
@@ -128,6 +129,8 @@ def submit(
             if as_json:
                 answer({"index": index, "pending": True, "code": error.code})
             say(f"entry {index} is in the ledger, its proof is pending: {error.message}")
+            say("  say the same again later; where this lasts, `zhixin member list` in the home of")
+            say("  the log's operator tells whose witness it does not ask yet, and what to say")
             return error.exit_code
         if as_json:
             answer({"index": index, "pending": False, "exchanged": list(done.exchanged)})
@@ -184,7 +187,7 @@ def list_(context: Context, *, via_ledger: bool, as_json: bool) -> None:
                     "yes" if fact.votes else "no",
                     "yes" if fact.log else "no",
                     key_print(fact.statement_key) if fact.statement_key else "",
-                    witnesses.get(name, "") if fact.votes else "",
+                    witnesses.get(name, "-") if fact.votes else "-",
                 ]
                 for name, fact in state.members.items()
             ],
@@ -204,22 +207,28 @@ def list_(context: Context, *, via_ledger: bool, as_json: bool) -> None:
 )
 @click.argument("member")
 @click.argument("url", required=False)
+@json_option
 @home_option
 @click.pass_obj
-def witness(context: Context, member: str, url: str | None) -> None:
+def witness(context: Context, member: str, url: str | None, *, as_json: bool) -> None:
     """Set in this home's settings where the witness of MEMBER answers; without URL forget it."""
     from dataclasses import replace
 
     from zhixin_ledger.names import check_member
+    from zhixin_ledger.transport import file_path
 
     from zhixin_gateway.settings import WitnessSetting
 
     home = context.open_home()
     check_member(member, "MEMBER")
+    if url is not None and not url.startswith(("http://", "https://")):
+        file_path(url, home.path)  # refuses what is no address
     settings = home.filed_settings()
     others = tuple(each for each in settings.witnesses if each.name != member)
     own = () if url is None else (WitnessSetting(member, url),)
     home.save(replace(settings, witnesses=(*others, *own)))
+    if as_json:
+        answer({"member": member, "url": url})
     say(f"the witness of {member} " + ("is forgotten" if url is None else f"is asked at {url}"))
 
 
@@ -231,7 +240,8 @@ def _read(home: Home, state: State, targets: Sequence[str], *, via_ledger: bool)
 
     if via_ledger:
         return read_proposals(state, [find_proposal(home, text).to_bytes() for text in targets])
-    return read_proposals(state, [read_file(Path(text), MAX_FILE_BYTES) for text in targets])
+    copies = [read_file(Path(text), MAX_FILE_BYTES) for text in targets]
+    return read_proposals(state, copies, [one_line(text) for text in targets])
 
 
 def _tell(state: State, weighed: Weighed, *, as_json: bool) -> None:
@@ -244,13 +254,15 @@ def _tell(state: State, weighed: Weighed, *, as_json: bool) -> None:
         sys.stdout.write(one_line(line) + "\n")
 
 
-def _tell_signed(state: State, signed: Proposal, *, as_json: bool) -> None:
+def _tell_signed(state: State, signed: Proposal, again: str, *, as_json: bool) -> None:
     from zhixin_gateway.governing import read_proposals, to_json
 
     weighed = read_proposals(state, [signed.to_bytes()])
     if as_json:
         answer(to_json(weighed))
     say(f"signed: {len(weighed.votes)} of {weighed.due} votes that are due")
+    if weighed.ready:
+        say(f"next, by anyone: zhixin member submit {again}")
 
 
 def _entered(
@@ -271,8 +283,11 @@ def _entered(
 def _hint_witnesses(home: Home, state: State) -> None:
     from zhixin_gateway.governing import missing_witnesses
 
-    for name in missing_witnesses(home, state):
-        say(
-            f"the settings don't say where the witness of {name} answers: "
-            f"zhixin member witness {name} URL"
-        )
+    missing = missing_witnesses(home, state)
+    if len(missing) == 1:
+        which, name = f"witness of {missing[0]} answers", missing[0]
+    elif missing:
+        which, name = f"witnesses of {', '.join(missing)} answer", "MEMBER"
+    else:
+        return
+    say(f"the settings don't say where the {which}: zhixin member witness {name} URL")

@@ -31,6 +31,7 @@ __all__ = [
     "examples",
     "home_option",
     "json_option",
+    "many",
     "must_answer",
     "one_line",
     "read_file",
@@ -195,6 +196,11 @@ def answer(value: object) -> None:
 def say(text: str) -> None:
     """Write a sentence to standard error."""
     sys.stderr.write(text + "\n")
+
+
+def many(count: int, word: str) -> str:
+    """A count with its word: one member, 4 members."""
+    return f"{count:,} {word}" + ("" if count == 1 else "s")
 
 
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}

@@ -60,7 +60,7 @@ def test_lists_every_version_with_its_fate(zhixin, stated):
     assert words.out.splitlines()[1].startswith(f"{THINGS}@1")
     assert "error by owner" in words.out
     assert (
-        f"these are all 3 versions of 1 datasets that d.gov.example stated in "
+        f"these are all that d.gov.example stated, 3 versions of 1 dataset, in "
         f"ledger.gov.example/council up to {told['size']} entries"
     ) in words.err
     assert f"root {told['root']}" in words.err

@@ -48,6 +48,7 @@ def test_a_new_member_joins_by_files(zhixin, council, tmp_path):
     sign(zhixin, council, "ab", file)
     told = sign(zhixin, council, "c", tmp_path / "copy.json")
     assert "signed: 1 of 3 votes that are due" in told.err
+    assert "next" not in told.err.splitlines()[-1]
     shown = zhixin("member", "show", file, tmp_path / "copy.json", "--json", home=home)
     assert shown.json["votes"] == ["a.gov.example", "b.gov.example", "c.gov.example"]
     assert shown.json["ready"] is True
@@ -67,8 +68,43 @@ def test_a_new_member_joins_by_files(zhixin, council, tmp_path):
     told = zhixin("member", "list", home=council.path("d"))
     assert "URL" not in told.err
     assert "file:../e.gov.example" in told.out.splitlines()[-1]
-    zhixin("member", "witness", "e.gov.example", home=council.path("d"))
+    assert zhixin("member", "witness", "e.gov.example", "--json", home=council.path("d")).json == {
+        "member": "e.gov.example", "url": None,
+    }  # fmt: skip
     assert "URL" in zhixin("member", "list", home=council.path("d")).err
+
+
+def test_only_an_address_is_set_and_only_what_is_missed_is_told(zhixin, council):
+    d = council.path("d")
+    before = (d / "zhixin.toml").read_bytes()
+    for wrong in ("127.0.0.1:8702", "ftp://w.gov.example", "../b.gov.example"):
+        refused = zhixin("member", "witness", "b.gov.example", wrong, home=d)
+        assert (refused.code, f"{wrong} can't be reached: want" in refused.err) == (2, True)
+    assert (d / "zhixin.toml").read_bytes() == before
+    for name in "abcd":
+        zhixin("member", "witness", f"{name}.gov.example", home=d)
+    told = zhixin("member", "list", home=d).err.splitlines()[-1]
+    assert "the witnesses of a.gov.example, b.gov.example, c.gov.example answer" in told
+    for name in "abc":
+        zhixin("member", "witness", f"{name}.gov.example", "https://w.gov.example", home=d)
+    assert "URL" not in zhixin("member", "list", home=d).err, (
+        "its own is nobody's matter but the log's"
+    )
+    a = council.path("a")
+    zhixin("member", "witness", "a.gov.example", home=a)
+    assert "where the witness of a.gov.example answers" in zhixin("member", "list", home=a).err
+
+
+def test_a_file_that_is_no_proposal_is_named_and_who_signs_last_is_told_what_is_next(
+    zhixin, council, tmp_path
+):
+    (tmp_path / "table.csv").write_text("id,holder")
+    refused = zhixin("member", "show", tmp_path / "table.csv", home=council.path("a"))
+    assert (refused.code, "table.csv is not JSON" in refused.err) == (1, True)
+    file = tmp_path / "rotate.json"
+    zhixin("member", "propose", "rotate", "--title", "D", "--out", file, home=council.path("d"))
+    told = sign(zhixin, council, "ab", file)
+    assert told.err.splitlines()[-1] == f"next, by anyone: zhixin member submit {file}"
 
 
 def test_a_rotation_goes_by_the_ledgers_box(zhixin, council):

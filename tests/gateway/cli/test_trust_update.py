@@ -68,6 +68,17 @@ def test_a_trust_of_four_follows_to_five_with_two_rotated_keys_offline(
     assert (again.code, again.json["changes"], again.json["written"]) == (0, [], False)
 
 
+def test_a_chain_has_what_was_decided_while_its_maker_looked_away(zhixin, council, tmp_path):
+    chain, own = tmp_path / "governance.json", council.path("c")
+    assert zhixin("trust", "chain", chain, "--json", home=own).json["decisions"] == 1
+    proposal = proposing.propose_rotation(
+        council.home("b"), council.state("b"), Rotation(cosigner="ml-dsa-44")
+    )
+    council.enact(council.agree(proposal, *"ad"), "b")
+    chain.unlink()
+    assert zhixin("trust", "chain", chain, "--json", home=own).json["decisions"] == 2
+
+
 def test_every_source_leads_to_the_same_trust(zhixin, council, moved, tmp_path):
     exported = zhixin("trust", "export", tmp_path / "x", "--json", home=council.path("d")).json
     sources = (council.path("d"), council.path("d") / "ledger", council.path("a") / "log")

@@ -71,7 +71,7 @@ def test_the_proof_is_pending_while_the_quorum_is_missing(world, serve_log):
         with pytest.raises(LedgerUnavailable) as pending:
             client.receipt(index, timeout_s=0.3)
         assert pending.value.code == "quorum"
-        assert "pending" in pending.value.message
+        assert "no checkpoint of 3 entries with its quorum" in pending.value.message
 
 
 def test_a_log_that_is_not_there_is_unavailable(world):
