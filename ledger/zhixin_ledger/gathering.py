@@ -28,8 +28,15 @@ from zhixin_ledger.note import Note, SignatureLine, parse_signature_lines
 from zhixin_ledger.state import State
 from zhixin_ledger.tiles import Tiles, TileSource
 
-__all__ = ["GRACE_S", "WITNESS_CONFLICT", "Observer", "WitnessTransport", "gather", "unobserved"]
-
+__all__ = [
+    "GRACE_S",
+    "WITNESS_CONFLICT",
+    "Observer",
+    "WitnessTransport",
+    "conflict",
+    "gather",
+    "unobserved",
+]
 
 WITNESS_CONFLICT = "witness-conflict"
 GRACE_S = 2.0
@@ -71,6 +78,15 @@ class WitnessTransport(Protocol):
 
 Observer = Callable[[WitnessTransport, ZhixinError | None], None]
 """Told of a witness that was asked, and None or what was wrong with its answer."""
+
+
+def conflict(last_size: int) -> LedgerRefused:
+    """Give what a witness says that cosigned another size last than it was asked to go on from."""
+    return LedgerRefused(
+        f"the witness cosigned {last_size} entries last",
+        code=WITNESS_CONFLICT,
+        details={"size": last_size},
+    )
 
 
 def unobserved(witness: WitnessTransport, fault: ZhixinError | None) -> None:

@@ -33,7 +33,8 @@ from zhixin_errors import (
 
 from zhixin_ledger import admission, checked, checkpoint, cosignature, forks, merkle, tiles
 from zhixin_ledger.checkpoint import Checkpoint
-from zhixin_ledger.database import TIMEOUT_S, Database
+from zhixin_ledger.database import TIMEOUT_S, Database, mapped
+from zhixin_ledger.gathering import conflict
 from zhixin_ledger.locks import WriterLock
 from zhixin_ledger.note import Note
 from zhixin_ledger.seal import is_seal
@@ -46,6 +47,7 @@ from zhixin_ledger.trust import trust_of
 __all__ = ["DATABASE", "Mirror"]
 
 DATABASE = "mirror.sqlite"
+_RECORD = "the copy's record"
 
 _SCHEMA = """
 CREATE TABLE IF NOT EXISTS cosigned (
@@ -200,7 +202,8 @@ class Mirror:
 
         A log that signs another tree is convicted by any of these.
         """
-        row = self._database.connection.execute("SELECT note FROM followed").fetchone()
+        with mapped(_RECORD):
+            row = self._database.connection.execute("SELECT note FROM followed").fetchone()
         found = [None if row is None else bytes(row[0]), self.cosigned_note()]
         notes = [Note.parse(data) for data in found if data is not None]
         published = self.note()
@@ -290,11 +293,7 @@ class Mirror:
             before = _cosigned(connection)
             size, time_s = (0, 0) if before is None else (before[0], before[2])
             if size != last:
-                raise LedgerRefused(
-                    f"the witness cosigned {size} entries last",
-                    code="witness-conflict",
-                    details={"size": size},
-                )
+                raise conflict(size)
             self._hook("witness-record")
             time_s, note = cosign(time_s, _cosigned_note(connection))
             _keep_cosigned(connection, made, time_s, note)
@@ -423,12 +422,14 @@ class _Reading:
 
 
 def _cosigned(connection: sqlite3.Connection) -> tuple[int, bytes, int] | None:
-    row = connection.execute("SELECT size, root, time_s FROM cosigned").fetchone()
+    with mapped(_RECORD):
+        row = connection.execute("SELECT size, root, time_s FROM cosigned").fetchone()
     return None if row is None else (int(row[0]), bytes(row[1]), int(row[2]))
 
 
 def _cosigned_note(connection: sqlite3.Connection) -> Note | None:
-    row = connection.execute("SELECT note FROM cosigned_note").fetchone()
+    with mapped(_RECORD):
+        row = connection.execute("SELECT note FROM cosigned_note").fetchone()
     return None if row is None else Note.parse(bytes(row[0]), "the checkpoint cosigned last")
 
 

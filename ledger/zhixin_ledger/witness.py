@@ -24,7 +24,7 @@ from zhixin_errors import FormatError, LedgerRefused, VerificationError
 
 from zhixin_ledger import checkpoint, cosignature, merkle, standing_check
 from zhixin_ledger.checkpoint import Checkpoint
-from zhixin_ledger.gathering import WitnessTransport
+from zhixin_ledger.gathering import WitnessTransport, conflict
 from zhixin_ledger.keys import verify_ed25519
 from zhixin_ledger.mirror import Mirror
 from zhixin_ledger.note import Note, SignatureLine, known_lines
@@ -88,7 +88,7 @@ class Witness:
         if old_size > made.size:
             raise LedgerRefused("the old size is above the checkpoint's", code="malformed")
         if old_size != last_size:
-            raise _conflict(last_size)
+            raise conflict(last_size)
         try:
             _check_consistent(last_size, last_root, made, proof)
         except LedgerRefused as fault:
@@ -114,7 +114,7 @@ class Witness:
         self._check_standing()
         last_size, last_root = self._last()
         if last_size > made.size:
-            raise _conflict(last_size)
+            raise conflict(last_size)
         self._mirror.follow(signed, self._source)
         if last_size and self._mirror.tree().root(last_size) != last_root:
             raise LedgerRefused("the copy is not of what was cosigned last", code="forked")
@@ -231,11 +231,3 @@ def _check_consistent(size: int, root: bytes, made: Checkpoint, proof: Sequence[
             f"cosigned: {fault.message}",
             code="forked",
         ) from fault
-
-
-def _conflict(last_size: int) -> LedgerRefused:
-    return LedgerRefused(
-        f"the witness cosigned {last_size} entries last",
-        code="witness-conflict",
-        details={"size": last_size},
-    )

@@ -9,6 +9,7 @@ it a client is told to come again.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from queue import Empty, SimpleQueue
@@ -21,6 +22,8 @@ from zhixin_ledger.embedded import GROUP, Engine
 __all__ = ["Intake", "Taken"]
 
 CAPACITY = 4096
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,7 +133,8 @@ class Intake:
             outcomes = self._engine.submit_many([item.data for item in group])
         except LedgerError as fault:
             outcomes = [fault] * len(group)
-        except Exception:  # noqa: BLE001 - whatever it was, the thread goes on
+        except Exception:  # whatever it was, the thread goes on
+            log.exception("a group of entries could not be written")
             unknown = LedgerUnavailable("the entry was not written", code="internal")
             outcomes = [unknown] * len(group)
         answers = self._judged(outcomes)

@@ -8,6 +8,7 @@ nothing is lost meanwhile, and it says how old the oldest uncovered entry is.
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Sequence
@@ -31,6 +32,8 @@ INTERVAL_S = 0.1
 MAX_WAITERS = 10_000
 _FIRST_PAUSE_S = 0.5
 _LAST_PAUSE_S = 15.0
+
+log = logging.getLogger(__name__)
 
 
 class Publisher:
@@ -175,7 +178,8 @@ class Publisher:
             note = self._gather(refresh=self.published >= aim)
         except ZhixinError as fault:
             return self._failed(fault)
-        except Exception:  # noqa: BLE001 - whatever it was, this thread goes on
+        except Exception:  # whatever it was, this thread goes on
+            log.exception("a checkpoint could not be published")
             return self._failed(LedgerUnavailable("a fault of this server's", code="internal"))
         with self._news:
             self._note, self.fault = note, None

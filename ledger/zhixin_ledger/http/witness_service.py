@@ -8,6 +8,7 @@ log published, so that a question seldom waits for more than the newest block.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -32,6 +33,7 @@ __all__ = ["WitnessOptions", "WitnessService"]
 
 MAX_WAITING = 16
 
+log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 
@@ -190,6 +192,9 @@ class WitnessService:
                 self._follow(Note.parse(data, "the log's checkpoint"))
         except ZhixinError as caught:
             fault = caught
+        except Exception:  # whatever it was, the next round is due
+            log.exception("the copy could not be brought on")
+            fault = LedgerUnavailable("a fault of this witness's own", code="internal")
         before = self.seen.fault
         self.seen.fault = fault
         if fault is not None and (before is None or before.message != fault.message):

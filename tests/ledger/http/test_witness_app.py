@@ -460,6 +460,23 @@ def test_a_tampered_log_gets_no_members_cosignature_over_the_network(world, netw
     assert [witness.service.seen.cosigned for witness in witnesses] == [4] * 4
 
 
+def test_a_fault_that_nobody_foresaw_does_not_end_the_following(liar, serve_witness):
+    class Broken:
+        whole = False
+
+        def read(self, path: str) -> bytes | None:
+            if not self.whole:
+                raise RuntimeError("nobody foresaw this")
+            return liar.source.read(path)
+
+    liar.note()
+    source = Broken()
+    served = serve_witness(source, options=WitnessOptions(poll_s=0.05))
+    wait_for(lambda: (served.get("status").json()["fault"] or {}).get("code") == "internal")
+    source.whole = True
+    wait_for(lambda: served.get("status").json()["fault"] is None)
+
+
 @pytest.mark.slow
 def test_schemathesis_finds_nothing(liar, serve_witness, tmp_path):
     """Every route by its own OpenAPI document; that random bytes are refused is no fault."""
