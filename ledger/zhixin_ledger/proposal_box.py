@@ -16,7 +16,6 @@ from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 from typing import Protocol
-from urllib.parse import urlsplit
 
 from zhixin_errors import FormatError, LedgerRefused, LedgerUnavailable
 
@@ -27,7 +26,7 @@ from zhixin_ledger.locks import exclusive
 from zhixin_ledger.proposals import Proposal, Weighed, add_signature, merge, parse_proposal, weigh
 from zhixin_ledger.state import State
 from zhixin_ledger.store import SqliteStore
-from zhixin_ledger.transport import LOG_FOLDER, file_path
+from zhixin_ledger.transport import LOG_FOLDER, file_path, is_http
 
 __all__ = [
     "MAX_PROPOSALS",
@@ -87,7 +86,7 @@ def open_box(url: str, base: Path) -> ProposalBox:
         ConfigError: a URL that can't be reached.
         LedgerUnavailable: `ledger-missing`.
     """
-    if urlsplit(url).scheme in ("http", "https"):
+    if is_http(url):
         from zhixin_ledger.http.client import HttpProposals
 
         return HttpProposals(url)

@@ -40,6 +40,7 @@ __all__ = [
     "Means",
     "WitnessUrl",
     "file_path",
+    "is_http",
     "load_keys",
     "open_log",
     "open_witness",
@@ -199,8 +200,9 @@ class FileWitness:
             mirror.close()
 
 
-def _over_http(url: str) -> bool:
-    return urlsplit(url).scheme in ("http", "https")
+def is_http(url: str) -> bool:
+    """Say whether a URL names what is served, not what lies on this machine."""
+    return url.partition(":")[0].lower() in ("http", "https")
 
 
 def load_keys(path: Path, load_key: LoadKey) -> list[Signer]:
@@ -222,7 +224,10 @@ def file_path(url: str, base: Path) -> Path:
     Raises:
         ConfigError: another scheme or a host.
     """
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:  # such as half an IPv6 address
+        parts = urlsplit("")
     if parts.scheme != "file" or parts.netloc not in ("", "localhost") or not parts.path:
         raise ConfigError(
             f"{url} can't be reached: want an http: or https: URL, or a file: URL of this "
@@ -239,7 +244,7 @@ def open_witness(
     Raises:
         ConfigError: a URL that can't be reached.
     """
-    if _over_http(witness.url):
+    if is_http(witness.url):
         from zhixin_ledger.http.client import HttpWitness
 
         return HttpWitness(witness.name, witness.url)
@@ -252,7 +257,7 @@ def open_log(url: str, witnesses: Sequence[WitnessUrl], base: Path, means: Means
     Raises:
         ConfigError: a URL that can't be reached.
     """
-    if _over_http(url):
+    if is_http(url):
         from zhixin_ledger.http.client import HttpLog
 
         return HttpLog(url)

@@ -294,6 +294,8 @@ def test_a_database_that_is_none_is_told_and_not_a_crash(world):
         "http://",
         "http://u:p@h",
         "http://h:x",
+        "http://[x",
+        "file://[x",
         "../bts.gov.example",
         "file://host/x",
         "file:",
