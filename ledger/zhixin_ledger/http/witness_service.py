@@ -32,6 +32,7 @@ from zhixin_ledger.witness import Witness
 __all__ = ["WitnessOptions", "WitnessService"]
 
 MAX_WAITING = 16
+MAX_CODES = 50
 
 log = logging.getLogger(__name__)
 T = TypeVar("T")
@@ -161,13 +162,18 @@ class WitnessService:
             lines = self._asked(old_size, proof, note)
         except ZhixinError as fault:
             if fault.code != WITNESS_CONFLICT:
-                self.seen.refusals[fault.code] += 1
+                self._count(fault.code)
                 self.options.tell(f"refused a checkpoint: {fault.code}: {fault.message}")
             raise
         finally:
             self._look()
         self.seen.cosignatures += 1
         return lines
+
+    def _count(self, code: str) -> None:
+        """Count a refusal; codes that the log made up have one place together."""
+        refusals = self.seen.refusals
+        refusals[code if code in refusals or len(refusals) < MAX_CODES else "other"] += 1
 
     def _asked(self, old_size: int, proof: Sequence[bytes], note: bytes) -> bytes:
         try:

@@ -10,7 +10,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -491,3 +491,24 @@ def test_schemathesis_finds_nothing(liar, serve_witness, tmp_path):
     )  # fmt: skip
     assert attack.returncode == 0, attack.stdout[-6000:] + attack.stderr[-1000:]
     assert served.get("status").json()["cosigned"]["size"] == 2
+
+
+def test_codes_that_a_log_makes_up_are_not_counted_each(world, liar, serve_witness):
+    """A figure a code: a log could have its members' metrics grow without end."""
+
+    class Inventing:
+        number = 0
+
+        def read(self, path: str) -> bytes | None:
+            del path
+            self.number += 1
+            raise LedgerUnavailable("no", code=f"made-up-{self.number}")
+
+    served = serve_witness(Inventing())
+    note = liar.note().format()
+    for _ in range(100):
+        with suppress(LedgerUnavailable):
+            served.service._add(0, [], note)
+    refusals = served.service.seen.refusals
+    assert sum(refusals.values()) == 100
+    assert len(refusals) < 60
