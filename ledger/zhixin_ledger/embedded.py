@@ -33,6 +33,7 @@ from zhixin_errors import ConfigError, FormatError, LedgerError, LedgerRefused, 
 from zhixin_ledger import admission, checkpoint, gathering, log_database, standing_check, tiles
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.database import TIMEOUT_S, Database
+from zhixin_ledger.files import write_file
 from zhixin_ledger.gathering import Observer, WitnessTransport
 from zhixin_ledger.locks import PUBLISH_LOCK, WriterLock, exclusive
 from zhixin_ledger.log_database import SCHEMA, entries_from, root_at
@@ -303,7 +304,7 @@ class Engine:
                 note, state, witnesses, self.source, self._witness_sizes, observe=observe
             )
             self._hook("before-publish")
-            tiles.write_file(self.directory / tiles.CHECKPOINT, note.format())
+            write_file(self.directory / tiles.CHECKPOINT, note.format())
             self._hook("after-publish")
             return note
 

@@ -20,9 +20,10 @@ from pathlib import Path
 
 from zhixin_errors import FormatError, LedgerError, LedgerUnavailable, VerificationError
 
-from zhixin_ledger import checkpoint, cosignature, merkle, tiles
+from zhixin_ledger import checkpoint, cosignature, merkle
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.equivocation import MAX_BYTES, Report
+from zhixin_ledger.files import write_file
 from zhixin_ledger.keys import verify_ed25519
 from zhixin_ledger.note import Note, known_lines
 from zhixin_ledger.tiles import Tiles, TileSource
@@ -149,7 +150,7 @@ def keep(directory: Path, report: Report) -> Path | None:
     path = folder / (f"{stem}-{len(known)}.json" if known else f"{stem}.json")
     if path.exists():  # pragma: no cover - a file of that name that somebody else put there
         return None
-    tiles.write_file(path, report.to_bytes())
+    write_file(path, report.to_bytes())
     return path
 
 

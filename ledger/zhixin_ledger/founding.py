@@ -6,9 +6,10 @@ from pathlib import Path
 
 from zhixin_errors import ConfigError
 
-from zhixin_ledger import admission, log_database, tiles
+from zhixin_ledger import admission, log_database
 from zhixin_ledger.database import Database
 from zhixin_ledger.embedded import DATABASE, Engine
+from zhixin_ledger.files import make_lasting_folder
 from zhixin_ledger.signers import Signer
 from zhixin_ledger.state import State
 from zhixin_ledger.steps import Clock
@@ -42,7 +43,7 @@ def found_ledger(
         raise ConfigError(f"genesis founds {state.origin}, not {origin}")
     if log_signer.public_key not in {key.public_key for key in state.log_keys()}:
         raise ConfigError("genesis does not name this log's key")
-    tiles.make_lasting_folder(directory)
+    make_lasting_folder(directory)
     database = Database(directory / DATABASE)
     try:
         with database.writing() as connection:

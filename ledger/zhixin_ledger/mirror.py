@@ -34,6 +34,7 @@ from zhixin_errors import (
 from zhixin_ledger import admission, checked, checkpoint, cosignature, forks, merkle, tiles
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.database import TIMEOUT_S, Database, mapped
+from zhixin_ledger.files import make_lasting_folder, write_file
 from zhixin_ledger.gathering import conflict
 from zhixin_ledger.locks import WriterLock
 from zhixin_ledger.note import Note
@@ -85,7 +86,7 @@ class Mirror:
         timeout_s: float = TIMEOUT_S,
     ) -> None:
         if not (directory / DATABASE).exists():
-            tiles.make_lasting_folder(directory)
+            make_lasting_folder(directory)
         self.directory = directory
         self.source = DirectorySource(directory)
         self._origin = origin
@@ -264,7 +265,7 @@ class Mirror:
             if kept is None or kept.size <= made.size:
                 tiles.keep_size(self.tree(), self.directory, made.size)
                 self._hook("mirror-checkpoint")
-                tiles.write_file(self.directory / tiles.CHECKPOINT, note.format())
+                write_file(self.directory / tiles.CHECKPOINT, note.format())
 
     def cosigned(self) -> tuple[int, bytes, int] | None:
         """Give size, root and time of the checkpoint that the member's witness cosigned last."""

@@ -23,6 +23,7 @@ from zhixin_errors import FormatError, LedgerRefused, VerificationError
 
 from zhixin_ledger import checkpoint, cosignature, gathering, tiles
 from zhixin_ledger.embedded import Engine
+from zhixin_ledger.files import writable, write_file
 from zhixin_ledger.gathering import WitnessTransport
 from zhixin_ledger.log_database import root_at
 from zhixin_ledger.note import Note, SignatureLine, known_lines, parse_signature_lines
@@ -115,10 +116,10 @@ def _settle(engine: Engine, state: State, size: int, note: Note) -> Taken:
     cosigned = len(cosignature.counted(note, state.cosigner_keys(size)))
     due = state.quorum_at(size)
     if cosigned >= due and newest < size:
-        tiles.write_file(engine.directory / tiles.CHECKPOINT, note.format())
+        write_file(engine.directory / tiles.CHECKPOINT, note.format())
         newest = size
     if newest < size:
-        tiles.write_file(engine.directory / FOLDER / str(size), note.format())
+        write_file(engine.directory / FOLDER / str(size), note.format())
     _prune(engine.directory, newest)
     return Taken(size, cosigned, due, newest >= size)
 
@@ -160,5 +161,5 @@ def _prune(directory: Path, newest: int) -> None:
     sizes = sorted(_kept(directory), reverse=True)
     for at, size in enumerate(sizes):
         if size <= newest or at >= MAX_KEPT:
-            with tiles.writable(directory):
+            with writable(directory):
                 (directory / FOLDER / str(size)).unlink(missing_ok=True)

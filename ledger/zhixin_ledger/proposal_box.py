@@ -19,9 +19,9 @@ from typing import Protocol
 
 from zhixin_errors import FormatError, LedgerRefused, LedgerUnavailable
 
-from zhixin_ledger import tiles
 from zhixin_ledger.database import TIMEOUT_S, Database
 from zhixin_ledger.embedded import DATABASE
+from zhixin_ledger.files import writable, write_file
 from zhixin_ledger.locks import exclusive
 from zhixin_ledger.proposals import Proposal, Weighed, add_signature, merge, parse_proposal, weigh
 from zhixin_ledger.state import State
@@ -167,7 +167,7 @@ class FolderBox:
     @contextmanager
     def _held(self) -> Iterator[tuple[State, dict[str, Weighed]]]:
         """Hold the box alone, with what still can enter the ledger; the rest is thrown away."""
-        with tiles.writable(self._folder):
+        with writable(self._folder):
             self._folder.mkdir(exist_ok=True)
         with exclusive(self._folder / "lock", TIMEOUT_S), self._reading() as state:
             kept: dict[str, Weighed] = {}
@@ -181,7 +181,7 @@ class FolderBox:
             yield state, kept
 
     def _write(self, proposal: Proposal) -> None:
-        tiles.write_file(self._folder / f"{proposal.digest_hex}.json", proposal.to_bytes())
+        write_file(self._folder / f"{proposal.digest_hex}.json", proposal.to_bytes())
 
 
 def _found(kept: dict[str, Weighed], digest_hex: str) -> Weighed:

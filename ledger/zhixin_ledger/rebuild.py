@@ -46,6 +46,7 @@ from zhixin_ledger import tiles as tiling
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.database import Database, fault_code, read_only, unavailable
 from zhixin_ledger.encoding import sha256
+from zhixin_ledger.files import sync_folder, writable, write_file
 from zhixin_ledger.locks import PUBLISH_LOCK, WriterLock, exclusive
 from zhixin_ledger.merkle import CompactRange
 from zhixin_ledger.mirror import Mirror
@@ -194,7 +195,7 @@ def rewrite_files(
                     root = log_database.root_at(connection, made.size)
                     if root == made.root and _has_quorum(note, state, trust):
                         size = made.size
-                        tiling.write_file(folder / CHECKPOINT, note.format())
+                        write_file(folder / CHECKPOINT, note.format())
                         break
                 entries = log_database.entries_from
                 tiling.write_tiles(folder, 0, size, lambda start: entries(connection, start))
@@ -209,7 +210,7 @@ def rewrite_files(
 @contextmanager
 def _alone(directory: Path) -> Iterator[None]:
     """Hold a folder against every server and writer."""
-    with tiling.writable(directory):
+    with writable(directory):
         directory.mkdir(parents=True, exist_ok=True)
     lock = WriterLock(directory, hold=True, timeout_s=_WAIT_S)
     try:
@@ -223,7 +224,7 @@ def _alone(directory: Path) -> Iterator[None]:
 def _staged(directory: Path) -> Iterator[Path]:
     folder = directory / STAGED
     shutil.rmtree(folder, ignore_errors=True)  # of one that died
-    with tiling.writable(folder):
+    with writable(folder):
         folder.mkdir(mode=0o700)
     try:
         yield folder
@@ -390,7 +391,7 @@ def _left_over(old: Path, new: Path) -> list[bytes]:
 def _put(directory: Path, staged: Path, database: str | None, now: datetime) -> Path:
     """Let what was staged take its place; what was there is kept aside."""
     aside = directory / f"aside-{now:%Y%m%dT%H%M%S.%f}"
-    with tiling.writable(directory), ExitStack() as undo:
+    with writable(directory), ExitStack() as undo:
         aside.mkdir(mode=0o700)
         undo.callback(shutil.rmtree, aside, ignore_errors=True)
         for name in ("tile", CHECKPOINT):
@@ -405,8 +406,8 @@ def _put(directory: Path, staged: Path, database: str | None, now: datetime) -> 
                     shutil.copy2(directory / (database + suffix), aside / (database + suffix))
             _exchange(staged / database, directory / database)
         undo.pop_all()
-        tiling.sync_folder(aside)
-        tiling.sync_folder(directory)
+        sync_folder(aside)
+        sync_folder(directory)
     return aside
 
 

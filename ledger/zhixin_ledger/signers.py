@@ -27,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from zhixin_errors import ConfigError
 
 from zhixin_ledger.encoding import b64
+from zhixin_ledger.files import sync_folder
 from zhixin_ledger.keys import ED25519, MLDSA44
 
 if TYPE_CHECKING:
@@ -190,17 +191,7 @@ def _write_once(path: Path, data: bytes) -> None:
             staged.rename(path)
     finally:
         staged.unlink(missing_ok=True)
-    _fsync_folder(path.parent)
-
-
-def _fsync_folder(folder: Path) -> None:
-    if os.name != "posix":  # pragma: no cover - folders can't be opened there
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
+    sync_folder(path.parent)
 
 
 def load_signer(path: Path, password: bytes | None = None) -> Signer:

@@ -31,6 +31,7 @@ from zhixin_errors import ZhixinError as Fault
 
 from zhixin_ledger import checkpoint, cosignature, tiles
 from zhixin_ledger.checkpoint import Checkpoint
+from zhixin_ledger.files import sync_folder, writable, write_file
 from zhixin_ledger.gathering import WitnessTransport
 from zhixin_ledger.keys import ED25519, VerifierKey
 from zhixin_ledger.mirror import Mirror
@@ -76,7 +77,7 @@ def mark_restored(directory: Path, *, own: bool) -> None:
         directory: the folder.
         own: whether this home's own other half (its mirror, its log) was not put back with it.
     """
-    tiles.write_file(directory / RESTORED, json.dumps({"own": own}).encode())
+    write_file(directory / RESTORED, json.dumps({"own": own}).encode())
 
 
 def is_restored(directory: Path) -> bool:
@@ -86,9 +87,9 @@ def is_restored(directory: Path) -> bool:
 
 def clear_restored(directory: Path) -> None:
     """Forget that a folder was put back: it was confirmed."""
-    with tiles.writable(directory):
+    with writable(directory):
         (directory / RESTORED).unlink(missing_ok=True)
-    tiles.sync_folder(directory)
+        sync_folder(directory)
 
 
 def refuse_restored(directory: Path) -> None:

@@ -8,26 +8,26 @@
 
 N is written in groups of three digits, all but the last with an `x`: 1234067 → `x001/x234/067`.
 Hash i of tile n at level l is MTH over entries (256·n + i)·256^l … of one complete subtree.
-A file is written beside its place, synced and renamed, so a reader never sees half of one.
+A file is whole or not there (``files``).
 
 It does not check anything: ``audit`` and ``mirror`` do.
 """
 
 from __future__ import annotations
 
-import errno
 import os
 import re
 import stat
 from collections import OrderedDict
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
 from zhixin_errors import FormatError, LedgerUnavailable
 
 from zhixin_ledger import merkle
+from zhixin_ledger.files import sync_folders, write_file
 from zhixin_ledger.steps import Hook, no_hook
 
 __all__ = [
@@ -38,13 +38,9 @@ __all__ = [
     "Tiles",
     "entries_path",
     "keep_size",
-    "make_lasting_folder",
     "pack_entries",
-    "sync_folder",
     "tile_path",
     "unpack_entries",
-    "writable",
-    "write_file",
     "write_tiles",
 ]
 
@@ -276,8 +272,7 @@ def write_tiles(
         hook("tile")
         _write_level(root, level, old_size, size, folders)
         level += 1
-    for folder in sorted(folders, reverse=True):
-        sync_folder(folder)
+    sync_folders(folders)
     hook("drop-partial")
     _drop_partial(root, old_size, size)
 
@@ -301,8 +296,7 @@ def keep_size(tree: Tiles, root: Path, size: int) -> None:
                 bundle = pack_entries(tree.bundle(index)[:width])
                 write_file(root / entries_path(index, width), bundle, folders)
         level += 1
-    for folder in sorted(folders, reverse=True):
-        sync_folder(folder)
+    sync_folders(folders)
 
 
 def _write_level(root: Path, level: int, old_size: int, size: int, folders: set[Path]) -> None:
@@ -344,82 +338,3 @@ def _drop_partial(root: Path, old_size: int, size: int) -> None:
                         file.unlink(missing_ok=True)
                     folder.rmdir()
         level += 1
-
-
-def write_file(path: Path, data: bytes, folders: set[Path] | None = None) -> None:
-    """Write a file so that it is whole or not there, and lasts once its folder is synced.
-
-    Args:
-        path: where; missing folders are made.
-        data: its bytes.
-        folders: collects the folders to sync; None: they are synced here.
-
-    Raises:
-        LedgerUnavailable: `ledger-unwritable`.
-    """
-    made = folders if folders is not None else set()
-    with writable(path):
-        _make_folder(path.parent, made)
-        staged = path.parent / f".{path.name}.{os.getpid()}.new"
-        try:
-            with staged.open("wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            staged.replace(path)
-        except OSError:
-            with suppress(OSError):
-                staged.unlink(missing_ok=True)
-            raise
-        made.add(path.parent)
-        if folders is None:
-            for folder in made:
-                sync_folder(folder)
-
-
-@contextmanager
-def writable(path: Path) -> Iterator[None]:
-    """Turn the system's errors into `LedgerUnavailable`: nothing is lost, try later."""
-    try:
-        yield
-    except OSError as fault:
-        full = fault.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
-        raise LedgerUnavailable(
-            f"{path} can't be written: {fault.strerror}",
-            code="ledger-unwritable",
-            hint="make room there: nothing is half-done, the same goes on from here"
-            if full
-            else None,
-        ) from fault
-
-
-def make_lasting_folder(folder: Path) -> None:
-    """Make a folder whose name lasts before anything in it is promised to.
-
-    Raises:
-        LedgerUnavailable: `ledger-unwritable`.
-    """
-    made = {folder.parent}  # also where another process made it, and died before it was synced
-    with writable(folder):
-        _make_folder(folder, made)
-        for parent in sorted(made):
-            sync_folder(parent)
-
-
-def _make_folder(folder: Path, made: set[Path]) -> None:
-    if not folder.is_dir():
-        _make_folder(folder.parent, made)
-        folder.mkdir(exist_ok=True)
-        made.add(folder.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames in a folder last, where the system can."""
-    if os.name != "posix":
-        return
-    with writable(folder):
-        handle = os.open(folder, os.O_RDONLY)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

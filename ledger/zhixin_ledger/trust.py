@@ -21,7 +21,6 @@ This module does not fetch, update or judge anything: it answers which key was i
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -32,6 +31,7 @@ from zhixin_errors import FormatError, TrustError
 
 from zhixin_ledger import encoding, keys, names
 from zhixin_ledger.encoding import Json
+from zhixin_ledger.files import sync_folder, write_whole
 from zhixin_ledger.keys import VerifierKey
 from zhixin_ledger.policy import format_policy
 from zhixin_ledger.trust_history import Held, TrustMember, check_history
@@ -264,12 +264,8 @@ def save_trust(trust: Trust, directory: Path) -> None:
     """Write both files of a trust; ``members.json`` appears by one rename, after the other."""
     directory.mkdir(parents=True, exist_ok=True)
     for name, data in ((POLICY_FILE, trust.policy().encode()), (MEMBERS_FILE, trust.to_bytes())):
-        staged = directory / f".{name}.new"
-        with staged.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        staged.replace(directory / name)
+        write_whole(directory / name, data)
+    sync_folder(directory)
 
 
 # Reading the form.

@@ -8,7 +8,7 @@ import weakref
 
 import pytest
 from zhixin_errors import FormatError, LedgerUnavailable
-from zhixin_ledger import admission, database, encoding, facts, locks, tiles
+from zhixin_ledger import admission, database, encoding, facts, files, locks
 from zhixin_ledger.facts import DatasetFact, LedgerFact
 from zhixin_ledger.state import State
 from zhixin_ledger.store import MemoryStore, SqliteStore
@@ -142,7 +142,7 @@ def test_a_lock_is_held_by_one_alone(tmp_path):
 def test_what_can_not_be_written_is_told(tmp_path):
     (tmp_path / "file").write_bytes(b"")
     with pytest.raises(LedgerUnavailable) as refused:
-        tiles.write_file(tmp_path / "file" / "tile", b"x")
+        files.write_file(tmp_path / "file" / "tile", b"x")
     assert refused.value.code == "ledger-unwritable"
 
 

@@ -6,7 +6,16 @@ import shutil
 
 import pytest
 from zhixin_errors import LedgerRefused, LedgerUnavailable
-from zhixin_ledger import checkpoint, cosignature, dsse, forks, standing_check, statements, tiles
+from zhixin_ledger import (
+    checkpoint,
+    cosignature,
+    dsse,
+    files,
+    forks,
+    standing_check,
+    statements,
+    tiles,
+)
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.client import member_object
 from zhixin_ledger.equivocation import Report
@@ -118,7 +127,7 @@ def test_a_copy_put_back_from_a_backup_never_cosigns_against_the_checkpoint_it_k
     liar.follow([world.version(PLANES)]).sealed()
     mirror = Mirror(database.parent)
     mirror.follow(liar.note(), liar.source)
-    tiles.write_file(database.parent / "checkpoint", liar.note().format())
+    files.write_file(database.parent / "checkpoint", liar.note().format())
     mirror.close()
     database.write_bytes(backup)
 
