@@ -11,16 +11,15 @@ which the founders sit at one table. Afterwards each works in its own.
 from __future__ import annotations
 
 import datetime as dt
-import os
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-from urllib.parse import quote
 
 from zhixin_errors import ConfigError
 
 from zhixin_gateway.home import COSIGNER_KEY, LOG_KEY, Home
+from zhixin_gateway.places import file_url
 from zhixin_gateway.settings import WitnessSetting
 
 if TYPE_CHECKING:
@@ -115,14 +114,12 @@ def _settle(home: Home, operator: Home, homes: Sequence[Home]) -> Home:
     return home.save(
         replace(
             home.filed_settings(),
-            ledger_url=_url(home, operator),
-            witnesses=tuple(WitnessSetting(each.member, _url(home, each)) for each in homes),
+            ledger_url=file_url(operator.path, home.path),
+            witnesses=tuple(
+                WitnessSetting(each.member, file_url(each.path, home.path)) for each in homes
+            ),
         )
     )
-
-
-def _url(home: Home, other: Home) -> str:
-    return "file:" + quote(os.path.relpath(other.path, home.path))
 
 
 def _now() -> dt.datetime:

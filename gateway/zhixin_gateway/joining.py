@@ -7,17 +7,16 @@ the proposal that this home signs next has to find a quorum (`zhixin_gateway.gov
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
-from urllib.parse import quote
 
 from zhixin_errors import ConfigError, VerificationError
 
 from zhixin_gateway.home import SETTINGS_FILE, Home, create_home
+from zhixin_gateway.places import file_url, folder_of, is_http
 from zhixin_gateway.settings import WitnessSetting, parse_settings
 
 if TYPE_CHECKING:
@@ -86,9 +85,9 @@ def _begun(path: Path, member: str) -> Home | None:
 
 def _reached(home: Home, text: str) -> tuple[str, list[WitnessSetting]]:
     """The ledger's URL as this home's settings have it; on one machine its witnesses too."""
-    if text.startswith(("http:", "https:")):
+    if is_http(text):
         return text.rstrip("/"), []
-    operator = Path(text.removeprefix("file:")).absolute()
+    operator = folder_of(text, Path.cwd())
     file = operator / SETTINGS_FILE
     if not file.is_file():
         raise ConfigError(
@@ -97,7 +96,7 @@ def _reached(home: Home, text: str) -> tuple[str, list[WitnessSetting]]:
         )
     theirs = Home.open(operator, {})
     told = parse_settings(file.read_text("utf-8"), str(file)).witnesses
-    return _url(home, operator), [
+    return file_url(operator, home.path), [
         WitnessSetting(each.name, _moved(home, theirs, each.url)) for each in told
     ]
 
@@ -105,13 +104,7 @@ def _reached(home: Home, text: str) -> tuple[str, list[WitnessSetting]]:
 def _moved(home: Home, theirs: Home, url: str) -> str:
     if not url.startswith("file:"):
         return url
-    from zhixin_ledger.transport import file_path
-
-    return _url(home, file_path(theirs.resolved(url), theirs.path))
-
-
-def _url(home: Home, folder: Path) -> str:
-    return "file:" + quote(os.path.relpath(folder, home.path))
+    return file_url(folder_of(theirs.resolved(url), theirs.path), home.path)
 
 
 def _follow(home: Home, trust: Trust) -> None:

@@ -22,12 +22,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zhixin_errors import ConfigError, FormatError, LedgerError, VerificationError
-from zhixin_ledger import checkpoint, encoding, tiles
+from zhixin_ledger import checkpoint, encoding
 from zhixin_ledger.note import MAX_NOTE_BYTES, Note
 from zhixin_ledger.tiles import DirectorySource
-from zhixin_ledger.transport import LOG_FOLDER, MIRROR_FOLDER, file_path
 
 from zhixin_gateway.gate.online import Known, LedgerFiles, OnlineLedger
+from zhixin_gateway.places import is_http, tiles_folder
 
 if TYPE_CHECKING:
     from zhixin_ledger.client import LedgerClient
@@ -44,7 +44,7 @@ def ask(url: str, home: Home | None = None, view: LedgerClient | None = None) ->
 
     Args:
         url: of a log, or of any mirror or witness that serves its tiles: ``https:``, ``http:``, or
-            ``file:`` a folder with ``checkpoint`` and ``tile/``.
+            a folder (`zhixin_gateway.places`).
         home: who asks, if it has a home: what it saw is remembered there.
         view: its own copy of the ledger, which counts as seen.
 
@@ -79,18 +79,11 @@ def seen_folder(home: Home | None, environ: Mapping[str, str] | None = None) -> 
 
 
 def _files(url: str) -> LedgerFiles:
-    if url.startswith(("http:", "https:")):
+    if is_http(url):
         from zhixin_ledger.http.client import HttpSource
 
         return HttpSource(url)
-    folder = file_path(url, Path.cwd())
-    for inner in (folder, folder / LOG_FOLDER, folder / MIRROR_FOLDER):
-        if (inner / tiles.CHECKPOINT).is_file():
-            return _Folder(inner)
-    raise ConfigError(
-        f"there is no ledger in {folder}: no checkpoint lies there",
-        hint="name the folder that holds `checkpoint` and `tile`, or an https: URL",
-    )
+    return _Folder(tiles_folder(url, Path.cwd()))
 
 
 class _Folder(DirectorySource):

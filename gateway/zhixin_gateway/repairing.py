@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from zhixin_errors import ConfigError, LedgerUnavailable, ZhixinError
+from zhixin_errors import LedgerUnavailable, ZhixinError
 
 from zhixin_gateway.home import LOG_KEY
 
@@ -87,7 +87,7 @@ def rebuild(home: Home, given: str | None = None, progress: Progress | None = No
     from zhixin_ledger.transport import LOG_FOLDER
 
     trust = home.pinned_trust()
-    source = None if given is None else _given(home, given, trust)
+    source = None if given is None else _given(given, trust)
     repairs = []
     if (home.path / LOG_FOLDER).is_dir() or key_files(home.keys_dir / LOG_KEY):
         repairs.append(_repair_log(home, home.path / LOG_FOLDER, source, trust, progress))
@@ -237,12 +237,13 @@ def _repair_copy(
 # Sources.
 
 
-def _given(home: Home, text: str, trust: Trust) -> _Source:
+def _given(text: str, trust: Trust) -> _Source:
     """Open a source that somebody named."""
     from zhixin_ledger import rebuild as making
-    from zhixin_ledger.transport import LOG_FOLDER, MIRROR_FOLDER, file_path
 
-    if text.startswith(("http:", "https:")):
+    from zhixin_gateway.places import is_http, tiles_folder
+
+    if is_http(text):
         from zhixin_ledger.http.client import HttpSource, HttpWitness
 
         files = HttpSource(text, text)
@@ -250,14 +251,8 @@ def _given(home: Home, text: str, trust: Trust) -> _Source:
         with suppress(ZhixinError):  # a log has no such address
             latest = HttpWitness(text, text).latest(trust.origin)
         return _Source(text, files, making.notes_of(files, [latest]))
-    path = file_path(text, home.path) if text.startswith("file:") else Path(text).absolute()
-    for folder in (path / MIRROR_FOLDER, path / LOG_FOLDER, path):
-        if (folder / "tile").is_dir():
-            return _copy_of(folder, str(folder))
-    raise ConfigError(
-        f"{text} holds no copy of a ledger",
-        hint="name a member's home, its folder `ledger`, or the URL of its witness",
-    )
+    folder = tiles_folder(text, Path.cwd())
+    return _copy_of(folder, str(folder))
 
 
 def _copy_of(folder: Path, name: str) -> _Source:
@@ -277,15 +272,10 @@ def _copy_of(folder: Path, name: str) -> _Source:
 
 def _log_of(home: Home) -> _Source:
     from zhixin_ledger import rebuild as making
-    from zhixin_ledger.transport import LOG_FOLDER, file_path
 
-    url = home.resolved(home.settings.ledger_url)
-    if url.startswith("file:"):
-        files: TileSource = _files(file_path(url, home.path) / LOG_FOLDER)
-    else:
-        from zhixin_ledger.http.client import HttpSource
+    from zhixin_gateway.witnessing import open_source
 
-        files = HttpSource(url)
+    files = open_source(home)
     return _Source("the log", files, making.notes_of(files))
 
 

@@ -26,6 +26,7 @@ from zhixin_ledger.trust import Trust, trust_of
 
 from zhixin_gateway.datasets.directory import write_whole
 from zhixin_gateway.home import Home
+from zhixin_gateway.places import folder_of, is_http, tiles_folder
 
 if TYPE_CHECKING:
     from zhixin_ledger.state import State
@@ -81,8 +82,7 @@ def move(trust: Trust, source: str, home: Home | None) -> Moved:
         VerificationError: ``stale``, ``forked`` and the others: it does not lead forward.
         LedgerUnavailable: a URL can't be reached.
     """
-    path = Path(source.removeprefix("file:"))
-    if not source or source.startswith(("http:", "https:")) or path.is_dir():
+    if not source or is_http(source) or (path := folder_of(source, Path())).is_dir():
         return moved_along(trust, *open_source(source, home))
     try:
         with path.open("rb") as file:
@@ -105,27 +105,19 @@ def open_source(text: str, home: Home | None) -> tuple[TileSource, str]:
     Raises:
         ConfigError: there is no such ledger.
     """
-    if text.startswith(("http:", "https:")):
+    if is_http(text):
         from zhixin_ledger.http.client import HttpSource
 
         return HttpSource(text), text
     if text:
-        path = Path(text.removeprefix("file:"))
-        return DirectorySource(_tiles_in(path)), str(path)
+        folder = tiles_folder(text, Path())
+        return DirectorySource(folder), str(folder)
     if home is None:
         raise ConfigError(
             "neither a home nor a source is given",
             hint="name a governance chain, a ledger's folder or its URL",
         )
     return DirectorySource(home.ledger_dir), OWN_COPY
-
-
-def _tiles_in(folder: Path) -> Path:
-    """The folder of tiles: itself, or a member's copy or log within its home."""
-    for inner in (folder, folder / "ledger", folder / "log"):
-        if (inner / CHECKPOINT).is_file():
-            return inner
-    raise ConfigError(f"{folder} holds no ledger: it has no {CHECKPOINT}")
 
 
 def moved_along(trust: Trust, source: TileSource, what: str) -> Moved:

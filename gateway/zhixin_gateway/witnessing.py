@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING
 from zhixin_errors import ConfigError
 
 from zhixin_gateway.home import COSIGNER_KEY, SETTINGS_FILE, Home
+from zhixin_gateway.places import is_http, tiles_folder
 
 if TYPE_CHECKING:
     from zhixin_ledger.gathering import WitnessTransport
@@ -85,14 +86,8 @@ def open_source(home: Home, place: str | None = None) -> TileSource:
     from zhixin_ledger.tiles import DirectorySource
     from zhixin_ledger.transport import Means, open_log
 
-    if place is not None and ":" not in place:
-        folder = Path(place)
-        if not (folder / "tile").is_dir():
-            raise ConfigError(
-                f"{folder} holds no ledger: want a folder with `tile/` in it",
-                hint="the operator copies `log/tile` from its home, whole",
-            )
-        return DirectorySource(folder)
+    if place is not None and not is_http(place):
+        return DirectorySource(tiles_folder(place, Path.cwd()))
     url = place or home.settings.ledger_url
     if not url:
         raise ConfigError(f"{home.path / SETTINGS_FILE} names no ledger: [ledger] url is missing")

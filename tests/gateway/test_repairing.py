@@ -156,7 +156,7 @@ def test_where_nothing_can_serve_it_says_so_and_names_the_way(filled, capsys):
         rebuild(home)
     assert "--from" in refused.value.hint
     assert main(["ledger", "rebuild", "--from", "nowhere", "--home", str(home.path)]) == 2
-    assert "holds no copy of a ledger" in capsys.readouterr().err
+    assert "there is no ledger in" in capsys.readouterr().err
     command = ["ledger", "rebuild", "--from", str(filled.other.path), "--home", str(home.path)]
     assert main([*command, "--json"]) == 0
     repairs = json.loads(capsys.readouterr().out)["repairs"]

@@ -92,7 +92,7 @@ def test_sign_says_what_it_wants(council, zhixin, tmp_path):
         home=council.path("b"),
     )
     assert nothing.code == 2
-    assert "want a folder with `tile/`" in nothing.err
+    assert "there is no ledger in" in nothing.err
     nonsense = zhixin("witness", "sign", tmp_path / "cp", home=council.path("b"))
     assert nonsense.code == 1
     assert nonsense.out == ""

@@ -131,7 +131,7 @@ def test_a_folder_is_asked_by_its_url(homes, consumer, monkeypatch):
         ledger = ask(f"file:{folder}")
         assert verify(consumer.version, consumer.trust, ledger=ledger, require_standing=True).ok
     assert (consumer.folder / "zhixin" / "seen").is_dir()
-    with pytest.raises(ConfigError, match="no checkpoint"):
+    with pytest.raises(ConfigError, match="there is no ledger in"):
         ask(f"file:{consumer.folder}")
 
 
