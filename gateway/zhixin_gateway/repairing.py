@@ -150,7 +150,7 @@ def _repair_log(
     raise LedgerUnavailable(
         f"nothing in this home can serve to rebuild the log: {'; '.join(faults)}",
         code="ledger-damaged",
-        hint="name a member's copy: `zhixin ledger rebuild --from DIR-or-URL`",
+        hint="name a member's copy: `zhixin ledger rebuild --from DIR|URL`",
     )
 
 
@@ -230,7 +230,7 @@ def _repair_copy(
     raise LedgerUnavailable(
         f"nothing can serve to rebuild this home's copy: {'; '.join(faults)}",
         code="ledger-damaged",
-        hint="name another member's copy: `zhixin ledger rebuild --from DIR-or-URL`",
+        hint="name another member's copy: `zhixin ledger rebuild --from DIR|URL`",
     )
 
 

@@ -127,12 +127,12 @@ _OPTIONS: dict[str, Callable[[Any], Any]] = {
         metavar="FILE",
         multiple=True,
         type=click.Path(path_type=Path),
-        help="A standing file: the version's, or an input's. Repeatable.",
+        help="A standing file: the version's, or an input's; may be repeated.",
     ),
     "ledger_url": click.option(
         "--ledger",
         "ledger_url",
-        metavar="URL",
+        metavar="DIR|URL",
         help="Ask this ledger, or a mirror of it, what stands now.",
     ),
     "strict_inputs": click.option(

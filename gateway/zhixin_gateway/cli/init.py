@@ -30,7 +30,7 @@ __all__ = ["command"]
 @click.option("--origin", help="The new ledger's name; ledger.MEMBER/YEAR by default.")
 @click.option(
     "--join",
-    metavar="URL|DIR",
+    metavar="DIR|URL",
     help="Follow this ledger instead of founding one: its URL, or its operator's home here.",
 )
 @click.option(

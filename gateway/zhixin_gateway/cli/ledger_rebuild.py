@@ -21,7 +21,7 @@ __all__ = ["command"]
 @click.option(
     "--from",
     "source",
-    metavar="DIR-or-URL",
+    metavar="DIR|URL",
     help="A member's home or copy, or the URL of its witness; by default what lies in this home.",
 )
 @click.option(

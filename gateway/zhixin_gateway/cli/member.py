@@ -111,7 +111,14 @@ def sign(
 )
 @click.argument("targets", metavar="FILE…", nargs=-1, required=True)
 @click.option("--via-ledger", is_flag=True, help="FILE is a proposal's digest at the ledger.")
-@click.option("--timeout", type=click.IntRange(1), default=30, metavar="SECONDS", show_default=True)
+@click.option(
+    "--timeout",
+    type=click.IntRange(1),
+    default=30,
+    metavar="SECONDS",
+    show_default=True,
+    help="How long to wait for the receipt.",
+)
 @json_option
 @home_option
 @click.pass_obj

@@ -59,7 +59,7 @@ def _next(restored: Restored) -> list[str]:
     steps = [f"next: {home} ledger fsck"]
     if restored.log:
         steps.append(
-            f"      {home} ledger rebuild --from DIR-or-URL   (any member's copy: what was "
+            f"      {home} ledger rebuild --from DIR|URL      (any member's copy: what was "
             "published after the backup)"
         )
     steps += [
