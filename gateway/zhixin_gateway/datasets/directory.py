@@ -12,14 +12,14 @@ and names; it does not judge what lies there (that is the gate's).
 from __future__ import annotations
 
 import errno
-import os
 import re
 import secrets
 import shutil
-from contextlib import suppress
 from pathlib import Path
 
 from zhixin_errors import ConfigError, FormatError
+from zhixin_ledger import files
+from zhixin_ledger.files import sync_folder
 from zhixin_ledger.names import check_dataset, check_member, split_dataset
 
 __all__ = [
@@ -141,17 +141,7 @@ def write_whole(path: Path, data: bytes) -> None:
     """
     if path.exists() and not path.is_file():
         raise OSError(errno.EEXIST, "it is a folder or a device, not a file", str(path))
-    scratch = path.with_name(f".{path.name}.{os.getpid()}.new")
-    try:
-        with scratch.open("wb") as file:
-            file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
-        scratch.replace(path)
-    except OSError:
-        with suppress(OSError):
-            scratch.unlink()
-        raise
+    files.write_whole(path, data)
     sync_folder(path.parent)
 
 
@@ -174,17 +164,6 @@ def publish(staging: Path, target: Path) -> None:
     except OSError as error:
         raise _cannot("move the version to", target, error) from error
     sync_folder(target.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Bring a folder's names to the disk, where the system can (Windows can't)."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _names(folder: Path) -> list[str]:
