@@ -11,6 +11,7 @@ receipt, and of each dataset a standing, whose fact says which version is the la
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Iterator
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -440,12 +441,6 @@ def write_proofs(audit: MemberAudit, found: Replayed, trust: Trust, folder: Path
         write_whole(folder / f"{dataset.partition('/')[2]}.standing.json", data)
     chain = governance.make_chain(found.tree, found.state, note, [trust.size])
     write_whole(folder / "governance.json", chain)
-    write_whole(folder / "audit.json", _as_file(audit))
+    told = json.dumps(audit.to_json(), ensure_ascii=False, indent=1) + "\n"
+    write_whole(folder / "audit.json", told.encode())
     return len(audit.indexes)
-
-
-def _as_file(audit: MemberAudit) -> bytes:
-    """The list as a file."""
-    import json
-
-    return (json.dumps(audit.to_json(), ensure_ascii=False, indent=1) + "\n").encode()

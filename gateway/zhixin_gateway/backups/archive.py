@@ -21,7 +21,6 @@ import io
 import json
 import os
 import secrets
-import shutil
 import tarfile
 from collections.abc import Iterator
 from contextlib import suppress
@@ -302,16 +301,3 @@ def _damaged(what: str) -> FormatError:
         code=DAMAGED,
         hint="nothing was put back; take another backup, or fetch this one again",
     )
-
-
-def copy_into(folder: Path, target: Path) -> None:
-    """Move a staged folder to its place; the place is free or an empty folder."""
-    if target.is_dir() and not any(target.iterdir()):
-        target.rmdir()
-    folder.rename(target)
-    sync_folder(target.parent)
-
-
-def discard(folder: Path) -> None:
-    """Remove a staged folder."""
-    shutil.rmtree(folder, ignore_errors=True)

@@ -7,13 +7,15 @@ others have said that nothing newer was signed (`zhixin_ledger.standing_check`).
 from __future__ import annotations
 
 import secrets
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from zhixin_errors import ConfigError
 
-from zhixin_gateway.backups.archive import copy_into, discard, unpack
+from zhixin_gateway.backups.archive import unpack
+from zhixin_gateway.datasets.directory import sync_folder
 from zhixin_gateway.home import SETTINGS_FILE
 
 __all__ = ["Restored", "restore_backup"]
@@ -71,13 +73,16 @@ def restore_backup(archive: Path, target: Path, *, nothing_newer: bool = False) 
         manifest = unpack(archive, staged)
         if not nothing_newer:
             _mark(staged)
-        copy_into(staged, target)
+        if target.is_dir():
+            target.rmdir()  # it is empty
+        staged.rename(target)
+        sync_folder(target.parent)
     except OSError as fault:
         raise ConfigError(
             f"{fault.filename or archive} can't be used: {fault.strerror}", code="system"
         ) from fault
     finally:
-        discard(staged)
+        shutil.rmtree(staged, ignore_errors=True)
     return _told(target, manifest)
 
 
