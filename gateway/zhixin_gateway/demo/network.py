@@ -21,8 +21,9 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
-import httpx
 from zhixin_errors import ConfigError, LedgerUnavailable
+from zhixin_ledger.http.asking import Server
+from zhixin_ledger.http.problems import members_of
 
 from zhixin_gateway.demo.world import MEMBERS, World
 from zhixin_gateway.settings import WitnessSetting
@@ -34,6 +35,8 @@ _OPERATOR = MEMBERS[0]
 _READY_S = 60.0
 _END_S = 20.0
 _POLL_S = 0.05
+_TELL_S = 2.0
+_MAX_STATUS_BYTES = 256 * 1024
 
 
 def is_networked(world: World) -> bool:
@@ -94,11 +97,14 @@ class Network:
 
     def status(self, name: str) -> dict[str, object]:
         """What a process says of itself; empty where it does not answer."""
+        server = Server(self.urls[name], f"the process of {name}")
         try:
-            answer = httpx.get(f"{self.urls[name]}/status", timeout=2)
-        except httpx.HTTPError:
+            answer = server.request("GET", "status", _MAX_STATUS_BYTES, tries=1, timeout_s=_TELL_S)
+        except LedgerUnavailable:
             return {}
-        return dict(answer.json()) if answer.is_success else {}
+        finally:
+            server.close()
+        return members_of(answer.body) if answer.status == 200 else {}
 
     def kill(self, name: str) -> None:
         """End a process as a power failure does."""
