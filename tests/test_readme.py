@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import socket
 import subprocess
 import sys
 from dataclasses import dataclass
@@ -78,6 +79,19 @@ def test_every_make_target_of_the_readme_is_there() -> None:
     assert {"demo", "test", "airflow"} <= set(targets)
     for target in targets:
         subprocess.run(["make", "-n", target], cwd=ROOT, check=True, capture_output=True)
+
+
+@pytest.mark.slow
+def test_three_members_begin_as_the_page_on_networks_says(tmp_path: Path) -> None:
+    page = (ROOT / "docs" / "network.md").read_text(encoding="utf-8")
+    found = re.findall(r"^```sh\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    text = "trap 'kill $(jobs -p) 2>/dev/null || true' EXIT\n" + "".join(found)
+    for port in ("8701", "8702", "8703"):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            text = text.replace(port, str(free.getsockname()[1]))
+    said = shell(text, tmp_path)
+    for member in ("bts", "faa", "ntsb"):
+        assert re.search(rf"^{member}.gov.example +active +yes ", said, flags=re.MULTILINE)
 
 
 @pytest.mark.slow

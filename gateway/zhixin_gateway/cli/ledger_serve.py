@@ -111,6 +111,11 @@ def command(
     from zhixin_gateway.witnessing import now, witnesses_of
 
     home = context.open_home()
+    if not (home.keys_dir / LOG_KEY).is_file():
+        raise ConfigError(
+            f"{home.path} keeps no log: it has no {home.keys_dir.name}/{LOG_KEY}",
+            hint="the ledger's operator serves it; any member serves `zhixin witness serve`",
+        )
     engine = Engine(
         home.path / LOG_FOLDER,
         home.signer(LOG_KEY),

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 from zhixin_errors import ConfigError
 
+from zhixin_gateway.cli.member_copy import at_work
 from zhixin_gateway.cli.options import (
     Context,
     answer,
@@ -47,8 +48,8 @@ def export(context: Context, directory: Path, *, as_json: bool) -> None:
     """Write a trust from this home's replayed copy of the ledger to DIR."""
     from zhixin_gateway.founding import export_trust
 
-    home = context.open_home()
-    trust = export_trust(home, home.ledger_client().sync(), directory)
+    with at_work(context) as (home, _, state):
+        trust = export_trust(home, state, directory)
     _tell(trust, directory, as_json=as_json)
     say("whoever pins it compares the fingerprint with you, over another way than the files'")
 

@@ -8,10 +8,10 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from zhixin_gateway.cli.gate_options import trust_option
+from zhixin_gateway.cli.member_copy import at_work
 from zhixin_gateway.cli.options import Context, answer, examples, home_option, json_option, say
 
 if TYPE_CHECKING:
-    from zhixin_gateway.home import Home
     from zhixin_gateway.trusting import Moved
 
 __all__ = ["chain", "update"]
@@ -44,10 +44,11 @@ def update(
     from zhixin_gateway.trusting import move
 
     place = trust_dir or context.open_home().trust_dir
-    home = None if source else context.open_home()
-    if home is not None:
-        _renew_copy(context, home)
-    moved = move(load_trust(place), source, home)
+    if source:
+        moved = move(load_trust(place), source, None)
+    else:
+        with at_work(context) as (home, _, _):
+            moved = move(load_trust(place), source, home)
     if moved.further and not dry_run:
         save_trust(moved.after, place)
     _tell(moved, place, dry_run=dry_run, as_json=as_json)
@@ -78,9 +79,8 @@ def chain(context: Context, out: Path, sizes: tuple[int, ...], *, as_json: bool)
     """
     from zhixin_gateway.trusting import make_chain
 
-    home = context.open_home()
-    _renew_copy(context, home)
-    made = make_chain(home, sizes, out)
+    with at_work(context) as (home, _, _):
+        made = make_chain(home, sizes, out)
     froms = [head.size for head in made.heads]
     if as_json:
         answer(
@@ -94,16 +94,6 @@ def chain(context: Context, out: Path, sizes: tuple[int, ...], *, as_json: bool)
         )
     say(f"{out}: {len(made.statements)} decisions up to {made.size:,} entries, quorum signed")
     say(f"trusts of these sizes can follow: {', '.join(map(str, froms)) or 'none'}, {made.size}")
-
-
-def _renew_copy(context: Context, home: Home) -> None:
-    """Bring the own copy up to what the ledger has published, where that can be reached."""
-    from zhixin_gateway.pipeline.notarising import known_state
-
-    progress = context.open_progress()
-    with home.ledger_client() as client:
-        known_state(client, progress)
-    progress.close()
 
 
 _WORDS = {

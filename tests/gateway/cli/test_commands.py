@@ -403,6 +403,13 @@ def test_a_reader_that_goes_away_is_no_error(published):
     assert (done.stdout, done.stderr) == ("id,day,name,amount\n", "")
 
 
+def test_who_keeps_no_log_is_told_what_to_serve(zhixin, published):
+    (published / "keys" / "log.pem").unlink()
+    refused = zhixin("ledger", "serve", "--port", "0", home=published)
+    assert (refused.code, "it has no keys/log.pem" in refused.err) == (2, True)
+    assert "zhixin witness serve" in refused.err
+
+
 def test_the_reference_in_the_docs_is_the_commands_own_help():
     from zhixin_gateway.cli.reference import reference
 

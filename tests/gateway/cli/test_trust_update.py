@@ -77,6 +77,10 @@ def test_a_chain_has_what_was_decided_while_its_maker_looked_away(zhixin, counci
     council.enact(council.agree(proposal, *"ad"), "b")
     chain.unlink()
     assert zhixin("trust", "chain", chain, "--json", home=own).json["decisions"] == 2
+    (council.path("a") / "log").rename(tmp_path / "away")
+    away = zhixin("trust", "export", tmp_path / "exported", home=own)
+    assert (away.code, "its own copy is used" in away.err) == (0, True), away.err
+    assert zhixin("trust", "chain", chain, "--json", home=own).json["decisions"] == 2
 
 
 def test_every_source_leads_to_the_same_trust(zhixin, council, moved, tmp_path):
