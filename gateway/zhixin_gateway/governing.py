@@ -188,9 +188,7 @@ def box_of(home: Home) -> ProposalBox:
     """
     from zhixin_ledger.proposal_box import open_box
 
-    if not home.settings.ledger_url:
-        raise ConfigError("the settings name no ledger: [ledger] url is missing")
-    return open_box(home.resolved(home.settings.ledger_url), home.path)
+    return open_box(home.ledger_url, home.path)
 
 
 def sign(home: Home, state: State, weighed: Weighed) -> Proposal:

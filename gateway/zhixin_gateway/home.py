@@ -185,6 +185,20 @@ class Home:
                 return load_signer(path)
         return load_signer(path, password)
 
+    @property
+    def ledger_url(self) -> str:
+        """Where the ledger is reached; a `file:` URL is absolute.
+
+        Raises:
+            ConfigError: the settings name none.
+        """
+        if not self.settings.ledger_url:
+            raise ConfigError(
+                f"{self.path / SETTINGS_FILE} names no ledger: [ledger] url is missing",
+                hint="`zhixin init MEMBER` makes a ledger of one, with --join it follows another",
+            )
+        return self.resolved(self.settings.ledger_url)
+
     def ledger_client(self) -> LedgerClient:
         """Open this member's view of the ledger that its settings name.
 
@@ -193,14 +207,9 @@ class Home:
         """
         from zhixin_ledger.client import LedgerClient, WitnessUrl
 
-        if not self.settings.ledger_url:
-            raise ConfigError(
-                f"{self.path / SETTINGS_FILE} names no ledger: [ledger] url is missing",
-                hint="`zhixin init MEMBER` makes a ledger of one",
-            )
         return LedgerClient.open(
             self.ledger_dir,
-            self.resolved(self.settings.ledger_url),
+            self.ledger_url,
             [
                 WitnessUrl(witness.name, self.resolved(witness.url))
                 for witness in self.settings.witnesses

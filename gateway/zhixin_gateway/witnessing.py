@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from zhixin_errors import ConfigError
 
-from zhixin_gateway.home import COSIGNER_KEY, SETTINGS_FILE, Home
+from zhixin_gateway.home import COSIGNER_KEY, Home
 from zhixin_gateway.places import is_http, tiles_folder
 
 if TYPE_CHECKING:
@@ -88,10 +88,7 @@ def open_source(home: Home, place: str | None = None) -> TileSource:
 
     if place is not None and not is_http(place):
         return DirectorySource(tiles_folder(place, Path.cwd()))
-    url = place or home.settings.ledger_url
-    if not url:
-        raise ConfigError(f"{home.path / SETTINGS_FILE} names no ledger: [ledger] url is missing")
-    return open_log(home.resolved(url), [], home.path, Means(now, home.load_key)).source
+    return open_log(place or home.ledger_url, [], home.path, Means(now, home.load_key)).source
 
 
 def peers_of(home: Home) -> Sequence[WitnessTransport]:
