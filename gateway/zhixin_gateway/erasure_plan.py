@@ -7,7 +7,7 @@ version that carries a part of those that it names, or it is refused. Nothing is
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -227,16 +227,24 @@ def _refuse_shared(home: Home, state: State, dataset: str, named: Sequence[int])
         covered, grown = covered | also, bool(also)
     missing = sorted(covered - set(named))
     if missing:
-        told = ", ".join(f"{dataset}@{version}" for version in missing)
+        unread = sorted(version for version in covered if carried[version] is None)
         raise ValidationRefused(
-            f"parts of {', '.join(f'{dataset}@{version}' for version in named)} are carried by "
-            f"{told} too, or it can't be told whether they are: nothing is erased",
+            f"parts of {_names(dataset, named)} are carried by {_names(dataset, missing)} too"
+            + (
+                f", or may be: {_names(dataset, unread)} can't be read here, which may carry any"
+                if unread
+                else ""
+            )
+            + ": nothing is erased",
             code="erase-shared",
-            hint="name them too: `zhixin erase "
-            + " ".join(f"{dataset}@{version}" for version in sorted(covered))
-            + "`",
-            details={"missing": missing},
+            hint=f"name them too: `zhixin erase {_names(dataset, sorted(covered), ' ')}`"
+            + ("; or put back first what can't be read, from a backup" if unread else ""),
+            details={"missing": missing, "unread": unread},
         )
+
+
+def _names(dataset: str, versions: Iterable[int], between: str = ", ") -> str:
+    return between.join(f"{dataset}@{version}" for version in versions)
 
 
 def _share(carried: dict[int, set[bytes] | None], one: int, other: int) -> bool:

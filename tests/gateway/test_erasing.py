@@ -178,7 +178,8 @@ def test_versions_that_carry_the_same_part_are_erased_together_or_not_at_all(wor
             plan(home, PLACES, versions)
         assert caught.value.code == "erase-shared"
         assert caught.value.details["missing"] == missing
-        assert f"{PLACES}@1 {PLACES}@2" in caught.value.hint
+        assert f"{PLACES}@1 {PLACES}@2`" in caught.value.hint
+        assert "can't be read" not in caught.value.message
     assert plan(home, PLACES, [2, 1, 1]).versions == (1, 2)
 
 
@@ -204,6 +205,9 @@ def test_a_version_that_is_not_whole_here_may_carry_any_part(world):
     with pytest.raises(ValidationRefused) as caught:
         plan(home, PLACES, [1, 2])
     assert caught.value.details["missing"] == [3]
+    assert caught.value.details["unread"] == [3]
+    assert f"{PLACES}@3 can't be read here, which may carry any" in caught.value.message
+    assert "put back first" in caught.value.hint
     erase(home, plan(home, PLACES, [1, 2, 3]))
     assert home.ledger_client().dataset(PLACES).withdrawn == (1, 2, 3)
 

@@ -76,7 +76,8 @@ def _read(file: str, home: Home | None) -> bytes:
 
     path = Path(file)
     if not path.exists() and home is not None and path.name == file:
-        path = home.ledger_dir / forks.FOLDER / file
+        kept = home.ledger_dir / forks.FOLDER / file
+        path = kept if kept.exists() else path
     return read_file(path, MAX_BYTES)
 
 
