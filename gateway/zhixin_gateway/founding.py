@@ -10,7 +10,6 @@ which the founders sit at one table. Afterwards each works in its own.
 
 from __future__ import annotations
 
-import datetime as dt
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +20,7 @@ from zhixin_errors import ConfigError
 from zhixin_gateway.home import COSIGNER_KEY, LOG_KEY, Home
 from zhixin_gateway.places import file_url
 from zhixin_gateway.settings import WitnessSetting
+from zhixin_gateway.witnessing import now
 
 if TYPE_CHECKING:
     from zhixin_ledger.state import State
@@ -61,9 +61,7 @@ def found(
         [_member_object(home, origin, operator) for home in homes],
         [home.signer() for home in homes],
     )
-    found_ledger(
-        operator.path / LOG_FOLDER, origin, operator.signer(LOG_KEY), genesis, _now
-    ).close()
+    found_ledger(operator.path / LOG_FOLDER, origin, operator.signer(LOG_KEY), genesis, now).close()
     settled = [_settle(home, operator, homes) for home in homes]
     for home in settled:
         client = home.ledger_client()
@@ -120,7 +118,3 @@ def _settle(home: Home, operator: Home, homes: Sequence[Home]) -> Home:
             ),
         )
     )
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)

@@ -8,7 +8,6 @@ of a log. Everything is replayed and held to the pinned trust before it takes a 
 
 from __future__ import annotations
 
-import datetime as dt
 import sqlite3
 from contextlib import closing, suppress
 from dataclasses import dataclass, field
@@ -19,6 +18,8 @@ from urllib.parse import quote
 from zhixin_errors import LedgerUnavailable, ZhixinError
 
 from zhixin_gateway.home import LOG_KEY
+from zhixin_gateway.places import is_http, tiles_folder
+from zhixin_gateway.witnessing import now, open_source
 
 if TYPE_CHECKING:
     from zhixin_ledger.note import Note
@@ -131,7 +132,7 @@ def _repair_log(
             return Repair("log", entries=database.entries)
         notes = [*own.notes, *copy.notes, *(given.notes if given else ())]
         notes.sort(key=_size)
-        made = making.rewrite_files(folder, notes, trust, _now())
+        made = making.rewrite_files(folder, notes, trust, now())
         return Repair("log", "published files, from its database", made.size, str(made.aside))
     candidates = [given] if given else sorted([own, copy], key=lambda each: -each.size)
     own_counts = not standing_check.is_restored(home.ledger_dir)
@@ -139,7 +140,7 @@ def _repair_log(
     for candidate in candidates:
         try:
             made = making.rebuild_log(
-                folder, candidate.files, candidate.notes, trust, _now(), own=own_counts
+                folder, candidate.files, candidate.notes, trust, now(), own=own_counts
             )
         except ZhixinError as fault:
             faults.append(f"{candidate.name}: {fault.message}")
@@ -218,7 +219,7 @@ def _repair_copy(
     faults = []
     for source in sources:
         try:
-            made = making.rebuild_copy(folder, source.files, source.notes, trust, _now())
+            made = making.rebuild_copy(folder, source.files, source.notes, trust, now())
         except ZhixinError as fault:
             faults.append(f"{source.name}: {fault.message}")
             if given is not None:
@@ -240,8 +241,6 @@ def _repair_copy(
 def _given(text: str, trust: Trust) -> _Source:
     """Open a source that somebody named."""
     from zhixin_ledger import rebuild as making
-
-    from zhixin_gateway.places import is_http, tiles_folder
 
     if is_http(text):
         from zhixin_ledger.http.client import HttpSource, HttpWitness
@@ -273,8 +272,6 @@ def _copy_of(folder: Path, name: str) -> _Source:
 def _log_of(home: Home) -> _Source:
     from zhixin_ledger import rebuild as making
 
-    from zhixin_gateway.witnessing import open_source
-
     files = open_source(home)
     return _Source("the log", files, making.notes_of(files))
 
@@ -298,7 +295,3 @@ def _size(note: Note) -> int:
 def _step(progress: Progress | None, name: str, of: str) -> None:
     if progress is not None:
         progress.step(name, of)
-
-
-def _now() -> dt.datetime:
-    return dt.datetime.now(dt.UTC)
