@@ -53,7 +53,7 @@ airflow: $(VENV)/.test  ## Airflow with its web interface over the demo's four h
 bench: $(VENV)/.test  ## memory and time of a run over ten times the flights
 	$(BIN)/python benchmarks/run_memory.py
 
-bench-ledger: $(VENV)/.test  ## entries a second over HTTP, receipts, fsck (about 5 minutes)
+bench-ledger: $(VENV)/.test  ## entries a second over HTTP, receipts, fsck, verify.py (about 6 minutes)
 	$(BIN)/python benchmarks/run_ledger.py
 	$(BIN)/python benchmarks/run_receipts.py
 	$(BIN)/python benchmarks/run_evidence.py

@@ -61,10 +61,9 @@ def export(context: Context, directory: Path, *, as_json: bool) -> None:
 @click.pass_obj
 def show(context: Context, directory: Path | None, *, as_json: bool) -> None:
     """Show a trust: DIR's, or the home's."""
-    from zhixin_gateway.cli.gate_options import find_trust
+    from zhixin_ledger.trust import load_trust
 
-    home = context.find_home() if directory is None else None
-    trust = find_trust(home, directory)
+    trust = load_trust(directory) if directory else context.open_home().trust()
     _tell(trust, directory, as_json=as_json)
     if as_json:
         return
