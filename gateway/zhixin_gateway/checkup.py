@@ -92,11 +92,14 @@ def _network(home: Home) -> Iterator[tuple[str, str]]:
         yield _published(url, told.get("size"), told.get("published"), told.get("pending_age_s"))
         if _scheme(url) == "http" and not _on_this_machine(url):
             yield "warn", f"{url}: plain http; whoever is between can hold back, though not forge"
-    for witness in home.settings.witnesses:
-        if not _scheme(witness.url):
-            continue
+    served = [witness for witness in home.settings.witnesses if _scheme(witness.url)]
+    if not served:
+        return
+    with home.ledger_client() as client:
+        origin = client.origin
+    for witness in served:
         try:
-            last = HttpWitness(witness.name, witness.url).latest(home.ledger_client().origin)
+            last = HttpWitness(witness.name, witness.url).latest(origin)
             cosigned = "nothing yet" if last is None else f"{_size_of(last):,} entries"
             yield "ok", f"{witness.name}: its witness has cosigned {cosigned}"
         except ZhixinError as error:

@@ -64,11 +64,8 @@ def found(
     found_ledger(operator.path / LOG_FOLDER, origin, operator.signer(LOG_KEY), genesis, now).close()
     settled = [_settle(home, operator, homes) for home in homes]
     for home in settled:
-        client = home.ledger_client()
-        try:
+        with home.ledger_client() as client:
             export_trust(home, client.refresh() if home is settled[0] else client.sync())
-        finally:
-            client.close()
     return settled
 
 

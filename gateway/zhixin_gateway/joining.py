@@ -109,8 +109,7 @@ def _moved(home: Home, theirs: Home, url: str) -> str:
 
 def _follow(home: Home, trust: Trust) -> None:
     """Replay the ledger, and hold it to the trust; another one's copy does not stay."""
-    client = home.ledger_client()
-    try:
+    with home.ledger_client() as client:
         state = client.sync()
         fault = None
         if state.origin != trust.origin:
@@ -119,8 +118,6 @@ def _follow(home: Home, trust: Trust) -> None:
             fault = f"has {state.size} entries, the trust was made from {trust.size}", "stale"
         elif client.root_at(trust.size) != trust.root:
             fault = f"has another root of the trust's {trust.size} entries", "forked"
-    finally:
-        client.close()
     if fault is not None:
         shutil.rmtree(home.ledger_dir)
         home.ledger_dir.mkdir(mode=0o700)
