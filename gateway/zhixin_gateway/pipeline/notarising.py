@@ -151,7 +151,7 @@ def finish(work: Work, progress: Progress | None = None) -> RunResult:
             _prove(work, state)
         except LedgerUnavailable as error:
             progress.warn(f"proof pending: {error.message}")
-            return _result(state, pending=True, notes=(f"proof pending: {error.message}",))
+            return _result(state, pending=True)
         except LedgerRefused:
             if state.get("index") is None:
                 work.discard()

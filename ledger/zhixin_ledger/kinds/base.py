@@ -143,7 +143,10 @@ def check_quorum_rule(quorum: int, cosigners: int) -> None:
     Raises:
         LedgerRefused: `quorum-rule`.
     """
-    if not 1 <= minimum_quorum(cosigners) <= quorum <= cosigners <= MAX_COSIGNERS:
+    least = minimum_quorum(cosigners)
+    if not 1 <= least <= quorum <= cosigners <= MAX_COSIGNERS:
+        fits = f": {least} to {cosigners} do" if 1 <= least <= cosigners <= MAX_COSIGNERS else ""
         raise LedgerRefused(
-            f"a quorum of {quorum} does not fit {cosigners} members that cosign", code="quorum-rule"
+            f"a quorum of {quorum} does not fit {cosigners} members that cosign{fits}",
+            code="quorum-rule",
         )

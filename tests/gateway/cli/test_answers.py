@@ -74,7 +74,8 @@ def test_init_goes_on_where_it_was_interrupted_and_never_begins_twice(zhixin, tm
 def test_status_in_words(zhixin, agency):
     contract = agency / "contracts/things.odcs.yaml"
     (agency / "log").rename(agency / "away")
-    zhixin("run", contract, home=agency)
+    waiting = zhixin("run", contract, home=agency)
+    assert (waiting.code, waiting.err.count("proof pending:")) == (3, 1)
     told = zhixin("status", home=agency)
     assert told.code == 3
     assert "version 1: proof pending" in told.out

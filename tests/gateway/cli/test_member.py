@@ -152,6 +152,7 @@ def test_quorum_leave_and_titles_are_proposed_as_well(zhixin, council, tmp_path)
     assert (unknown.code, "no active member" in unknown.err) == (2, True)
     low = zhixin("member", "propose", "quorum", "1", home=a)
     assert (low.code, "quorum-rule" in low.err) == (1, True)
+    assert "a quorum of 1 does not fit 4 members that cosign: 3 to 4 do" in low.err
 
 
 def test_nobody_signs_unasked(zhixin, council, tmp_path, monkeypatch):
