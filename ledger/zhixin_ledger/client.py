@@ -226,7 +226,8 @@ class LedgerClient:
 
         Raises:
             LedgerRefused: the rules refuse it; `code` is the rule's name.
-            LedgerUnavailable: the log can't be reached; nothing was written.
+            LedgerUnavailable: the log can't be reached. It may have written it all the same, where
+                its answer was lost: submit it again, which gives its index.
         """
         return self._log.submit(envelope)
 

@@ -57,7 +57,7 @@ _RESOURCE = re.compile(
 
 
 class TileSource(Protocol):
-    """Where a ledger's files are read: a folder now, HTTP later."""
+    """Where a ledger's files are read: a folder, or a server (`http.client.HttpSource`)."""
 
     def read(self, path: str) -> bytes | None:
         """Give a resource (`checkpoint`, `tile/…`), or None where there is none.

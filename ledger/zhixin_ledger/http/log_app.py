@@ -188,7 +188,7 @@ class LogService:
             yield gauge(f"zhixin_ledger_{name}", told, [({}, value)])
         for name, told, value in (
             ("durable_entries", "Entries that became durable here.", intake.entries),
-            ("refused_entries", "Envelopes that were refused.", intake.refused),
+            ("refused_entries", "Envelopes that were not taken in.", intake.refused),
             ("publication_failures", "Publications that failed.", publisher.failures),
         ):
             yield counter(f"zhixin_ledger_{name}", told, [({}, value)])
