@@ -74,9 +74,9 @@ def test_a_version_is_published_verified_and_withdrawn_by_url(world, network):
 
 
 def test_while_the_server_is_away_the_proof_is_pending(world, network, monkeypatch):
-    from zhixin_ledger.http import client
+    from zhixin_ledger.http import asking
 
-    monkeypatch.setattr(client, "_PAUSE_S", 0.01)
+    monkeypatch.setattr(asking, "_PAUSE_S", 0.01)
     result = pipeline.run(world.other, world.places())
     assert (result.pending, result.version) == (True, 1)
     assert [work.dataset for work in unfinished(world.other)] == [PLACES]
