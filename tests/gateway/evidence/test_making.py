@@ -120,7 +120,8 @@ def test_a_broken_bundle_is_not_renewed(published, tmp_path, capsys):
     out.write_bytes(made)
     files = archive.read_bundle(out)
     statement = files["statement.json"]
-    files["statement.json"] = statement[:-10] + b"A" + statement[-9:]
+    other = b"B" if statement[-10:-9] == b"A" else b"A"
+    files["statement.json"] = statement[:-10] + other + statement[-9:]
     out.write_bytes(archive.format_bundle(files))
     code, _, told = run(capsys, "evidence", "renew", out, "--home", published.owner.path)
     assert code == 1
