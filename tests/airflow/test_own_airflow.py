@@ -189,7 +189,9 @@ def test_every_command_of_compose_is_one_that_was_started_here() -> None:
         if name != "postgresql"
     }
     started = {program[0]: list(program) for program in PROGRAMS}
-    assert ours == {**started, "init": ["init"], "gateway": ["zhixin", "--help"]}
+    # What the command line's services are called with is asked of it in the next test.
+    ours = {name: command for name, command in ours.items() if command[0] != "zhixin"}
+    assert ours == {**started, "init": ["init"]}
 
 
 def test_the_entry_point_makes_a_home_for_a_new_member(
@@ -203,8 +205,10 @@ def test_the_entry_point_makes_a_home_for_a_new_member(
     }
     subprocess.run([ENTRYPOINT, "init"], env=env, check=True, timeout=120)
     assert (tmp_path / "new.gov.example" / "zhixin.toml").is_file()
-    told = subprocess.run(
-        [ENTRYPOINT, *compose()["services"]["gateway"]["command"]],
-        env=env, check=True, timeout=60, capture_output=True, text=True,
-    )  # fmt: skip
-    assert "verify" in told.stdout
+    for name, said in (("gateway", "verify"), ("witness", "cosign"), ("ledger", "log")):
+        command = [word for word in compose()["services"][name]["command"] if word != "--help"]
+        told = subprocess.run(
+            [ENTRYPOINT, *command, "--help"],
+            env=env, check=True, timeout=60, capture_output=True, text=True,
+        )  # fmt: skip
+        assert said in told.stdout
