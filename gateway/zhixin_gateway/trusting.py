@@ -22,7 +22,7 @@ from zhixin_ledger import governance, merkle
 from zhixin_ledger.audit import audit_source
 from zhixin_ledger.note import Note
 from zhixin_ledger.tiles import CHECKPOINT, DirectorySource, Tiles, TileSource
-from zhixin_ledger.trust import Trust, trust_of
+from zhixin_ledger.trust import Trust, check_reaches, trust_of
 
 from zhixin_gateway.datasets.directory import write_whole
 from zhixin_gateway.home import Home
@@ -165,17 +165,7 @@ def verified(trust: Trust, source: TileSource, what: str) -> Replayed:
     """
     found = replayed(source, what)
     state = found.state
-    if state.origin != trust.origin:
-        raise VerificationError(
-            f"{what} is of the ledger {state.origin}, not of {trust.origin}", code="other-origin"
-        )
-    if state.size < trust.size:
-        raise VerificationError(
-            f"{what} ends at {state.size} entries, before the trust's {trust.size}: "
-            "it can only lead back",
-            code="stale",
-            details={"size": state.size, "trusted": trust.size},
-        )
+    check_reaches(trust, state.origin, state.size, what)
     if not _goes_on_from(trust, found):
         raise VerificationError(
             f"{what} has another root of the first {trust.size} entries than the trust: "

@@ -37,7 +37,7 @@ from zhixin_ledger.seal import Seal, is_seal, parse_seal
 from zhixin_ledger.state import State
 from zhixin_ledger.tiles import Tiles
 from zhixin_ledger.tlogproof import Receipt, format_receipt, parse_receipt
-from zhixin_ledger.trust import Trust
+from zhixin_ledger.trust import Trust, check_reaches
 
 __all__ = [
     "MAX_CHAIN_BYTES",
@@ -313,17 +313,7 @@ def follow(trust: Trust, data: bytes, what: str = "governance chain") -> Trust:
     """
     chain = parse_chain(data, what)
     made = chain.receipt.checkpoint
-    if made.origin != trust.origin:
-        raise VerificationError(
-            f"{what} is of the ledger {made.origin}, not of {trust.origin}", code="other-origin"
-        )
-    if made.size < trust.size:
-        raise VerificationError(
-            f"{what} ends at {made.size} entries, before the trust's {trust.size}: "
-            "it can only lead back",
-            code="stale",
-            details={"size": made.size, "trusted": trust.size},
-        )
+    check_reaches(trust, made.origin, made.size, what)
     for decision in chain.statements:
         _check_included(chain, decision.index, decision.entry, decision.path, what)
     _check_included(chain, made.size - 1, chain.entry, chain.receipt.path, what)

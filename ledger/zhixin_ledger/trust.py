@@ -27,7 +27,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from zhixin_errors import FormatError, TrustError
+from zhixin_errors import FormatError, TrustError, VerificationError
 
 from zhixin_ledger import encoding, keys, names
 from zhixin_ledger.encoding import Json
@@ -45,6 +45,7 @@ __all__ = [
     "CosignerKey",
     "StatementKey",
     "Trust",
+    "check_reaches",
     "load_trust",
     "save_trust",
     "trust_of",
@@ -384,3 +385,28 @@ def _key_json(name: str, text: str, held: Held[K]) -> Json:
         "from": str(held.start),
         "until": None if held.end is None else str(held.end),
     }
+
+
+def check_reaches(trust: Trust, origin: str | None, size: int, what: str) -> None:
+    """Hold what is to move a trust forward to be of its ledger, and not to end before it.
+
+    Args:
+        trust: what is to be moved.
+        origin: the ledger that `what` is of.
+        size: how many entries it reaches over.
+        what: names it for people.
+
+    Raises:
+        VerificationError: `other-origin`, `stale`.
+    """
+    if origin != trust.origin:
+        raise VerificationError(
+            f"{what} is of the ledger {origin}, not of {trust.origin}", code="other-origin"
+        )
+    if size < trust.size:
+        raise VerificationError(
+            f"{what} ends at {size} entries, before the trust's {trust.size}: "
+            "it can only lead back",
+            code="stale",
+            details={"size": size, "trusted": trust.size},
+        )
