@@ -14,6 +14,8 @@ It does not know whose keys these are: the ledger's rules and the trust do.
 
 from __future__ import annotations
 
+import binascii
+import re
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
@@ -56,6 +58,12 @@ MAX_ENTRY_BYTES = 65_535
 MAX_ADMISSION_BYTES = 256 * 1024
 
 _Reader = Callable[[Json, str], bytes]
+
+_OF_ONE_SIGNER = re.compile(
+    rb'\{"payload":"([A-Za-z0-9+/]+={0,2})","payloadType":"%b",'
+    rb'"signatures":\[\{"keyid":"([0-9a-f]{64})","sig":"([A-Za-z0-9+/]{86}==)"\}\]\}'
+    % re.escape(PAYLOAD_TYPE.encode())
+)
 
 
 def keyid(public_key: bytes) -> str:
@@ -122,7 +130,7 @@ def parse_envelope(data: bytes, what: str = "envelope") -> Envelope:
     """
     if len(data) > MAX_ENTRY_BYTES:
         raise FormatError(f"{what} is longer than {MAX_ENTRY_BYTES} bytes")
-    envelope = _read(parse_jcs(data, what), what, unb64)
+    envelope = _read_of_one_signer(data) or _read(parse_jcs(data, what), what, unb64)
     if any(a >= b for (a, _), (b, _) in pairwise(envelope.signatures)):
         raise FormatError(f"{what}'s signatures are not sorted by keyid")
     return envelope
@@ -173,6 +181,28 @@ def read_submitted(data: bytes, what: str = "envelope") -> tuple[bytes, Envelope
         return data, parse_envelope(data, what)
     entry = normalise_envelope(data, what)
     return entry, parse_envelope(entry, what)
+
+
+def _read_of_one_signer(data: bytes) -> Envelope | None:
+    """Read the form that nearly every entry has, at a third of the cost.
+
+    The pattern leaves nothing open but the three values, and these hold no character that JSON
+    would escape: what matches is canonical. Anything else is None, for the careful reader to judge.
+    """
+    found = _OF_ONE_SIGNER.fullmatch(data)
+    if found is None:
+        return None
+    encoded, key, encoded_signature = found.groups()
+    try:
+        payload, signature = binascii.a2b_base64(encoded), binascii.a2b_base64(encoded_signature)
+    except binascii.Error:
+        return None
+    if (
+        binascii.b2a_base64(payload, newline=False) != encoded
+        or binascii.b2a_base64(signature, newline=False) != encoded_signature
+    ):
+        return None
+    return Envelope(PAYLOAD_TYPE, payload, ((key.decode("ascii"), signature),))
 
 
 def _unb64_either(text: Json, what: str) -> bytes:

@@ -22,6 +22,7 @@ VECTORS = Path(__file__).parents[1] / "vectors"
 FIELD = Path(__file__).parents[1] / "field" / "files"
 SIGNERS = [MemorySigner(bytes([n]) * 32) for n in range(4)]
 ENTRY = dsse.sign_envelope(b'{"a":"b"}', SIGNERS)
+OF_ONE = dsse.sign_envelope(b'{"a":"b"}', SIGNERS[:1])  # which a shorter way reads
 
 
 def test_walks_the_vector_step_by_step():
@@ -103,7 +104,8 @@ def test_admission_frees_layout_alphabet_and_order(order, indent, urlsafe, rever
 
 @given(st.binary(max_size=60), st.integers(0, len(ENTRY)), st.integers(0, 8))
 def test_raises_nothing_but_its_own_error_and_reads_one_form(patch, place, cut):
-    for data in (patch, ENTRY[:place] + patch[:3] + ENTRY[place + cut :]):
+    cut_up = (entry[:place] + patch[:3] + entry[place + cut :] for entry in (ENTRY, OF_ONE))
+    for data in (patch, *cut_up):
         try:
             envelope = dsse.parse_envelope(data)
         except FormatError:
@@ -121,13 +123,24 @@ def test_raises_nothing_but_its_own_error_and_reads_one_form(patch, place, cut):
         )
 
 
-def changed(**parts: object) -> bytes:
-    return jcs({**json.loads(ENTRY), **parts})
+def test_reads_no_byte_of_an_entry_in_another_way():
+    for place in range(len(OF_ONE)):
+        for byte in range(256):
+            data = OF_ONE[:place] + bytes([byte]) + OF_ONE[place + 1 :]
+            try:
+                envelope = dsse.parse_envelope(data)
+            except FormatError:
+                continue
+            assert dsse.format_envelope(envelope) == data
 
 
-def with_signature(**parts: object) -> bytes:
-    first, *rest = json.loads(ENTRY)["signatures"]
-    return changed(signatures=[{**first, **parts}, *rest])
+def changed(entry: bytes = ENTRY, **parts: object) -> bytes:
+    return jcs({**json.loads(entry), **parts})
+
+
+def with_signature(entry: bytes = ENTRY, **parts: object) -> bytes:
+    first, *rest = json.loads(entry)["signatures"]
+    return changed(entry, signatures=[{**first, **parts}, *rest])
 
 
 @pytest.mark.parametrize(
@@ -150,6 +163,10 @@ def with_signature(**parts: object) -> bytes:
         (with_signature(sig=b64(bytes(65))), "has 65 bytes, want 64"),
         (with_signature(keyid=json.loads(ENTRY)["signatures"][1]["keyid"]), "of one key"),
         (ENTRY[:-1] + b',"payload":""}', "twice"),
+        (changed(OF_ONE, payload="QR=="), "payload is not canonical base64"),
+        (changed(OF_ONE, payload="QQ"), "payload is not standard base64"),
+        (with_signature(OF_ONE, sig="A" * 85 + "B=="), "sig .* is not canonical base64"),
+        (with_signature(OF_ONE, keyid="AB" * 32), "keyid"),
         (b"[]", "must be a JSON object"),
     ],
 )
