@@ -29,7 +29,14 @@ from zhixin_connectors.columns import ArrowColumn, extracted, null_words
 from zhixin_connectors.describe import Declared, describe
 from zhixin_connectors.grammar import Reading
 from zhixin_connectors.options import SourceOptions, parse_options
-from zhixin_connectors.protocol import Extracted, Misfit, ReadRequest, TableDescription, TableInfo
+from zhixin_connectors.protocol import (
+    Extracted,
+    Misfit,
+    ReadRequest,
+    SeenColumn,
+    TableDescription,
+    TableInfo,
+)
 
 __all__ = ["FileSource", "open_files"]
 
@@ -87,6 +94,16 @@ class FileSource:
                 if not file.startswith(".") and (_TEXT.search(file) or _PARQUET.search(file)):
                     found.append(_info(path, path.relative_to(self._root).as_posix()))
         return sorted(found, key=lambda table: table.name)
+
+    def columns(self, table: str) -> list[SeenColumn]:
+        """The columns of a file: a CSV's header, a Parquet file's own types."""
+        self.check()
+        path = self._resolve(table)
+        if self._is_parquet(path):
+            own = parquetfile.schema_of(path, f"{self.name}, {table}")
+            return [SeenColumn(each.name, str(each.type), each.nullable) for each in own]
+        header = csvfile.read_header(path, self._csv_options(path, {}))
+        return [SeenColumn(name) for name in header if name]
 
     def describe(self, table: str, *, rows: int = 100_000) -> TableDescription:
         """Look at a file for `source infer`."""

@@ -33,6 +33,7 @@ __all__ = [
     "Extracted",
     "Misfit",
     "ReadRequest",
+    "SeenColumn",
     "TableDescription",
     "TableInfo",
 ]
@@ -108,6 +109,18 @@ class ReadRequest:
     options: Mapping[str, Any] = field(default_factory=dict)
 
 
+class SeenColumn(NamedTuple):
+    """A column that a table has now, before any record is read: for the report of schema drift.
+
+    ``source_type`` is the source's own word for its type, empty where it declares none (CSV);
+    ``nullable`` is what it declares, None where it declares nothing.
+    """
+
+    name: str
+    source_type: str = ""
+    nullable: bool | None = None
+
+
 @dataclass(frozen=True)
 class TableInfo:
     """A thing that can be read: ``name`` is what stands as ``physicalName`` in a contract."""
@@ -173,6 +186,14 @@ class Connector(Protocol):
 
     def tables(self) -> list[TableInfo]:
         """What can be read, in the order of names."""
+        ...
+
+    def columns(self, table: str) -> list[SeenColumn]:
+        """The columns that a table has now, in its order; reads no records beyond a header.
+
+        Raises:
+            SourceError: as :meth:`read`, where the table can't be found or looked at.
+        """
         ...
 
     def describe(self, table: str, *, rows: int = 100_000) -> TableDescription:

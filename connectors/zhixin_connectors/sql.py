@@ -30,7 +30,13 @@ from zhixin_connectors.columns import extracted, from_values
 from zhixin_connectors.describe import describe
 from zhixin_connectors.grammar import Reading
 from zhixin_connectors.options import parse_options
-from zhixin_connectors.protocol import Extracted, ReadRequest, TableDescription, TableInfo
+from zhixin_connectors.protocol import (
+    Extracted,
+    ReadRequest,
+    SeenColumn,
+    TableDescription,
+    TableInfo,
+)
 from zhixin_connectors.sqlerrors import translated
 from zhixin_connectors.sqltypes import declared
 
@@ -121,6 +127,19 @@ class SqlSource:
                         found.append(TableInfo(prefix + table, kind, columns))
         return sorted(found, key=lambda table: table.name)
 
+    def columns(self, table: str) -> list[SeenColumn]:
+        """The columns of a table with their declared types; of a query, their names."""
+        import sqlalchemy as sa
+
+        with self._connect(table) as connection:
+            if _QUERY.match(table) or table.lower().endswith(".sql"):
+                found = _described(connection, self._relation(connection, table))
+                return [SeenColumn(c[0], getattr(c, "type_display", "")) for c in found]
+            schema, name = self._found(connection, table)
+            inspected = sa.inspect(connection).get_columns(name, schema)
+        known = [(column["name"], declared(column, dynamic=False)) for column in inspected]
+        return [SeenColumn(name, each.source_type, each.nullable) for name, each in known]
+
     def describe(self, table: str, *, rows: int = 100_000) -> TableDescription:
         """Look at a table for `source infer`."""
         import sqlalchemy as sa
@@ -143,9 +162,7 @@ class SqlSource:
         options = parse_options(self._options, request.options)
         with self._connect(request.object) as connection:
             relation = self._relation(connection, request.object)
-            cursor = connection.exec_driver_sql(f"SELECT * FROM {relation} WHERE 1 = 0").cursor
-            described = list(cursor.description)
-            cursor.close()
+            described = _described(connection, relation)
             there = [column[0] for column in described]
             self._check(there, request)
             if connection.dialect.name == "postgresql":
@@ -286,6 +303,15 @@ class SqlSource:
         if name == "postgresql":
             return postgresql.prepared(connection)
         return connection.execution_options(stream_results=True)
+
+
+def _described(connection: Connection, relation: str) -> list[Any]:
+    """The driver's descriptions of a relation's columns, the name first in each."""
+    cursor: Any = connection.exec_driver_sql(f"SELECT * FROM {relation} WHERE 1 = 0").cursor
+    try:
+        return list(cursor.description)
+    finally:
+        cursor.close()
 
 
 def _short(named: str) -> str:

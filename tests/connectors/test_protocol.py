@@ -131,6 +131,14 @@ def test_is_a_connector_that_answers(silo):
     assert "hidden" not in source.name
 
 
+def test_tells_the_columns_in_their_order_without_reading(silo):
+    source, name = silo
+    seen = source.columns(name)
+    there = [column.name for column in seen]
+    assert [each for each in there if each in EXPECTED.column_names] == EXPECTED.column_names
+    assert [bool(column.source_type) for column in seen] == ["csv" not in source.name] * len(seen)
+
+
 def test_gives_equal_batches_whatever_the_source(silo, take):
     table, misfits, raw = take(silo[0], silo[1], WANTED)
     assert misfits == []
