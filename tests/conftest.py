@@ -1,4 +1,4 @@
-"""What tests of several packages share: a real PostgreSQL of their own."""
+"""What tests of several packages share: a real PostgreSQL and a real MariaDB of their own."""
 
 from __future__ import annotations
 
@@ -14,11 +14,13 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from zhixin_gateway import cli
 
 settings.register_profile("zhixin", deadline=None)  # a busy machine is no failure
 settings.load_profile("zhixin")
 
 _PLACES = ("/usr/lib/postgresql", "/usr/local/pgsql", "/opt/homebrew/opt")
+_SBIN = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
 
 
 @pytest.fixture(scope="session")
@@ -69,6 +71,71 @@ def _binaries():
     return Path(there).parent if there else None
 
 
+@pytest.fixture(scope="session")
+def mariadb_url():
+    """The URL of a database in a MariaDB of this session's own: loopback, a free port, utf8mb4.
+
+    The login ``owner`` may do all, so that tests make databases and users of their own. Tests fail
+    where MariaDB is not installed, as with PostgreSQL. As root the server runs as the user mysql,
+    since it refuses root.
+    """
+    install, daemon = shutil.which("mariadb-install-db"), shutil.which("mariadbd", path=_SBIN)
+    assert install, "mariadb-install-db was not found: install mariadb-server (Debian) to run tests"
+    assert daemon, "mariadbd was not found: install mariadb-server (Debian) to run tests"
+    folder = Path(tempfile.mkdtemp(prefix="zhixin-maria-"))
+    as_user = []
+    if os.geteuid() == 0:
+        shutil.chown(folder, "mysql", "mysql")
+        as_user = ["setpriv", "--reuid=mysql", "--regid=mysql", "--clear-groups"]
+    data, start = folder / "data", folder / "start.sql"
+    start.write_text(
+        "CREATE OR REPLACE USER owner@'127.0.0.1' IDENTIFIED BY 'a b@c:/d';\n"
+        "GRANT ALL ON *.* TO owner@'127.0.0.1' WITH GRANT OPTION;\n"
+        "CREATE DATABASE IF NOT EXISTS silo CHARACTER SET utf8mb4;\n"  # one statement a line is the file's form
+    )
+    start.chmod(0o644)
+    subprocess.run(
+        [*as_user, install, "--no-defaults", f"--datadir={data}", "--skip-test-db",
+         "--skip-name-resolve", "--auth-root-authentication-method=normal",
+         "--innodb-log-file-size=8M", "--innodb-flush-method=nosync"],
+        check=True, capture_output=True, cwd=folder,
+    )  # fmt: skip
+    port = _free_port()
+    log = (folder / "log").open("wb")
+    server = subprocess.Popen(
+        [*as_user, daemon, "--no-defaults", f"--datadir={data}", f"--port={port}",
+         "--bind-address=127.0.0.1", f"--socket={folder}/socket", f"--pid-file={folder}/pid",
+         f"--init-file={start}", "--skip-name-resolve", "--skip-log-bin",
+         "--character-set-server=utf8mb4", "--innodb-buffer-pool-size=32M",
+         "--innodb-log-file-size=8M", "--innodb-flush-method=nosync",
+         "--innodb-flush-log-at-trx-commit=0", "--max-allowed-packet=64M"],
+        stdout=log, stderr=log, cwd=folder,
+    )  # fmt: skip
+    try:
+        _wait_for_mariadb(port, server)
+        yield f"mariadb://owner:a%20b%40c%3A%2Fd@127.0.0.1:{port}/silo"
+    finally:
+        server.terminate()
+        server.wait(60)
+        log.close()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _wait_for_mariadb(port, server):
+    """Until it lets its owner in: it answers on its port only after the init file ran."""
+    import pymysql
+
+    for _ in range(300):
+        assert server.poll() is None, "MariaDB did not start"
+        try:
+            pymysql.connect(host="127.0.0.1", port=port, user="owner", password="a b@c:/d").close()
+        except pymysql.err.OperationalError:
+            time.sleep(0.1)
+        else:
+            return
+    raise AssertionError("MariaDB did not answer within 30 s")
+
+
 def _free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -85,6 +152,41 @@ def _wait_for(ready, port, server):
             return
         time.sleep(0.1)
     raise AssertionError("PostgreSQL did not answer within 30 s")
+
+
+class Answer:
+    """What a command said: its exit code, standard output and standard error."""
+
+    def __init__(self, code, out, err):
+        self.code, self.out, self.err = code, out, err
+
+    @property
+    def json(self):
+        return json.loads(self.out)
+
+    @property
+    def lines(self):
+        """Standard output as JSON Lines."""
+        return [json.loads(line) for line in self.out.splitlines()]
+
+
+@pytest.fixture
+def zhixin(capsys, monkeypatch, tmp_path):
+    """Run a command in this process; the working folder is fresh."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("ZHIXIN_HOME", raising=False)
+    monkeypatch.delenv("ZHIXIN_DEBUG", raising=False)
+
+    def run(*arguments, home=None):
+        if home is not None:
+            arguments = ("--home", str(home), *arguments)
+        capsys.readouterr()
+        code = cli.main([str(argument) for argument in arguments])
+        caught = capsys.readouterr()
+        assert "Traceback" not in caught.err
+        return Answer(code, caught.out, caught.err)
+
+    return run
 
 
 @pytest.fixture(scope="session")
