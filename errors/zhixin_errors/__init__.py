@@ -99,7 +99,7 @@ class TrustError(ConfigError):
 
 
 class ContractError(ZhixinError):
-    """A contract is not valid; ``details["problems"]`` lists {path, line, message}."""
+    """A contract is not valid; ``details["problems"]`` lists {line, column, path, message}."""
 
     default_code = "contract-invalid"
     exit_code = 1

@@ -160,12 +160,9 @@ def _stores(home: Home) -> Iterator[tuple[str, str]]:
 
 
 def _sources(home: Home) -> Iterator[tuple[str, str]]:
-    from zhixin_connectors.registry import open_source
-
     for name in home.settings.sources:
         try:
-            options = home.settings.source_options.get(name)
-            open_source(home.source_url(name), options, name=name).check()
+            home.open_source(name).check()
             yield "ok", f"{name}: reached"
         except ZhixinError as error:
             yield "fail", f"{name}: {error.message}"
@@ -232,7 +229,7 @@ def _contracts(home: Home) -> Iterator[tuple[str, str]]:
     for path in sorted((home.path / "contracts").glob("*.odcs.yaml")):
         problems = read_contract(path.read_bytes()).problems
         if problems:
-            yield "fail", f"{path.name}: {problems[0]}"
+            yield "fail", f"{path.name}:{problems[0]}"
         else:
             yield "ok", f"{path.name} can be used"
 

@@ -1,4 +1,4 @@
-"""A strict reading of YAML that keeps the line of everything.
+"""A strict reading of YAML that keeps line and column of everything.
 
 YAML 1.2's core schema decides what a plain word is, so ``NO`` is Norway and not false, ``010`` is
 ten, and ``12:30`` is a text::
@@ -27,7 +27,9 @@ from zhixin_schemas.model import Problem
 __all__ = ["Document", "Path", "Place", "path_text", "read_document"]
 
 Path: TypeAlias = tuple[str | int, ...]
+Mark: TypeAlias = tuple[int, int]
 
+_START: Mark = (1, 1)
 _MAX_DEPTH = 40
 _MAX_DIGITS = 400
 _LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -54,28 +56,28 @@ def path_text(path: Path) -> str:
 
 @dataclass
 class Document:
-    """What a YAML text says, with the line of each place.
+    """What a YAML text says, with the position of each place.
 
     Args:
         value: made of dict, list, str, bool, int, Decimal and None.
-        lines: line (from 1) of each key or item, by its path.
+        marks: line and column (both from 1, in characters) of each key or item, by its path.
         problems: what the strict reading refuses; `value` may be used for further checks all the
             same, unless it is None.
     """
 
     value: object = None
-    lines: dict[Path, int] = field(default_factory=dict)
+    marks: dict[Path, Mark] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
 
-    def line(self, path: Path) -> int:
-        """Give the line of a place, or of the nearest place around it."""
-        while path and path not in self.lines:
+    def mark(self, path: Path) -> Mark:
+        """Give line and column of a place, or of the nearest place around it."""
+        while path and path not in self.marks:
             path = path[:-1]
-        return self.lines.get(path, 1)
+        return self.marks.get(path, _START)
 
     def report(self, path: Path, message: str) -> None:
         """Note a problem with a place."""
-        self.problems.append(Problem(self.line(path), path_text(path), message))
+        self.problems.append(Problem(*self.mark(path), path_text(path), message))
 
     @property
     def root(self) -> Place:
@@ -144,25 +146,53 @@ def read_document(data: bytes) -> Document:
     try:
         text = data.decode("utf-8")
     except UnicodeDecodeError as error:
-        line = data[: error.start].count(b"\n") + 1
-        document.problems.append(Problem(line, "", "the file is not UTF-8"))
+        before = data[: error.start].decode("utf-8")
+        mark = (before.count("\n") + 1, len(before) - before.rfind("\n"))
+        document.problems.append(Problem(*mark, "", "the file is not UTF-8"))
         return document
     if text.startswith("\ufeff"):
         document.problems.append(
-            Problem(1, "", "the file begins with a byte order mark; save it as plain UTF-8")
+            Problem(1, 1, "", "the file begins with a byte order mark; save it as plain UTF-8")
         )
         text = text[1:]
     try:
         _Builder(document).build(yaml.parse(text, Loader=_LOADER))
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
-        line = mark.line + 1 if mark else 1
-        document.problems.append(Problem(line, "", f"this is no YAML: {error.problem}"))
+        at = error.problem_mark or error.context_mark
+        mark = (at.line + 1, at.column + 1) if at else _START
+        document.problems.append(Problem(*mark, "", _no_yaml(error, text)))
         document.value = None
     except (yaml.YAMLError, RecursionError):
-        document.problems.append(Problem(1, "", "this is no YAML: it holds control characters"))
+        document.problems.append(Problem(1, 1, "", "this is no YAML: it holds control characters"))
         document.value = None
     return document
+
+
+_FAULTS = (
+    ("mapping values are not allowed", "a colon and a blank within a text: put it in quotes; or "
+     "this line is indented more than the one before it"),
+    ("found undefined tag", "a YAML tag (!); contracts use plain values"),
+    ("did not find expected key", "this line is not indented as the ones beside it, or a bracket, "
+     "brace or quote before it is not closed"),
+    ("did not find expected '-'", "an item of the list does not begin with - and a blank"),
+    ("did not find expected ',' or", "a bracket or brace is not closed, or a comma is missing"),
+    ("could not find expected ':'", "a key without its colon, or a quote that is not closed"),
+    ("block sequence entries are not allowed", "a list begins on a line of its own, under its key"),
+    ("unexpected end of stream", "a quote that is not closed"),
+    ("quoted scalar", "a quote that is not closed, or a backslash within double quotes"),
+)  # fmt: skip
+
+
+def _no_yaml(error: yaml.MarkedYAMLError, text: str) -> str:
+    """Say in words what the parser stopped at."""
+    at = error.problem_mark
+    lines = text.splitlines()
+    indent = lines[at.line][: at.column + 1] if at and at.line < len(lines) else ""
+    if "\t" in indent and not indent.strip():
+        return "this is no YAML: a tab; lines are indented by blanks"
+    said = f"{error.context or ''} {error.problem or ''}"
+    told = next((words for fault, words in _FAULTS if fault in said), error.problem)
+    return f"this is no YAML: {told}"
 
 
 @dataclass
@@ -199,7 +229,7 @@ class _Builder:
             elif isinstance(event, yaml.CollectionEndEvent):
                 self.stack.pop()
         if self.documents == 0:
-            self.document.problems.append(Problem(1, "", "the file is empty"))
+            self.document.problems.append(Problem(1, 1, "", "the file is empty"))
 
     def _node(self, event: yaml.NodeEvent) -> bool:
         if event.anchor is not None:
@@ -221,14 +251,14 @@ class _Builder:
     def _put(self, event: yaml.NodeEvent, item: object) -> None:
         """Put a value where it belongs, or keep a key."""
         top = self.stack[-1] if self.stack else None
-        line = _line(event)
+        mark = _mark(event)
         if top is None:
-            self.document.lines[()] = line
+            self.document.marks[()] = mark
             self.document.value = self._value(event, item, ())
             path: Path = ()
         elif isinstance(top.value, list):
             path = (*top.path, len(top.value))
-            self.document.lines[path] = line
+            self.document.marks[path] = mark
             top.value.append(self._value(event, item, path))
         elif top.key is None and not top.skip:
             self._key(event, item, top)
@@ -243,23 +273,23 @@ class _Builder:
             self.stack.append(_Open(item, path))
 
     def _key(self, event: yaml.NodeEvent, item: object, top: _Open) -> None:
-        line = _line(event)
+        mark = _mark(event)
         value = self._value(event, item, top.path)
         if not isinstance(value, str):
             self.document.problems.append(
-                Problem(line, path_text(top.path), "a key that is no text; put it in quotes")
+                Problem(*mark, path_text(top.path), "a key that is no text; put it in quotes")
             )
             top.skip = True
             return
         path = (*top.path, value)
         if isinstance(top.value, dict) and value in top.value:
-            first = self.document.lines[path]
+            first = self.document.marks[path][0]
             self.document.problems.append(
-                Problem(line, path_text(path), f"the key stands twice: first in line {first}")
+                Problem(*mark, path_text(path), f"the key stands twice: first in line {first}")
             )
             top.skip = True
             return
-        self.document.lines[path] = line
+        self.document.marks[path] = mark
         top.key = value
 
     def _value(self, event: yaml.NodeEvent, item: object, path: Path) -> object:
@@ -293,9 +323,9 @@ class _Builder:
             path = self.stack[-1].path if self.stack else ()
             if self.stack and self.stack[-1].key:
                 path = (*path, self.stack[-1].key)
-        line = _line(event)
-        self.document.problems.append(Problem(line, path_text(path), message))
+        self.document.problems.append(Problem(*_mark(event), path_text(path), message))
 
 
-def _line(event: yaml.Event) -> int:
-    return event.start_mark.line + 1 if event.start_mark else 1
+def _mark(event: yaml.Event) -> Mark:
+    at = event.start_mark
+    return (at.line + 1, at.column + 1) if at else _START

@@ -19,6 +19,7 @@ from zhixin_schemas.header import check_header, read_dataset, read_server
 from zhixin_schemas.model import MAX_CONTRACT_BYTES, Contract, Problem
 from zhixin_schemas.odcs import check_against_standard
 from zhixin_schemas.rulebook import read_rules
+from zhixin_schemas.treatment import check_treated
 
 __all__ = ["Reading", "load_contract", "load_contract_file", "read_contract"]
 
@@ -43,10 +44,10 @@ def read_contract(data: bytes) -> Reading:
         data: the file's exact bytes.
     """
     if len(data) > MAX_CONTRACT_BYTES:
-        return Reading(None, (Problem(1, "", "a contract has at most 1 MiB"),))
+        return Reading(None, (Problem(1, 1, "", "a contract has at most 1 MiB"),))
     document = read_document(data)
     if document.value is None:  # what can't be read, or nothing but YAML's null
-        return Reading(None, _sorted(document) or (Problem(1, "", "the contract is empty"),))
+        return Reading(None, _sorted(document) or (Problem(1, 1, "", "the contract is empty"),))
     check_against_standard(document)
     contract = _build(document, data) if isinstance(document.value, dict) else None
     problems = _sorted(document)
@@ -61,14 +62,14 @@ def load_contract(data: bytes, name: str = "contract") -> Contract:
         name: what to call the file in the message.
 
     Raises:
-        ContractError: it is not; ``details["problems"]`` lists {path, line, message}.
+        ContractError: it is not; ``details["problems"]`` lists {line, column, path, message}.
     """
     reading = read_contract(data)
     if reading.contract is None:
         count = len(reading.problems)
         more = f" (and {count - 1} more)" if count > 1 else ""
         raise ContractError(
-            f"{name}: {reading.problems[0]}{more}",
+            f"{name}:{reading.problems[0]}{more}",
             hint="run `zhixin contract lint` on it",
             details={"problems": [problem.to_json() for problem in reading.problems]},
         )
@@ -107,6 +108,7 @@ def _build(document: Document, data: bytes) -> Contract | None:
     server = read_server(root, schema_object, dataset)
     fields = read_fields(schema_object)
     rules, relationships = read_rules(schema_object, fields)
+    check_treated(schema_object, fields, [rule.name for rule in rules])
     return Contract(
         bytes=data,
         dataset=dataset,

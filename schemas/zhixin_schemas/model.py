@@ -12,7 +12,7 @@ A field's type is written as in the manifest::
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from zhixin_schemas.rules import Rule
+    from zhixin_schemas.treatment import Treatment
 
 __all__ = ["MAX_CONTRACT_BYTES", "Contract", "Field", "FieldType", "Problem", "Relationship"]
 
@@ -34,21 +35,23 @@ class Problem:
 
     Args:
         line: line in the file, from 1.
+        column: character in that line, from 1.
         path: place in the document, such as ``schema[0].properties[2].logicalType``.
         message: what is wrong and the way out, in one sentence.
     """
 
     line: int
+    column: int
     path: str
     message: str
 
     def __str__(self) -> str:
-        """Give ``line 7, schema[0].name: message``."""
-        return f"line {self.line}, {self.path or 'contract'}: {self.message}"
+        """Give ``7:5: schema[0].name: message``; editors open a file by what stands before it."""
+        return f"{self.line}:{self.column}: {self.path or 'contract'}: {self.message}"
 
     def to_json(self) -> dict[str, object]:
-        """Give the three parts for ``--json``."""
-        return {"path": self.path, "line": self.line, "message": self.message}
+        """Give the four parts for ``--json``."""
+        return dict(vars(self))
 
 
 @dataclass(frozen=True)
@@ -57,11 +60,12 @@ class Field:
 
     Args:
         name: column's name in the source and in the dataset.
-        type: the manifest's type.
+        type: what the source is read as and the rules judge.
         required: null is not allowed.
         key_position: 1, 2, … in the primary key; 0 where the field is no part of it.
         titles: by language, such as ``{"en": "Carrier", "zh": "承运人"}``.
         description: for people.
+        treatment: what becomes of its values before anything is written; None: they stay.
     """
 
     name: str
@@ -70,6 +74,12 @@ class Field:
     key_position: int = 0
     titles: dict[str, str] = field(default_factory=dict)
     description: str = ""
+    treatment: Treatment | None = None
+
+    @property
+    def written_type(self) -> FieldType:
+        """The manifest's type: what stands in the dataset."""
+        return "string" if self.treatment and self.treatment.how == "pseudonym" else self.type
 
 
 @dataclass(frozen=True)
@@ -164,11 +174,23 @@ class Contract:
     @property
     def manifest_fields(self) -> list[dict[str, Any]]:
         """``[{"name": …, "type": …}]`` as the manifest holds them."""
-        return [{"name": f.name, "type": f.type} for f in self.fields]
+        return [{"name": f.name, "type": f.written_type} for f in self.fields]
+
+    @cached_property
+    def treated(self) -> dict[str, Treatment]:
+        """The fields with a treatment, by name."""
+        return {f.name: f.treatment for f in self.fields if f.treatment is not None}
 
     @cached_property
     def schema(self) -> pa.Schema:
-        """The Arrow schema: every column nullable, as the part files are."""
+        """The Arrow schema of what is read and judged: every column nullable."""
         from zhixin_schemas.arrow import arrow_schema
 
         return arrow_schema(self.fields)
+
+    @cached_property
+    def written_schema(self) -> pa.Schema:
+        """The Arrow schema of the dataset, after treatment: as the part files are."""
+        from zhixin_schemas.arrow import arrow_schema
+
+        return arrow_schema(replace(f, type=f.written_type, treatment=None) for f in self.fields)

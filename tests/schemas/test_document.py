@@ -60,37 +60,47 @@ def test_reads_a_word_as_yaml_1_2_does(word, meaning):
     assert type(found) is type(meaning)
 
 
-def test_keeps_the_line_of_every_place():
+def test_keeps_line_and_column_of_every_place():
     document = read_document(b"a: 1\nb:\n  - x: 1\n  - {y: 2,\n     z: 3}\n")
     assert document.value == {"a": 1, "b": [{"x": 1}, {"y": 2, "z": 3}]}
-    assert document.line(("b", 1, "z")) == 5
-    assert document.line(("b", 0)) == 3
-    assert document.line(("b", 0, "not there")) == 3
+    assert document.mark(("b", 1, "z")) == (5, 6)
+    assert document.mark(("b", 0)) == (3, 5)
+    assert document.mark(("b", 0, "not there")) == (3, 5)
     assert path_text(("b", 1, "z")) == "b[1].z"
 
 
 @pytest.mark.parametrize(
     ("text", "says"),
     [
-        ("a: 1\nb: 2\na: 3\n", "line 3, a: the key stands twice: first in line 1"),
-        ("x:\n  a: {b: 1, b: 2}\n", "line 2, x.a.b: the key stands twice"),
-        ("1: x\n", "line 1, contract: a key that is no text"),
+        ("a: 1\nb: 2\na: 3\n", "3:1: a: the key stands twice: first in line 1"),
+        ("x:\n  a: {b: 1, b: 2}\n", "2:13: x.a.b: the key stands twice"),
+        ("1: x\n", "1:1: contract: a key that is no text"),
         ("true: x\n", "a key that is no text"),
         ("null: x\n", "a key that is no text"),
         ("[a]: x\n", "a key that is no text"),
-        ("a: &x 1\n", "line 1, a: an anchor"),
+        ("a: &x 1\n", "1:4: a: an anchor"),
         ("a: &x 1\nb: *x\n", "an anchor"),
-        ("a: !!str 1\n", "line 1, a: a YAML tag"),
+        ("a: !!str 1\n", "1:4: a: a YAML tag"),
         ("a: !!python/object:os.system x\n", "a YAML tag"),
         ("a: 1\n---\nb: 2\n", "a second YAML document"),
-        ("a: .inf\n", "line 1, a: an infinity or NaN"),
+        ("a: .inf\n", "1:4: a: an infinity or NaN"),
         ("a: .NaN\n", "an infinity or NaN"),
-        ("a: [1\n", "this is no YAML"),
-        ("a: 'x\n", "this is no YAML"),
+        ("a: [1\n", "2:1: contract: this is no YAML: a bracket or brace is not closed"),
+        ("a: 'x\n", "this is no YAML: a quote that is not closed"),
+        (
+            'a: "\\q"\n',
+            "1:5: contract: this is no YAML: a quote that is not closed, or a backslash",
+        ),
+        ("a: x: y\n", "1:5: contract: this is no YAML: a colon and a blank within a text"),
+        ("a:\n\tb: 1\n", "2:1: contract: this is no YAML: a tab; lines are indented by blanks"),
+        ("a:\n  b: 1\n c: 2\n", "3:2: contract: this is no YAML: this line is not indented as"),
+        ("a: - b\n", "1:4: contract: this is no YAML: a list begins on a line of its own"),
+        ("名: [1]\n名: 2\n", "2:1: 名: the key stands twice"),
+        ("名: {a: 1, a: 2}\n", "1:11: 名.a: the key stands twice"),
         ("a: \x07\n", "this is no YAML"),
         ("", "the file is empty"),
-        (b"a: \xff\n", "line 1, contract: the file is not UTF-8"),
-        (b"a: 1\nb: \xff\n", "line 2, contract: the file is not UTF-8"),
+        (b"a: \xff\n", "1:4: contract: the file is not UTF-8"),
+        (b"a: 1\nb: \xff\n", "2:4: contract: the file is not UTF-8"),
         (b"\xef\xbb\xbfa: 1\n", "byte order mark"),
         ("a: " + "[" * 60 + "]" * 60, "nested more than 40 deep"),
         ("[" * 100_000, "nest"),

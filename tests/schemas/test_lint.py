@@ -32,8 +32,9 @@ def test_problems_carry_line_and_path(contract_text):
     assert problem.path == "schema[0].properties[1].requried"
     assert text.splitlines()[problem.line - 1].endswith("requried: true}")
     assert problem.to_json() == {
+        "line": 15,
+        "column": 40,
         "path": problem.path,
-        "line": problem.line,
         "message": 'unknown key; did you mean "required"?',
     }
 
@@ -449,7 +450,7 @@ def test_lists_every_problem_at_once(contract_text):
     text = contract_text(_ID + ", requried: true", _TEXT + ", isUnique: true")
     with pytest.raises(ContractError) as caught:
         load_contract(text.encode(), "x.yaml")
-    assert "x.yaml: line 14" in str(caught.value)
+    assert "x.yaml:14:60: schema[0].properties[0].requried: unknown key" in str(caught.value)
     assert "(and 1 more)" in str(caught.value)
     assert [p["path"].rpartition(".")[2] for p in caught.value.details["problems"]] == [
         "requried",

@@ -117,9 +117,9 @@ def _problems(problems: object) -> None:
         return
     for problem in problems:
         if isinstance(problem, dict):
-            where = f"line {problem['line']}: " if problem.get("line") else ""
-            place = f" ({problem['path']})" if problem.get("path") else ""
-            sys.stderr.write(f"  {where}{problem.get('message')}{place}\n")
+            where = f"{problem['line']}:{problem['column']}: " if problem.get("column") else ""
+            place = f"{problem['path']}: " if problem.get("path") else ""
+            sys.stderr.write(f"  {where}{place}{problem.get('message')}\n")
 
 
 def _unexpected(error: Exception, *, as_json: bool) -> int:

@@ -57,9 +57,9 @@ def lint(context: Context, file: Path, against: str | None, *, as_json: bool) ->
         )
         return 1 if problems else 0
     for problem in problems:
-        sys.stdout.write(f"{file}: {problem}\n")
+        sys.stdout.write(f"{file}:{problem}\n")
     for problem in advices:
-        say(f"{file}: advice: {problem}")
+        say(f"{file}:{problem} (advice)")
     if tried is not None:
         _tell_trial(tried)
     if problems:
