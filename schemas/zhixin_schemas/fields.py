@@ -16,6 +16,7 @@ from collections.abc import Iterable
 
 from zhixin_schemas.document import Place
 from zhixin_schemas.model import Field, FieldType
+from zhixin_schemas.treatment import read_treatment, refuse_inside
 
 __all__ = ["read_fields", "titles_of"]
 
@@ -46,6 +47,7 @@ def read_fields(schema_object: Place) -> tuple[Field, ...]:
                 key_position=_key_position(place, kind),
                 titles=titles_of(place),
                 description=place.text("description"),
+                treatment=read_treatment(place, kind),
             )
         )
     _check_key(schema_object, fields)
@@ -159,6 +161,7 @@ def _nested(place: Place, logical: str, depth: int) -> FieldType | None:
 
 def _no_rules_inside(place: Place) -> None:
     """Refuse promises inside arrays and objects, which nothing would hold."""
+    refuse_inside(place)
     for key in _NESTED_ONLY:
         if place.at(key).value not in (None, False):
             place.at(key).report(

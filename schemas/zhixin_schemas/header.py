@@ -25,7 +25,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
-from zhixin_schemas.document import Place
+from zhixin_schemas.document import Path, Place
 from zhixin_schemas.odcs import API_VERSIONS, suggestion
 
 __all__ = [
@@ -134,6 +134,7 @@ def _check_secret(place: Place) -> None:
 _KNOWN = {
     "server": (*SOURCE_OPTIONS, "sql"),
     "relationship": ("severity",),
+    "property": ("treatment", "clear"),
 }
 
 
@@ -143,10 +144,7 @@ def _check_property(place: Place) -> None:
     if not name.startswith("zhixin.") or "customProperties" not in place.path:
         return
     inside = place.path[: len(place.path) - 2]
-    where = "server" if inside[:1] == ("servers",) else "relationship"
-    known = _KNOWN["relationship"] if "relationships" in inside else _KNOWN.get(where, ())
-    if where == "relationship" and "relationships" not in inside:
-        known = ()
+    known = _KNOWN.get(_kind_of_place(inside), ())
     short = name.removeprefix("zhixin.")
     if short not in known:
         everywhere = [word for words in _KNOWN.values() for word in words]
@@ -156,6 +154,15 @@ def _check_property(place: Place) -> None:
             if elsewhere
             else f"unknown property{suggestion(name, [f'zhixin.{w}' for w in everywhere])}"
         )
+
+
+def _kind_of_place(path: Path) -> str:
+    """What it is whose custom properties stand here; empty where none of ours belong."""
+    if path[:1] == ("servers",):
+        return "server"
+    if "relationships" in path:
+        return "relationship"
+    return "property" if path[-2:-1] == ("properties",) or path[-1:] == ("items",) else ""
 
 
 def read_server(root: Place, schema_object: Place, dataset: str) -> Server:
