@@ -24,7 +24,6 @@ from __future__ import annotations
 import base64
 import binascii
 import datetime as dt
-import json
 import math
 import re
 from collections.abc import Callable
@@ -35,7 +34,9 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.types as pt
 
-__all__ = ["Reading", "Unfit", "localise", "parse_text"]
+from zhixin_connectors.jsontext import JsonReader, NotJsonError, Number, is_text, plain_number
+
+__all__ = ["Reading", "Unfit", "json_text", "localise", "parse_json", "parse_text"]
 
 _NUMBER = re.compile(r"([+-]?)(?:([0-9]+)(?:\.([0-9]*))?|\.([0-9]+))\Z")
 _FLOAT = re.compile(r"[+-]?(?:[0-9]+\.?[0-9]*|\.[0-9]+)(?:[eE][+-]?[0-9]+)?\Z")
@@ -250,35 +251,49 @@ def _parse_binary(text: str, _wanted: pa.DataType, reading: Reading) -> bytes:
     raise Unfit("not base64 with padding" if reading.binary == "base64" else "not hex")
 
 
-class _Number(str):
-    """A JSON number's own digits, told apart from a string's."""
-
-    __slots__ = ()
-
-
 def _parse_nested(text: str, wanted: pa.DataType, reading: Reading) -> object:
     try:
-        value = json.loads(
-            text,
-            parse_float=_Number,
-            parse_int=_Number,
-            parse_constant=_refuse_constant,
-            object_pairs_hook=_members,
-        )
-    except (ValueError, RecursionError):
-        raise Unfit("not JSON") from None
+        record = JsonReader().parse(text)
+    except NotJsonError as error:
+        raise Unfit(str(error)) from None
+    if record.twice:
+        raise Unfit("a JSON object with a member twice")
+    return parse_json(record.value, wanted, reading)
+
+
+def parse_json(value: object, wanted: pa.DataType, reading: Reading) -> object:
+    """The value that a value of JSON says, as ``jsontext`` reads it.
+
+    Raises:
+        Unfit: it says none exactly.
+    """
     return _element(value, wanted, Reading(reading.zone, reading.binary or "base64"))
 
 
-def _refuse_constant(_name: str) -> None:
-    raise Unfit("not JSON: a number that is not finite")
+def json_text(value: object, wanted: pa.DataType) -> str:
+    """The text by which a scalar of JSON goes through the grammar.
 
-
-def _members(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    members = dict(pairs)
-    if len(members) != len(pairs):
-        raise Unfit("a JSON object with a member twice")
-    return members
+    Raises:
+        Unfit: a value of JSON of this kind is none of the wanted type.
+    """
+    if isinstance(value, bool):
+        if not pt.is_boolean(wanted):
+            raise Unfit("a boolean, and another type was wanted")
+        return "true" if value else "false"
+    if isinstance(value, Number):
+        if pt.is_binary(wanted):
+            raise Unfit("a number, and binary was wanted")
+        if pt.is_floating(wanted) or pt.is_string(wanted):
+            return str(value)
+        try:
+            return plain_number(value)
+        except NotJsonError as error:
+            raise Unfit(str(error)) from None
+    if not isinstance(value, str):
+        raise Unfit("a JSON array or object where a scalar was wanted")
+    if not is_text(value):
+        raise Unfit("a lone surrogate is no text")
+    return value
 
 
 def _element(value: object, wanted: pa.DataType, reading: Reading) -> object:
@@ -290,27 +305,7 @@ def _element(value: object, wanted: pa.DataType, reading: Reading) -> object:
         return [_element(item, wanted.value_type, reading) for item in value]
     if pt.is_struct(wanted):
         return _struct(value, wanted, reading)
-    if isinstance(value, bool):
-        value = "true" if value else "false"
-        if not pt.is_boolean(wanted):
-            raise Unfit("a boolean, and another type was wanted")
-    if isinstance(value, (list, dict)):
-        raise Unfit("a JSON array or object where a scalar was wanted")
-    if isinstance(value, _Number) and "e" in value.lower() and len(value) < _MAX_DIGITS:
-        return parse_text(_plain(value) if not pt.is_floating(wanted) else value, wanted, reading)
-    try:
-        str(value).encode()
-    except UnicodeEncodeError:
-        raise Unfit("a lone surrogate is no text") from None
-    return parse_text(str(value), wanted, reading)
-
-
-def _plain(number: str) -> str:
-    """A JSON number without its exponent: there it is how numbers are written, not a rounding."""
-    value = Decimal(number)
-    if not -_MAX_DIGITS < value.adjusted() < _MAX_DIGITS:
-        raise Unfit("not a number of this range")
-    return format(value, "f")
+    return parse_text(json_text(value, wanted), wanted, reading)
 
 
 def _struct(value: object, wanted: pa.DataType, reading: Reading) -> dict[str, object]:

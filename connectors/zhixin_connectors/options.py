@@ -7,6 +7,8 @@ r"""The ``zhixin.*`` options of a source, held to their names and types.
     zhixin.delimiter   ";"              one character of a CSV, "\t" is a tab
     zhixin.quote       "'"              one character of a CSV, '"' if not said, "" for none
     zhixin.encoding    "gb18030"        of a text file; UTF-8 if not said, never guessed
+    zhixin.skipRows    2                lines (rows of a sheet) before the header, left out
+    zhixin.headerRows  2                header lines, joined by "/"; 1 if not said, 0 for none
     zhixin.timezone    "Asia/Shanghai"  of times without an offset, for fields of type timestamptz
     zhixin.binary      "base64"         how a text file writes binary values; or "hex"
 
@@ -17,16 +19,27 @@ The prefix may be left out. A name that is not in this list is refused, not igno
 from __future__ import annotations
 
 import codecs
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from zhixin_errors import ConfigError
 
-__all__ = ["SourceOptions", "parse_options"]
+__all__ = ["SECRET", "Secret", "SourceOptions", "parse_options"]
+
+SECRET = "secret"  # noqa: S105 - the option under which a source's secret is handed over
 
 _ELSEWHERE = {"sql", "severity", "treatment", "clear"}  # options of the contract, not of a source
+
+
+class Secret(str):
+    """A password, token or key: a text that is not shown where an object is looked at."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
 
 
 @dataclass(frozen=True)
@@ -38,6 +51,8 @@ class SourceOptions:
     delimiter: str = ","
     quote: str = '"'
     encoding: str = "utf-8"
+    skip_rows: int = 0
+    header_rows: int = 1
     timezone: ZoneInfo | None = None
     binary: str = "base64"
 
@@ -78,6 +93,16 @@ def _flag(name: str, value: object) -> bool:
     if not isinstance(value, bool):
         raise ConfigError(f"{name} must be true or false")
     return value
+
+
+def _count(most: int) -> Callable[[str, object], int]:
+    def read(name: str, value: object) -> int:
+        number = int(value) if isinstance(value, str) and value.isdecimal() else value
+        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= most:
+            raise ConfigError(f"{name} must be a whole number from 0 to {most:,}")
+        return number
+
+    return read
 
 
 def _character(name: str, value: object) -> str:
@@ -125,6 +150,8 @@ _READERS: dict[str, tuple[str, Any]] = {
     "delimiter": ("delimiter", _character),
     "quote": ("quote", _quote),
     "encoding": ("encoding", _encoding),
+    "skipRows": ("skip_rows", _count(1_000_000)),
+    "headerRows": ("header_rows", _count(9)),
     "timezone": ("timezone", _timezone),
     "binary": ("binary", _binary),
 }

@@ -28,7 +28,7 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, unquote
 
 from zhixin_errors import ConfigError
@@ -39,11 +39,13 @@ from zhixin_gateway.settings import (
     Settings,
     format_settings,
     parse_settings,
+    secret_from_environment,
     source_from_environment,
     with_environment,
 )
 
 if TYPE_CHECKING:
+    from zhixin_connectors.protocol import Connector
     from zhixin_ledger.client import LedgerClient
     from zhixin_ledger.signers import Signer
     from zhixin_ledger.trust import Trust
@@ -65,12 +67,14 @@ class Home:
         settings: what holds, the environment's word included.
         environ: where secrets stand.
         given_sources: addresses of sources that the caller gave, before all others.
+        given_options: their options, a secret among them, before all others.
     """
 
     path: Path
     settings: Settings
     environ: Mapping[str, str]
-    given_sources: Mapping[str, str] = field(default_factory=dict)
+    given_sources: Mapping[str, str] = field(default_factory=dict, repr=False)
+    given_options: Mapping[str, Mapping[str, Any]] = field(default_factory=dict, repr=False)
 
     @classmethod
     def open(
@@ -79,6 +83,7 @@ class Home:
         environ: Mapping[str, str] | None = None,
         *,
         sources: Mapping[str, str] | None = None,
+        options: Mapping[str, Mapping[str, Any]] | None = None,
     ) -> Home:
         """Find a home and read its settings.
 
@@ -86,6 +91,7 @@ class Home:
             path: the folder; ``ZHIXIN_HOME`` by default, else the working folder.
             environ: the environment; the process's by default.
             sources: addresses of sources by name, before all others: a scheduler's connections.
+            options: their options by name.
 
         Raises:
             ConfigError: there is no home, or its settings are wrong.
@@ -108,7 +114,7 @@ class Home:
         if not filed.needs_zhixin:
             upgrade(file, text)
         settings = with_environment(filed, environ)
-        return cls(folder, settings, environ, dict(sources or {}))
+        return cls(folder, settings, environ, dict(sources or {}), dict(options or {}))
 
     @property
     def member(self) -> str:
@@ -286,6 +292,29 @@ class Home:
                 f"or ZHIXIN_SOURCES_… in the environment",
             )
         return url
+
+    def source_secret(self, name: str) -> str | None:
+        """The password, token or key of a source; None where it has none."""
+        return secret_from_environment(name, self.environ)
+
+    def open_source(self, name: str) -> Connector:
+        """Open a source by its name; nothing is reached until it is used.
+
+        Args:
+            name: as ``servers[0].server`` of a contract has it.
+
+        Raises:
+            ConfigError: nobody knows its address, or no connector reads such a one.
+        """
+        from zhixin_connectors.options import SECRET, Secret
+        from zhixin_connectors.registry import open_source
+
+        options: dict[str, Any] = dict(self.settings.source_options.get(name, {}))
+        secret = self.source_secret(name)
+        if secret is not None:
+            options[SECRET] = Secret(secret)
+        options |= self.given_options.get(name, {})
+        return open_source(self.source_url(name), options, name=name)
 
     def store_of(self, member: str) -> str:
         """Where another member's versions lie: a path or URL of ``[stores]``, own store for own.

@@ -19,12 +19,17 @@
     [sources.silo]
     url = "sqlite:///silo/flights.db"
 
+    [sources.weather]
+    url = "https://api.example/v2"     # its secret: ZHIXIN_SOURCES_WEATHER_SECRET
+    auth = "bearer"                    # further keys: docs/sources.md and the connector's own
+
     [stores]
     "faa.gov.example" = "../faa.gov.example/store"
 
 Environment: ``ZHIXIN_SECOND_OPINION``, ``ZHIXIN_LEDGER_URL``, ``ZHIXIN_STORE``,
 ``ZHIXIN_QUARANTINE``, and for a source named ``silo`` ``ZHIXIN_SOURCES_SILO_URL``, a file that
-holds the address in ``ZHIXIN_SOURCES_SILO_URL_FILE``, or Airflow's own ``AIRFLOW_CONN_SILO``.
+holds the address in ``ZHIXIN_SOURCES_SILO_URL_FILE``, or Airflow's own ``AIRFLOW_CONN_SILO``; its
+secret in ``ZHIXIN_SOURCES_SILO_SECRET`` or the file of ``ZHIXIN_SOURCES_SILO_SECRET_FILE``.
 Secrets stand there or in files, never here: an address with a password in it is refused. Pure: text
 and mapping in, settings out; nothing here opens a database or a network.
 """
@@ -38,15 +43,18 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from zhixin_connectors.registry import check_options
 from zhixin_errors import ConfigError
 
 __all__ = [
     "HOME_FORMAT",
+    "OptionValue",
     "Settings",
     "WitnessSetting",
     "check_source_url",
     "format_settings",
     "parse_settings",
+    "secret_from_environment",
     "source_from_environment",
     "with_environment",
 ]
@@ -54,7 +62,11 @@ __all__ = [
 HOME_FORMAT = "0.2"
 """The oldest release that may open a home of this form; a newer form is refused, by name."""
 
+OptionValue = str | bool | int | tuple[str, ...]
+"""What an option of a source may be in the settings."""
+
 _OPINIONS = ("stop", "warn")
+_SECRETS = {"secret", "password", "token", "api_key", "client_secret"}
 _TOP = {
     "needs_zhixin",
     "member", "titles", "second_opinion", "store", "quarantine",
@@ -80,7 +92,7 @@ class Settings:
         ledger_url: where entries are submitted and fetched; empty: none yet.
         witnesses: the cosigning members, in the order of the file.
         sources: address by source name.
-        source_options: ``zhixin.*`` options of a source that are texts, by its name.
+        source_options: what else stands in a source's table, by its name; no secret.
         stores: where other members' datasets lie, by member name.
         second_opinion: ``stop`` or ``warn``.
         store: own store, empty for ``store/`` in the home.
@@ -93,7 +105,7 @@ class Settings:
     ledger_url: str = ""
     witnesses: tuple[WitnessSetting, ...] = ()
     sources: Mapping[str, str] = field(default_factory=dict)
-    source_options: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
+    source_options: Mapping[str, Mapping[str, OptionValue]] = field(default_factory=dict)
     stores: Mapping[str, str] = field(default_factory=dict)
     second_opinion: str = "stop"
     store: str = ""
@@ -137,8 +149,7 @@ def parse_settings(text: str, what: str) -> Settings:
         witnesses=_witnesses(raw.get("witnesses", []), what),
         sources={name: _source_url(name, entry, what) for name, entry in sources.items()},
         source_options={
-            name: {key: value for key, value in _texts(entry, what).items() if key != "url"}
-            for name, entry in sources.items()
+            name: _source_options(name, entry, what) for name, entry in sources.items()
         },
         stores=_texts(raw.get("stores", {}), f"{what}: stores"),
         second_opinion=opinion,
@@ -192,19 +203,37 @@ def source_from_environment(name: str, environ: Mapping[str, str]) -> str | None
     Raises:
         ConfigError: the file that holds it can't be read.
     """
-    variable = source_variable(name)
+    given = _given(f"ZHIXIN_SOURCES_{_tag(name)}_URL", environ)
+    return given or environ.get(f"AIRFLOW_CONN_{_tag(name)}")
+
+
+def secret_from_environment(name: str, environ: Mapping[str, str]) -> str | None:
+    """The secret of a source: a password, token or key; None where it has none.
+
+    Args:
+        name: the source's name.
+        environ: the process's environment.
+
+    Raises:
+        ConfigError: the file that holds it can't be read.
+    """
+    return _given(secret_variable(name), environ)
+
+
+def secret_variable(name: str) -> str:
+    """The environment variable of a source's secret, such as ``ZHIXIN_SOURCES_SILO_SECRET``."""
+    return f"ZHIXIN_SOURCES_{_tag(name)}_SECRET"
+
+
+def _given(variable: str, environ: Mapping[str, str]) -> str | None:
+    """A variable's value, or what the file holds that ``…_FILE`` names."""
     file = environ.get(f"{variable}_FILE")
     if file:
         try:
             return Path(file).read_text("utf-8").strip()
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"the file of {variable}_FILE can't be read") from error
-    return environ.get(variable) or environ.get(f"AIRFLOW_CONN_{_tag(name)}")
-
-
-def source_variable(name: str) -> str:
-    """The environment variable of a source's address, such as ``ZHIXIN_SOURCES_SILO_URL``."""
-    return f"ZHIXIN_SOURCES_{_tag(name)}_URL"
+    return environ.get(variable) or None
 
 
 def _tag(name: str) -> str:
@@ -243,10 +272,18 @@ def format_settings(settings: Settings) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _section(name: str, values: Mapping[str, str]) -> list[str]:
+def _section(name: str, values: Mapping[str, OptionValue]) -> list[str]:
     if not values:
         return []
-    return ["", f"[{name}]", *(f"{_key(key)} = {_quoted(text)}" for key, text in values.items())]
+    return ["", f"[{name}]", *(f"{_key(key)} = {_written(value)}" for key, value in values.items())]
+
+
+def _written(value: OptionValue) -> str:
+    if isinstance(value, str):
+        return _quoted(value)
+    if isinstance(value, tuple):
+        return f"[{', '.join(map(_quoted, value))}]"
+    return str(value).lower()
 
 
 def _key(name: str) -> str:
@@ -303,10 +340,38 @@ def _witnesses(value: object, what: str) -> tuple[WitnessSetting, ...]:
 
 
 def _source_url(name: str, entry: object, what: str) -> str:
-    texts = _texts(entry, f"{what}: sources.{name}")
-    if "url" not in texts:
-        raise ConfigError(f"{what}: sources.{name} has no url")
-    return check_source_url(name, texts["url"], f"{what}: sources.{name}.url")
+    place = f"{what}: sources.{name}"
+    table = _table(entry, place)
+    if "url" not in table:
+        raise ConfigError(f"{place} has no url")
+    return check_source_url(name, _text(table["url"], f"{place}.url"), f"{place}.url")
+
+
+def _source_options(name: str, entry: object, what: str) -> dict[str, OptionValue]:
+    """What stands beside ``url``: no secret, and nothing that the connector does not know."""
+    place = f"{what}: sources.{name}"
+    table = _table(entry, place)
+    found = {key: _option(value, f"{place}.{key}") for key, value in table.items() if key != "url"}
+    secret = next((key for key in found if key.lower() in _SECRETS), None)
+    if secret:
+        raise ConfigError(
+            f"{place}.{secret}: a secret has no place in zhixin.toml",
+            hint=f"set it in {secret_variable(name)}, or in a file that "
+            f"{secret_variable(name)}_FILE names",
+        )
+    try:
+        check_options(str(table["url"]), found)
+    except ConfigError as error:
+        raise ConfigError(f"{place}: {error.message}", hint=error.hint) from None
+    return found
+
+
+def _option(value: object, what: str) -> OptionValue:
+    if isinstance(value, list) and all(isinstance(item, str) for item in value):
+        return tuple(value)
+    if isinstance(value, (str, bool, int)):
+        return value
+    raise ConfigError(f"{what} is a text, an integer, true or false, or a list of texts")
 
 
 def check_source_url(name: str, url: str, what: str) -> str:
@@ -327,6 +392,7 @@ def check_source_url(name: str, url: str, what: str) -> str:
     if password:
         raise ConfigError(
             f"{what} holds a password, which has no place in zhixin.toml",
-            hint=f"set the whole address in {source_variable(name)}, or in an Airflow connection",
+            hint=f"leave it out of the address and set it in {secret_variable(name)}, "
+            "or keep the source in an Airflow connection",
         )
     return url

@@ -60,21 +60,6 @@ def test_a_source_that_cannot_be_is_refused_without_its_url(url):
     assert refusal.value.hint
 
 
-def test_another_package_adds_a_connector_by_an_entry_point(monkeypatch):
-    made = []
-
-    class Point:
-        name = "abacus"
-
-        @staticmethod
-        def load():
-            return lambda url, options, name: made.append((url, options, name)) or "connector"
-
-    monkeypatch.setattr("zhixin_connectors.registry.entry_points", lambda group: [Point])
-    assert open_source("abacus://x", {"a": 1}, name="beads") == "connector"
-    assert made == [("abacus://x", {"a": 1}, "beads")]
-
-
 def test_the_group_of_entry_points_is_looked_up():
     assert importlib.metadata.entry_points(group="zhixin.connectors") is not None
 

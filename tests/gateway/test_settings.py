@@ -7,6 +7,7 @@ from zhixin_gateway.settings import (
     WitnessSetting,
     format_settings,
     parse_settings,
+    secret_from_environment,
     source_from_environment,
     with_environment,
 )
@@ -32,10 +33,18 @@ def test_what_is_written_is_read_again(settings):
 
 
 def test_a_source_keeps_its_options():
-    text = 'member = "a.example"\n[sources.silo]\nurl = "silo.csv"\nnull = "NA"\n'
+    text = (
+        'member = "a.example"\n[sources.silo]\nurl = "silo.csv"\nnull = ["NA", "-"]\n'
+        'nullQuoted = true\n[sources.api]\nurl = "http://h"\nauth = "bearer"\ntries = 3\n'
+        '[sources.beads]\nurl = "abacus://x"\nrods = 13\n'
+    )
     settings = parse_settings(text, "zhixin.toml")
-    assert settings.sources == {"silo": "silo.csv"}
-    assert settings.source_options == {"silo": {"null": "NA"}}
+    assert settings.sources["silo"] == "silo.csv"
+    assert settings.source_options == {
+        "silo": {"null": ("NA", "-"), "nullQuoted": True},
+        "api": {"auth": "bearer", "tries": 3},
+        "beads": {"rods": 13},
+    }
     assert parse_settings(format_settings(settings), "zhixin.toml") == settings
 
 
@@ -54,6 +63,13 @@ def test_a_source_keeps_its_options():
         ('member = "a"\nledger = "x"', "is a table"),
         ('member = "a"\n[sources.s]\nurl = "pg://u:hunter2@h/d"', "holds a password"),
         ('member = "a"\n[sources.s]\nurl = "pg://[u@h/d"', "is no address"),
+        ('member = "a"\n[sources.s]\nurl = 5', "sources.s.url is a text"),
+        ('member = "a"\n[sources.s]\nurl = "a.csv"\nnul = "NA"', "s: unknown source option"),
+        ('member = "a"\n[sources.s]\nurl = "a.csv"\nnull = [5]', "sources.s.null is a text"),
+        ('member = "a"\n[sources.s]\nurl = "a.csv"\nauth = "basic"', "unknown source option"),
+        ('member = "a"\n[sources.s]\nurl = "http://h"\nauth = "magic"', "s: auth must be one"),
+        ('member = "a"\n[sources.s]\nurl = "http://h"\ntries = 0', "a number above 0"),
+        ('member = "a"\n[sources.s]\nurl = "x:y"\nPassword = "hunter2"', "a secret has no place"),
     ],
 )
 def test_refuses_what_it_does_not_understand_and_never_repeats_a_secret(text, message):
@@ -93,3 +109,14 @@ def test_an_address_comes_from_a_file_or_from_airflow_too(tmp_path):
     assert source_from_environment("s", {}) is None
     with pytest.raises(ConfigError):
         source_from_environment("s", {"ZHIXIN_SOURCES_S_URL_FILE": str(tmp_path / "none")})
+
+
+def test_a_secret_comes_from_the_environment_or_a_file_and_names_neither(tmp_path):
+    file = tmp_path / "token"
+    file.write_text("hunter2\n")
+    assert secret_from_environment("my-api", {"ZHIXIN_SOURCES_MY_API_SECRET": "s"}) == "s"
+    named = {"ZHIXIN_SOURCES_S_SECRET_FILE": str(file), "ZHIXIN_SOURCES_S_SECRET": "other"}
+    assert secret_from_environment("s", named) == "hunter2"
+    assert secret_from_environment("s", {}) is None
+    with pytest.raises(ConfigError, match="ZHIXIN_SOURCES_S_SECRET_FILE can't be read"):
+        secret_from_environment("s", {"ZHIXIN_SOURCES_S_SECRET_FILE": str(tmp_path / "none")})

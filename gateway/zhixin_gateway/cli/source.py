@@ -140,8 +140,7 @@ def open_named(context: Context, url: str) -> Connector:
     from zhixin_connectors.registry import open_source
 
     if re.fullmatch(r"[A-Za-z0-9_-]+", url) and not Path(url).exists():
-        home = context.open_home()
-        return open_source(home.source_url(url), home.settings.source_options.get(url), name=url)
+        return context.open_home().open_source(url)
     return open_source(url)
 
 

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zhixin_connectors.protocol import ReadRequest
-from zhixin_connectors.registry import open_source
 from zhixin_errors import ConfigError, LedgerUnavailable, ValidationRefused
 from zhixin_ledger.encoding import format_time
 from zhixin_schemas.compile import compile_rules
@@ -184,8 +183,6 @@ def _source(home: Home, contract: Contract, inputs: Inputs) -> Source:
         opened = {name: inputs.open(name) for name in contract.inputs}
         sql = contract.sql
         return lambda: derived(opened, sql, schema)
-    url = home.source_url(contract.server)
-    options = home.settings.source_options.get(contract.server, {})
-    connector = open_source(url, options, name=contract.server)
+    connector = home.open_source(contract.server)
     request = ReadRequest(object=contract.object, schema=schema, options=contract.options)
     return lambda: connector.read(request)

@@ -1,0 +1,94 @@
+"""How a source over HTTP is reached: what ``[sources.X]`` may say beside its ``url``.
+
+::
+
+    auth = "bearer"          the secret as a token; "basic" with ``user``; "oauth" with client_id
+    user = "reader"          "header" or "query": the secret under the name ``key_name``
+    token_url = "https://…"  where OAuth's client credentials become a token; and ``scope``
+    ca_file = "/etc/…pem"    certificates to trust besides the system's
+    timeout_s = 30           of one answer, from the last byte that was sent
+    tries = 5, retry_s = 120 of one request: how often, and how long all its waits may be
+    max_pages = 10000, max_page_mib = 64
+
+None of these may stand in a contract: it travels, and would choose where a secret is sent.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+from zhixin_errors import ConfigError
+
+from zhixin_connectors.options import SECRET, Secret
+
+__all__ = ["AUTHS", "Access", "split_access"]
+
+AUTHS = ("basic", "bearer", "oauth", "header", "query")
+
+
+@dataclass(frozen=True)
+class Access:
+    """What passed :func:`split_access`."""
+
+    auth: str = ""
+    user: str = ""
+    key_name: str = ""
+    token_url: str = ""
+    client_id: str = ""
+    scope: str = ""
+    ca_file: str = ""
+    timeout_s: int = 30
+    tries: int = 5
+    retry_s: int = 120
+    max_pages: int = 10_000
+    max_page_mib: int = 64
+    secret: str = field(default="", repr=False)
+
+
+def split_access(options: Mapping[str, Any]) -> tuple[Access, dict[str, Any]]:
+    """Take what concerns access out of a source's own options.
+
+    Returns:
+        it, and the other options.
+
+    Raises:
+        ConfigError: a value is of the wrong kind; names the option, never its value.
+    """
+    known = {each.name for each in fields(Access)}
+    read = {name: _READERS.get(name, _number)(name, options[name]) for name in known & set(options)}
+    return Access(**read), {name: value for name, value in options.items() if name not in known}
+
+
+def _text(name: str, value: object) -> str:
+    if not isinstance(value, str) or any(ord(character) < 32 for character in value):
+        raise ConfigError(f"{name} must be a text of one line")
+    return value
+
+
+def _auth(name: str, value: object) -> str:
+    if value not in AUTHS:
+        raise ConfigError(f"{name} must be one of {', '.join(AUTHS)}")
+    return str(value)
+
+
+def _number(name: str, value: object) -> int:
+    number = int(value) if isinstance(value, str) and value.isdecimal() else value
+    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 10**6:
+        raise ConfigError(f"{name} must be a number above 0")
+    return number
+
+
+def _secret(name: str, value: object) -> str:
+    text = _text(name, value)
+    if not text.isprintable():
+        raise ConfigError("the secret holds characters that can't be sent")
+    return Secret(text)
+
+
+_READERS: dict[str, Callable[[str, object], Any]] = {
+    "auth": _auth,
+    SECRET: _secret,
+    **dict.fromkeys(("user", "key_name", "token_url", "client_id", "scope", "ca_file"), _text),
+}
