@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from dataclasses import replace
 
 from zhixin_schemas.document import Place
 from zhixin_schemas.model import Field, FieldType
@@ -23,6 +24,28 @@ __all__ = ["read_fields", "titles_of"]
 _DECIMAL = re.compile(r"(?:decimal|numeric)\(([0-9]{1,3})(?:,([0-9]{1,3}))?\)", re.IGNORECASE)
 _INTEGERS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32")
 _ISO_FORMS = ("yyyy-MM-dd", "HH:mm:ss", "yyyy-MM-dd'T'HH:mm:ss", "yyyy-MM-dd'T'HH:mm:ssXXX")
+_BY_PHYSICAL = {
+    name: logical
+    for logical, names in {
+        "string": "char character varchar varchar2 nvarchar nchar text string clob uuid enum json",
+        "integer": "int integer bigint smallint tinyint mediumint long int64 int32 serial",
+        "number, with physicalType decimal(p,s)": "decimal numeric",
+        "number": "number double float real float64 float32 money",
+        "boolean": "bool boolean bit",
+        "date": "date",
+        "time": "time",
+        "timestamp": "timestamp datetime datetime2 timestamp_ntz",
+        "timestamp, with logicalTypeOptions: {timezone: true}": "timestamptz timestamp_tz",
+    }.items()
+    for name in names.split()
+}
+_FORMS = {
+    "uuid": "^[0-9A-Fa-f]{8}(-[0-9A-Fa-f]{4}){3}-[0-9A-Fa-f]{12}$",
+    "email": "^[^@ ]+@[^@ ]+[.][^@. ]+$",
+    "ipv4": "^([0-9]{1,3}[.]){3}[0-9]{1,3}$",
+    "uri": "^[A-Za-z][A-Za-z0-9+.-]*:[^ ]+$",
+    "hostname": "^[A-Za-z0-9]([A-Za-z0-9.-]*[A-Za-z0-9])?$",
+}
 _MAX_DEPTH = 8
 _NESTED_ONLY = ("required", "unique", "primaryKey", "primaryKeyPosition", "quality", "enum",
                 "relationships")  # fmt: skip
@@ -108,7 +131,9 @@ def _type(place: Place, depth: int) -> FieldType | None:
 
 def _report_type(place: Place, logical: str) -> None:
     if not logical:
-        place.report("logicalType is missing; it decides the field's type")
+        near = _BY_PHYSICAL.get(re.split(r"[ (<]", place.text("physicalType").lower())[0])
+        says = f"; for a {place.text('physicalType')} it is {near}" if near else ""
+        place.report(f"logicalType is missing: it decides the field's type{says}")
     elif logical in ("map", "vector"):
         place.at("logicalType").report(
             f"{logical} has no form in a dataset; use an array of objects, or a text"
@@ -139,7 +164,7 @@ def _nested(place: Place, logical: str, depth: int) -> FieldType | None:
     if logical == "array":
         items = place.at("items")
         if items.value is None:
-            place.report("an array says what it holds in items")
+            place.report("an array says what it holds in items, such as {logicalType: string}")
             return None
         _no_rules_inside(items)
         kind = _type(items, depth + 1)
@@ -152,7 +177,10 @@ def _nested(place: Place, logical: str, depth: int) -> FieldType | None:
         if name and kind is not None:
             members.append({"name": name, "type": kind})
     if not place.items("properties"):
-        place.report("an object says what it holds in properties")
+        place.report(
+            "an object says what it holds in properties; for one without a fixed form (JSON, XML) "
+            "write logicalType: string, which takes the source's own text"
+        )
         return None
     for key in place.at("logicalTypeOptions").names():
         place.at("logicalTypeOptions").at(key).report("nothing checks this yet; leave it out")
@@ -213,6 +241,7 @@ def _string(options: Place) -> FieldType | None:
     if form:
         options.at("format").report(
             f'nothing checks the format "{form}"; say what you mean by a pattern'
+            + (f", such as '{_FORMS[form]}'" if form in _FORMS else "")
         )
         return None
     return "string"
@@ -227,20 +256,19 @@ def _key_position(place: Place, kind: FieldType) -> int:
     if not isinstance(kind, str):
         place.at("primaryKey").report("an array or object can't be part of the primary key")
         return 0
-    if "required" in place and place.at("required").value is False:
-        place.at("required").report("a key has no nulls: required: true")
     return int(position) if position is not None and position >= 1 else -1
 
 
 def _check_key(schema_object: Place, fields: list[Field]) -> None:
-    """Give a single key its position 1; else positions are 1, 2, 3 … ."""
+    """Number the fields of a key without positions as they stand; else they are 1, 2, 3 … ."""
     keys = [f for f in fields if f.key_position]
-    if len(keys) == 1 and keys[0].key_position == -1:
-        index = fields.index(keys[0])
-        fields[index] = Field(**{**vars(keys[0]), "key_position": 1})
+    if all(f.key_position == -1 for f in keys):
+        for position, found in enumerate(keys, 1):
+            fields[fields.index(found)] = replace(found, key_position=position)
         return
     positions = sorted(f.key_position for f in keys)
     if positions != list(range(1, len(keys) + 1)):
         schema_object.at("properties").report(
-            "the fields of a primary key have primaryKeyPosition 1, 2, 3 …, each once"
+            "the fields of a primary key have primaryKeyPosition 1, 2, 3 …, each once, or none "
+            "has one"
         )

@@ -11,7 +11,7 @@
           - {property: zhixin.null, value: [NA]}
     schema:
       - name: flights
-        physicalName: flights         # table, query file or path in that source
+        physicalName: flights         # table, query file or path in that source; else its name
 
 Contracts travel and are public among the members: no host, address or credential may stand in one.
 """
@@ -26,7 +26,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from zhixin_schemas.document import Path, Place
-from zhixin_schemas.odcs import API_VERSIONS, suggestion
+from zhixin_schemas.odcs import API_VERSIONS, SERVER_KEYS, server_types, suggestion
 
 __all__ = [
     "DERIVED",
@@ -49,7 +49,10 @@ _NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _VERSION = re.compile(r"(0|[1-9][0-9]{0,17})(\.(0|[1-9][0-9]{0,17})){2}")
 _SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _DESCRIPTION = ("usage", "purpose", "limitations", "authoritativeDefinitions", "customProperties")
-_SERVER_KEYS = ("id", "server", "type", "description", "environment", "roles", "customProperties")
+_ADDRESS_KEYS = (
+    "host", "port", "location", "endpointUrl", "catalogUrl", "stagingDir", "account", "project",
+    "serviceName",
+)  # fmt: skip
 _WAY_OUT = (
     "contracts travel: the source's address stands as url in [sources.<server>] of the home's "
     "zhixin.toml, which `zhixin source infer` writes, or in the Airflow connection of that name"
@@ -103,7 +106,8 @@ def check_header(root: Place) -> None:
     """Check what stands around the schema: API version, description, secrets anywhere."""
     api = root.text("apiVersion")
     if api and api not in API_VERSIONS:
-        root.at("apiVersion").report(f"Zhixin reads {' and '.join(API_VERSIONS)}")
+        older = f"; what {api} says stands in v3.1.0 too: write that" if api[:3] == "v3." else ""
+        root.at("apiVersion").report(f"Zhixin reads {' and '.join(API_VERSIONS)}{older}")
     description = root.at("description")
     for key in description.names():
         if key not in _DESCRIPTION:
@@ -173,11 +177,15 @@ def read_server(root: Place, schema_object: Place, dataset: str) -> Server:
             "servers is missing; servers[0] has type custom and, as server, the source's name"
         )
         return Server()
-    for server in servers:
-        _check_keys(server)
     first = servers[0]
-    if first.text("type") and first.text("type") != "custom":
-        first.at("type").report("servers[0] has type custom; the source's kind stands in its url")
+    if first.text("type") in server_types() and first.text("type") != "custom":
+        first.at("type").report(
+            "servers[0] has type custom; whether the source is a "
+            f"{first.text('type')} stands in its url"
+        )
+    _check_first(first)
+    for server in servers[1:]:
+        _check_other(server)
     name = first.text("server")
     if name and not _SOURCE.fullmatch(name):
         first.at("server").report("a source's name has letters, digits, _ and - only")
@@ -192,23 +200,54 @@ def read_server(root: Place, schema_object: Place, dataset: str) -> Server:
         from zhixin_schemas.derivation import read_inputs
 
         inputs = read_inputs(_property(first, "zhixin.sql"), sql, dataset)
-    physical = schema_object.text("physicalName")
+    physical = schema_object.text("physicalName") or schema_object.text("name")
     if name != DERIVED:
-        _check_object(schema_object, physical)
+        _check_object(schema_object.at("physicalName"), physical)
     return Server(name, physical, options, sql if isinstance(sql, str) else None, inputs)
 
 
-def _check_keys(server: Place) -> None:
+_OBJECT = "the table, query file or path stands as physicalName of the object"
+_ELSEWHERE = {
+    "delimiter": "write customProperties: [{property: zhixin.delimiter, value: …}]",
+    "encoding": "write customProperties: [{property: zhixin.encoding, value: …}]",
+    "schema": _OBJECT,
+    "path": _OBJECT,
+    "format": "the file's suffix tells its format",
+}
+
+
+def _check_first(server: Place) -> None:
+    """Hold the records' own server to what is read: a key without effect would mislead."""
+    addresses = []
     for key in server.names():
-        if key not in _SERVER_KEYS:
-            server.at(key).report(f"not in a contract; {_WAY_OUT}")
+        if key in _ELSEWHERE:
+            server.at(key).report(_ELSEWHERE[key])
+        elif key in server_types()["custom"] or key in _ADDRESS_KEYS:
+            addresses.append(key)
+        elif key not in SERVER_KEYS:
+            server.at(key).report(f"unknown key{suggestion(key, SERVER_KEYS)}")
+    _refuse_address(server, addresses)
 
 
-def _check_object(schema_object: Place, physical: str) -> None:
-    place = schema_object.at("physicalName")
-    if not physical:
-        schema_object.report("physicalName is missing: the table, query file or path in the source")
-    elif _URL.search(physical):
+def _check_other(server: Place) -> None:
+    """Take a further server as words for people, unless it tells an address."""
+    known = {*SERVER_KEYS, *server_types().get(server.text("type"), ())}
+    addresses = []
+    for key in server.names():
+        if key in _ADDRESS_KEYS or _URL.search(server.text(key)):
+            addresses.append(key)
+        elif key not in known:
+            server.at(key).report(f"unknown key{suggestion(key, known)}")
+    _refuse_address(server, addresses)
+
+
+def _refuse_address(server: Place, keys: list[str]) -> None:
+    if keys:
+        server.at(keys[0]).report(f"leave out {', '.join(keys)}: {_WAY_OUT}")
+
+
+def _check_object(place: Place, physical: str) -> None:
+    if _URL.search(physical):
         place.report(f"an address; {_WAY_OUT}")
     elif physical.startswith(("/", "~", "\\")) or ".." in re.split(r"[/\\]", physical):
         place.report("a path is relative to the source's url and stays below it")

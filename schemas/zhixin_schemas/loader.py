@@ -48,6 +48,8 @@ def read_contract(data: bytes) -> Reading:
     document = read_document(data)
     if document.value is None:  # what can't be read, or nothing but YAML's null
         return Reading(None, _sorted(document) or (Problem(1, 1, "", "the contract is empty"),))
+    if _other_format(document):
+        return Reading(None, _sorted(document))
     check_against_standard(document)
     contract = _build(document, data) if isinstance(document.value, dict) else None
     problems = _sorted(document)
@@ -94,6 +96,26 @@ def load_contract_file(path: Path) -> Contract:
     return load_contract(data, str(path))
 
 
+def _other_format(document: Document) -> bool:
+    """Say of a contract in another format what it is: its keys would all be unknown ones."""
+    root = document.root
+    version = root.text("apiVersion")
+    if "dataContractSpecification" in root:
+        root.at("dataContractSpecification").report(
+            "this is a file of the Data Contract Specification, which ODCS has replaced; "
+            "`datacontract export odcs FILE --output NEW` of datacontract-cli rewrites it, or "
+            "`zhixin source infer` writes a first contract from the source"
+        )
+    elif version.startswith("v2.") and "schema" not in root:
+        root.at("apiVersion").report(
+            f"this is a file of ODCS {version}, whose keys are others (dataset, table, column); "
+            "`zhixin source infer` writes a first contract of v3.2.0 from the source"
+        )
+    else:
+        return False
+    return True
+
+
 def _sorted(document: Document) -> tuple[Problem, ...]:
     return tuple(sorted(dict.fromkeys(document.problems)))
 
@@ -132,6 +154,7 @@ def _schema_object(root: Place) -> Place | None:
     if len(objects) != 1:
         root.at("schema").report(
             f"one contract is one dataset: schema has exactly one object, not {len(objects)}"
+            + ("; write a file for each" if objects else "")
         )
         return None
     return objects[0]

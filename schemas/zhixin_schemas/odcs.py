@@ -27,9 +27,18 @@ from zhixin_schemas.document import Document, Path
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
 
-__all__ = ["API_VERSIONS", "check_against_standard", "suggestion"]
+__all__ = [
+    "API_VERSIONS",
+    "SERVER_KEYS",
+    "check_against_standard",
+    "server_types",
+    "standard",
+    "suggestion",
+]
 
 API_VERSIONS = ("v3.1.0", "v3.2.0")
+SERVER_KEYS = ("id", "server", "type", "description", "environment", "roles", "customProperties")
+"""What every server has, whatever its type."""
 
 _MAX_WORD = 60
 _STUB = {"logicalType": "string"}
@@ -47,7 +56,12 @@ _TYPES = {
 
 
 @cache
-def _standard() -> dict[str, Any]:
+def standard() -> dict[str, Any]:
+    """Give the ODCS JSON schema.
+
+    Raises:
+        ConfigError: the package that ships it is not installed.
+    """
     spec = importlib.util.find_spec("open_data_contract_standard")
     if spec is None or spec.origin is None:
         raise ConfigError(
@@ -57,6 +71,18 @@ def _standard() -> dict[str, Any]:
     text = (FilePath(spec.origin).parent / "schema.json").read_text(encoding="utf-8")
     schema: dict[str, Any] = json.loads(text)
     return schema
+
+
+@cache
+def server_types() -> dict[str, frozenset[str]]:
+    """Give each type of server that ODCS knows, with the keys that only such servers have."""
+    definitions = standard()["$defs"]
+    found = {}
+    for branch in definitions["Server"]["allOf"]:
+        name = branch["if"]["properties"]["type"]["const"]
+        keys = definitions["ServerSource"][branch["then"]["$ref"].rpartition("/")[2]]["properties"]
+        found[name] = frozenset(keys)
+    return found
 
 
 def suggestion(word: str, known: Iterable[str]) -> str:
@@ -75,10 +101,10 @@ def check_against_standard(document: Document) -> None:
     if not isinstance(document.value, dict):
         document.report((), "a contract is a mapping of keys to values")
         return
-    standard = _standard()
+    whole = standard()
     for place, definition, value in _pieces(document.value):
-        schema = {"$ref": f"#/$defs/{definition}", "$defs": standard["$defs"]}
-        validator = Draft201909Validator(schema if definition else standard)
+        schema = {"$ref": f"#/$defs/{definition}", "$defs": whole["$defs"]}
+        validator = Draft201909Validator(schema if definition else whole)
         errors = list(_leaves(validator.iter_errors(value)))
         broken = {tuple(e.absolute_path) for e in errors if e.validator not in _SURPLUS}
         for error in errors:
@@ -99,6 +125,8 @@ def _pieces(root: dict[str, Any]) -> Iterator[tuple[Path, str, object]]:
     shallow = dict(root)
     if isinstance(objects, list):
         shallow["schema"] = [_without_fields(item) for item in objects]
+    if isinstance(root.get("servers"), list):
+        shallow["servers"] = [_common_server(server) for server in root["servers"]]
     yield (), "", shallow
     for at, item in enumerate(objects if isinstance(objects, list) else []):
         if isinstance(item, dict):
@@ -138,6 +166,13 @@ def _without_fields(item: object) -> object:
             key: _STUB if isinstance(inner, dict) else inner for key, inner in item["map"].items()
         }
     return shallow
+
+
+def _common_server(server: object) -> object:
+    """Leave out what only servers of this type have: most of it has no place in a contract."""
+    if not isinstance(server, dict) or str(server.get("type")) not in server_types():
+        return server
+    return {key: value for key, value in server.items() if key in SERVER_KEYS} | {"type": "custom"}
 
 
 def _leaves(errors: Iterable[ValidationError]) -> Iterator[ValidationError]:
@@ -194,12 +229,19 @@ def _problems(error: ValidationError, broken: set[Path]) -> Iterator[tuple[Path,
     elif error.validator == "not":
         yield path, "the key from must not stand here: the field itself is meant"
     else:
-        yield path, f"not as ODCS wants it ({error.validator}: {_shorten(error.validator_value)})"
+        yield path, _out_of_bounds(error)
 
 
-def _shorten(value: object) -> str:
-    text = json.dumps(value, default=str)
-    return text if len(text) <= 80 else text[:77] + "…"
+def _out_of_bounds(error: ValidationError) -> str:
+    """Say what a value lacks or has too much of."""
+    limit = error.validator_value
+    return {
+        "minItems": f"at least {limit} {'item' if limit == 1 else 'items'} must stand here",
+        "maxItems": f"at most {limit} items may stand here",
+        "uniqueItems": "an item stands here twice",
+        "minimum": f"must be at least {limit}",
+        "exclusiveMinimum": f"must be above {limit}",
+    }.get(str(error.validator), "not in a form that ODCS knows for this place")
 
 
 def _operators(error: ValidationError) -> list[str]:
@@ -268,6 +310,13 @@ _IN_OPTIONS = (
     "pattern", "format", "timezone", "minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum",
     "minLength", "maxLength", "minItems", "maxItems", "multipleOf",
 )  # fmt: skip
+_OPPOSITE = "; write required, which says the opposite"
+_OTHERWISE = {
+    "isNullable": _OPPOSITE,
+    "nullable": _OPPOSITE,
+    "type": "; write logicalType",
+    "pii": "; write classification",
+}
 _BESIDE = ("enum", "required", "unique", "primaryKey", "primaryKeyPosition", "quality")
 
 
@@ -277,7 +326,8 @@ def _its_place(key: str, path: Path, holder: object) -> str:
         return "; it stands beside logicalType, not within logicalTypeOptions"
     if "logicalType" in _keys(holder) and key in _IN_OPTIONS:
         return f"; write logicalTypeOptions: {{{key}: …}}"
-    return ""
+    field = not path and "apiVersion" not in _keys(holder)  # a piece of its own
+    return _OTHERWISE.get(key, "") if field else ""
 
 
 def _only_elsewhere(error: ValidationError) -> set[str]:
@@ -295,7 +345,7 @@ def _known_keys(schema: object, depth: int = 0) -> Iterator[str]:
     yield from schema.get("properties", {})
     reference = schema.get("$ref")
     if isinstance(reference, str):
-        target: Any = _standard()
+        target: Any = standard()
         for step in reference.removeprefix("#/").split("/"):
             target = target[step]
         yield from _known_keys(target, depth + 1)

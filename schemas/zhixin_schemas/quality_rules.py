@@ -47,6 +47,7 @@ _ARGUMENTS = {
     "duplicateValues": ("properties",),
     "rowCount": (),
 }
+_EXTERNAL = ("expectation", "arguments")  # or type and kwargs, as Great Expectations writes them
 _SEVERITIES = ("error", "warning", "critical")
 _EXPECTATION = re.compile(r"(expect_[a-z_]+|Expect[A-Za-z]+)")
 
@@ -73,8 +74,9 @@ class QualityReader:
             return []
         if kind == "sql":
             place.report(
-                "rules of type sql are not run: they would need the source's own dialect; use "
-                "type custom, engine zhixin, with an expression across fields"
+                "rules of type sql are not run: they would need the source's own dialect; write "
+                "type: custom, engine: zhixin with an expression across fields, or type: text to "
+                "keep it as words"
             )
             return []
         rule = self._custom(place, field) if kind == "custom" else self._library(place, field)
@@ -225,7 +227,9 @@ class QualityReader:
             return self._external(place, implementation)
         if engine != "zhixin":
             if engine:
-                place.at("engine").report("the engine is zhixin or greatExpectations")
+                place.at("engine").report(
+                    "the engine is zhixin or greatExpectations; type: text keeps a rule as words"
+                )
             return None
         if isinstance(implementation.value, str):
             return self._expression(place, implementation.value, field)
@@ -273,9 +277,10 @@ class QualityReader:
         return None
 
     def _external(self, place: Place, implementation: Place) -> r.Rule | None:
-        self._close(implementation, ("expectation", "arguments"))
-        name = implementation.text("expectation")
-        arguments = implementation.at("arguments").value
+        keys = ("type", "kwargs") if "type" in implementation else _EXTERNAL
+        self._close(implementation, (*keys, "meta"))
+        name = implementation.text(keys[0])
+        arguments = implementation.at(keys[1]).value
         if not _EXPECTATION.fullmatch(name) or not isinstance(arguments, dict | type(None)):
             implementation.report("wanted: {expectation: expect_…, arguments: {…}}")
             return None

@@ -52,6 +52,7 @@ HEADERS = [
     ("version: 1.0.0", "version: 1.0.0-rc1", "version:", "major.minor.patch"),
     ("apiVersion: v3.2.0", "apiVersion: v2.2.2", "apiVersion:", "reads v3.1.0 and v3.2.0"),
     ("apiVersion: v3.2.0", "apiVersion: 3.2.0", "apiVersion:", "not one of"),
+    ("apiVersion: v3.2.0", "apiVersion: v3.0.2", "apiVersion:", "in v3.1.0 too: write that"),
     ("kind: DataContract", "kind: Contract", "kind:", 'did you mean "DataContract"'),
     ("status: active", "statuss: active", "statuss:", 'did you mean "status"'),
     ("status: active", "status: [active]", "status:", "a text is wanted, this is a list"),
@@ -96,7 +97,17 @@ def test_refuses_a_header(contract_text, old, new, where, says):
 SERVERS = [
     ("[]", "servers", "servers is missing"),
     ("[{server: files, type: postgres, host: db, port: 5432, database: x, schema: y}]",
-     "servers[0].type", "type custom"),
+     "servers[0].type", "type custom; whether the source is a postgres"),
+    ("[{server: files, type: postgres, host: db, port: 5432, database: x, schema: y}]",
+     "servers[0].host", "leave out host, port, database: contracts travel"),
+    ("[{server: files, type: custm}]", "servers[0].type", 'did you mean "custom"'),
+    ("[{server: files, type: custom, delimiter: ;}]", "servers[0].delimiter", "zhixin.delimiter"),
+    ("[{server: files, type: custom, path: a.csv}]", "servers[0].path", "as physicalName"),
+    ("[{server: files, type: custom, nviroment: x}]", "servers[0].nviroment", '"environment"'),
+    ("[{server: files, type: custom}, {server: b, type: kafka, format: json, topic: x}]",
+     "servers[1].topic", "unknown key"),
+    ("[{server: files, type: custom}, {server: b, type: iceberg, warehouse: 's3://x/y'}]",
+     "servers[1].warehouse", "contracts travel"),
     ("[{server: files, type: custom, host: db.example}]", "servers[0].host", "zhixin.toml"),
     ("[{server: files, type: custom, location: 's3://x'}]", "servers[0].location", "zhixin.toml"),
     ("[{server: files, type: custom}, {server: b, type: custom, host: h}]",
@@ -146,7 +157,6 @@ def test_refuses_a_server(contract_text, servers, where, says):
 @pytest.mark.parametrize(
     ("name", "where", "says"),
     [
-        ("", "schema[0]", "physicalName is missing"),
         ("    physicalName: https://x.example/t.csv\n", "schema[0].physicalName", "an address"),
         ("    physicalName: /etc/passwd\n", "schema[0].physicalName", "stays below it"),
         ("    physicalName: a/../../b\n", "schema[0].physicalName", "stays below it"),
@@ -156,6 +166,42 @@ def test_refuses_a_server(contract_text, servers, where, says):
 def test_refuses_an_object(contract_text, name, where, says):
     text = contract_text(_ID, _TEXT).replace("    physicalName: things.csv\n", name)
     check(text, where, says)
+
+
+def test_an_object_without_physical_name_has_its_own_in_the_source(contract_text):
+    text = contract_text(_ID, _TEXT).replace("    physicalName: things.csv\n", "")
+    assert load_contract(text.encode()).object == "things"
+
+
+def test_further_servers_are_words_where_they_tell_no_address(contract_text):
+    old = "  - {server: files, type: custom}\n"
+    more = old + "  - {server: lake, type: databricks, catalog: main, schema: things}\n"
+    more += "  - {server: dump, type: local, path: dumps/things.csv, format: csv}\n"
+    text = contract_text(_ID, _TEXT).replace(old, more)
+    assert said(text) == []
+    assert load_contract(text.encode()).server == "files"
+
+
+def test_the_fields_of_a_key_without_positions_stand_in_their_order(contract_of):
+    a = "name: a, logicalType: string, primaryKey: true, required: false"
+    contract = contract_of(a, "name: b, logicalType: date", _ID)
+    assert contract.primary_key == ("a", "id")
+    assert contract.fields[0].required
+
+
+OTHER_FORMATS = [
+    ("dataContractSpecification: 1.1.0\nid: x\ninfo: {title: x}\nmodels: {}\n",
+     "1:1: dataContractSpecification: this is a file of the Data Contract Specification"),
+    ("datasetDomain: seller\napiVersion: v2.2.2\nkind: DataContract\ndataset: []\n",
+     "2:1: apiVersion: this is a file of ODCS v2.2.2"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("text", "says"), OTHER_FORMATS)
+def test_says_of_another_format_what_it_is_and_nothing_else(text, says):
+    (found,) = said(text)
+    assert found.startswith(says)
+    assert "zhixin source infer" in found
 
 
 def test_refuses_two_objects_and_none(contract_text):
@@ -177,6 +223,8 @@ FIELDS = [
      "properties[1].logicalType", "map has no form"),
     ("name: x, logicalType: string, physicalName: y", "[1].physicalName", "keeps its name"),
     ("name: x, logicalType: string, isUnique: true", "properties[1].isUnique", '"unique"'),
+    ("name: x, logicalType: string, isNullable: true", "[1].isNullable", "required, which says"),
+    ("name: x, type: string", "properties[1].type", "write logicalType"),
     ("name: x, logicalType: string, required: 'yes'", "properties[1].required", "true or false"),
     ("name: x, logicalType: string, required: NO", "properties[1].required", "true or false is"),
     ("name: x, logicalType: string, logicalTypeOptions: {maxlength: 5}",
@@ -240,14 +288,18 @@ FIELDS = [
      "write logicalTypeOptions: {pattern: …}"),
     ("name: x, logicalType: integer, minimum: 1", "minimum",
      "write logicalTypeOptions: {minimum: …}"),
-    ("name: x, logicalType: string, enum: []", "enum", "not as ODCS wants it"),
+    ("name: x, logicalType: string, enum: []", "enum", "at least 1 item must stand here"),
+    ("name: x, logicalType: string, logicalTypeOptions: {maxLength: -1}",
+     "logicalTypeOptions.maxLength", "must be at least 0"),
+    ("name: x, physicalType: VARCHAR(20)", "properties[1]", "for a VARCHAR(20) it is string"),
+    ("name: x, logicalType: string, logicalTypeOptions: {format: uuid}",
+     "logicalTypeOptions.format", "such as '^[0-9A-Fa-f]{8}"),
     ("name: x, logicalType: boolean, enum: [{value: 1}]", "enum[0].value", "no value of this"),
     ("name: x, logicalType: integer, enum: [{value: true}]", "enum[0].value", "no value of this"),
     ("name: x, logicalType: string, primaryKeyPosition: 2", "primaryKeyPosition",
      "without primaryKey"),
-    ("name: x, logicalType: string, primaryKey: true", "properties", "1, 2, 3"),
-    ("name: x, logicalType: string, primaryKey: true, required: false, primaryKeyPosition: 1",
-     "properties[1].required", "a key has no nulls"),
+    ("name: x, logicalType: string, primaryKey: true, primaryKeyPosition: 2", "properties",
+     "1, 2, 3"),
     ("name: x, logicalType: array, items: {logicalType: string}, primaryKey: true",
      "properties[1].primaryKey", "can't be part of the primary key"),
 ]  # fmt: skip
@@ -353,6 +405,14 @@ FIELD_RULES = [
 @pytest.mark.parametrize(("entry", "where", "says"), FIELD_RULES)
 def test_refuses_a_rule_of_a_field(contract_text, entry, where, says):
     check(contract_text(_ID, f"{_TEXT}, quality: [{{{entry}}}]"), where, says)
+
+
+def test_takes_an_expectation_as_great_expectations_writes_it(contract_of):
+    ours = "{expectation: expect_column_values_to_not_be_null, arguments: {column: t}}"
+    theirs = "{type: expect_column_values_to_not_be_null, kwargs: {column: t}, meta: {by: x}}"
+    entry = "type: custom, engine: greatExpectations, name: known, implementation: "
+    found = [contract_of(_ID, _TEXT, quality=[entry + form]).rules for form in (ours, theirs)]
+    assert found[0] == found[1]
 
 
 def test_refuses_two_rules_of_one_name(contract_text):
