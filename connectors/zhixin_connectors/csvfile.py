@@ -19,14 +19,14 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 import secrets
 import sys
 import threading
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Self, cast
 
 import pyarrow as pa
@@ -34,20 +34,24 @@ import pyarrow.csv as arrow_csv
 from zhixin_errors import PermanentSourceError
 
 from zhixin_connectors._arrow import Array, nulls
-from zhixin_connectors.columns import unescape
+from zhixin_connectors.checks import check_columns
+from zhixin_connectors.columns import ArrowColumn, extracted, unescape
+from zhixin_connectors.csvheader import Header, csv_lines, read_header
+from zhixin_connectors.grammar import Reading
 from zhixin_connectors.options import SourceOptions
-from zhixin_connectors.textstream import UNREADABLE, Utf8Stream, open_bytes
+from zhixin_connectors.protocol import Extracted, Misfit, ReadRequest, SeenColumn
+from zhixin_connectors.textstream import Utf8Stream
+from zhixin_connectors.unpack import Damaged, OpenStream
 
-__all__ = ["CsvRows", "Ragged", "read_header", "read_rows", "split"]
+__all__ = ["batches", "columns"]
 
 _BLOCKS = (1 << 20, 1 << 26, 1 << 28)  # bytes; a record's text is at most 64 MiB
 _AHEAD_BYTES = 1 << 24  # may be read before they are asked for, or two blocks
 _MOMENT_S = 0.05
-_HEADER_BYTES = 1 << 20
 
 
 @dataclass(frozen=True)
-class Ragged:
+class _Ragged:
     """A row with too few or too many fields."""
 
     text: str
@@ -56,53 +60,68 @@ class Ragged:
 
 
 @dataclass(frozen=True)
-class CsvRows:
+class _Rows:
     """Rows in the file's order: one text array for each wanted column, null at ragged rows."""
 
     columns: list[Array]
     length: int
-    ragged: dict[int, Ragged]
+    ragged: dict[int, _Ragged]
     escaped: bool
 
 
-def read_header(path: Path, options: SourceOptions) -> list[str]:
-    """The names of the columns.
+def columns(open_stream: OpenStream, place: str, options: SourceOptions) -> list[SeenColumn]:
+    """The header's columns; those of a file without one are numbered.
 
     Raises:
         PermanentSourceError: no header, or one with empty or repeated names; names them.
     """
-    text, invalid = _beginning(path, options)
-    try:
-        lines = filter(None, _lines(io.StringIO(text, newline=""), options))
-        records = [line for line, _ in zip(lines, range(2), strict=False)]
-    except csv.Error:
-        records = []
-    if not records:
+    header = read_header(open_stream, place, options)
+    if not options.header_rows:
+        return [SeenColumn(f"column{number}") for number in range(1, len(header.first) + 1)]
+    if len(header.names) == 1 and (other := re.search("[;\t|]", header.names[0])):
         raise PermanentSourceError(
-            f"{path.name} has no header line", hint="the first line must name the columns"
+            f"source {place}: the header has one column",
+            hint=f"set zhixin.delimiter, if {other.group()!r} stands between the columns",
         )
-    if any(unescape(name) != name for name in records[0]) and invalid:
+    return [SeenColumn(name) for name in header.names if name]
+
+
+def batches(
+    open_stream: OpenStream, place: str, request: ReadRequest, options: SourceOptions
+) -> Iterator[Extracted]:
+    """The records, as the wanted types.
+
+    Raises:
+        PermanentSourceError: a wanted column is missing, or the file can't be read to its end.
+    """
+    header = read_header(open_stream, place, options)
+    wanted = request.schema.names
+    names = header.names if options.header_rows else _by_position(header, wanted, place)
+    check_columns(names, wanted, place)
+    readings = [Reading(options.timezone, options.binary)] * len(wanted)
+    file = _File(open_stream, place, names, header.start, options)
+    first_row = 0
+    for rows in _read_rows(file, wanted):
+        for part in _split(rows, request.batch_rows):
+            texts = [ArrowColumn(column, part.escaped) for column in part.columns]
+            batch = extracted(texts, request.schema, readings, first_row)
+            yield _with_ragged(batch, part, len(names))
+            first_row += part.length
+
+
+def _by_position(header: Header, wanted: Sequence[str], place: str) -> list[str]:
+    """The names of a file without a header: the contract's, if there are as many."""
+    if header.first and len(header.first) != len(wanted):
         raise PermanentSourceError(
-            f"the header of {path.name} is not valid {options.encoding}",
-            hint="declare zhixin.encoding, such as gb18030",
+            f"source {place} has {len(header.first)} columns without names, and the contract "
+            f"has {len(wanted)} fields",
+            code="column-missing",
+            hint="without a header the contract names every column, in the file's order",
         )
-    _check_names(path.name, records)
-    return records[0]
+    return list(wanted)
 
 
-def _beginning(path: Path, options: SourceOptions) -> tuple[str, bool]:
-    try:
-        with ExitStack() as stack:
-            stream = Utf8Stream(open_bytes(path, stack), options.encoding)
-            text = stream.read(_HEADER_BYTES).decode(errors="ignore")  # may end within a character
-            return text, stream.invalid
-    except UNREADABLE:
-        raise PermanentSourceError(f"{path.name} is damaged: it can't be unpacked") from None
-
-
-def read_rows(
-    path: Path, header: Sequence[str], wanted: Sequence[str], options: SourceOptions
-) -> Iterator[CsvRows]:
+def _read_rows(file: _File, wanted: Sequence[str]) -> Iterator[_Rows]:
     """The records' texts, in batches of about a block.
 
     Raises:
@@ -110,7 +129,7 @@ def read_rows(
     """
     done = 0
     for block in _BLOCKS:
-        reading = _Reading(path, list(header), list(wanted), options, block)
+        reading = _Reading(file, list(wanted), block)
         try:
             for rows in reading.batches(skip=done):
                 yield rows
@@ -119,24 +138,25 @@ def read_rows(
             if "straddling" in str(error) and block != _BLOCKS[-1]:
                 continue
             raise PermanentSourceError(
-                f"{path.name} can't be read as CSV after record {done}",
+                f"source {file.place} can't be read as CSV after record {done:,}",
                 hint="a quoted field there may not end, or a record is larger than 256 MiB",
             ) from None
-        except UNREADABLE:
+        except Damaged as damage:
             raise PermanentSourceError(
-                f"{path.name} is damaged: it can't be unpacked or read after record {done}"
+                f"source {file.place} is damaged after record {done:,}: {damage}",
+                hint="get the file anew; if it is sound, unpack it and name the unpacked file",
             ) from None
         return
 
 
-def split(rows: CsvRows, most: int) -> Iterator[CsvRows]:
+def _split(rows: _Rows, most: int) -> Iterator[_Rows]:
     """Cut rows into batches of at most ``most``."""
     for start in range(0, rows.length, most):
         yield _slice(rows, start, min(start + most, rows.length))
 
 
-def _slice(rows: CsvRows, start: int, end: int) -> CsvRows:
-    return CsvRows(
+def _slice(rows: _Rows, start: int, end: int) -> _Rows:
+    return _Rows(
         [column.slice(start, end - start) for column in rows.columns],
         end - start,
         {row - start: bad for row, bad in rows.ragged.items() if start <= row < end},
@@ -144,43 +164,75 @@ def _slice(rows: CsvRows, start: int, end: int) -> CsvRows:
     )
 
 
+def _with_ragged(batch: Extracted, rows: _Rows, width: int) -> Extracted:
+    """Add the rows that have too few or too many fields, as misfits of the whole record."""
+    if not rows.ragged:
+        return batch
+    whole = [
+        Misfit(row, "", f"fields in the row: {bad.fields}, in the header: {width}", bad.text)
+        for row, bad in rows.ragged.items()
+    ]
+    schema = pa.schema([pa.field(name, pa.string()) for name in batch.batch.schema.names])
+
+    def raw(chosen: Sequence[int]) -> pa.RecordBatch:
+        texts = [list(column.to_pylist()) for column in batch.raw_source(chosen).columns]
+        for place, row in enumerate(chosen):
+            if row in rows.ragged:
+                for column, text in zip(texts, rows.ragged[row].shown, strict=True):
+                    column[place] = text
+        return pa.RecordBatch.from_arrays([pa.array(t, pa.string()) for t in texts], schema=schema)
+
+    misfits = sorted([*batch.misfits, *whole], key=lambda misfit: misfit.row)
+    return replace(batch, misfits=misfits, raw_source=raw)
+
+
+@dataclass(frozen=True)
+class _File:
+    open_stream: OpenStream
+    place: str
+    names: list[str]
+    start: int  # characters before the first record
+    options: SourceOptions
+
+
 @dataclass
 class _Reading:
-    path: Path
-    header: list[str]
+    file: _File
     wanted: list[str]
-    options: SourceOptions
     block: int
     _bad: deque[tuple[int, str]] = field(default_factory=deque)
-    _position: int = -1  # of the next row; the header is row -1
+    _position: int = 0  # of the next row
 
-    def batches(self, skip: int) -> Iterator[CsvRows]:
+    def batches(self, skip: int) -> Iterator[_Rows]:
         token = f"zhixin-{secrets.token_hex(8)}"
-        width = len(self.header)
-        tail = self.options.delimiter.join([token] * (width + 1))
+        options = self.file.options
+        tail = options.delimiter.join([token] * (len(self.file.names) + 1))
         with ExitStack() as stack:
-            source = open_bytes(self.path, stack)
-            stream = Utf8Stream(source, self.options.encoding, f"{tail}\n".encode())
+            source = stack.enter_context(self.file.open_stream())
+            last = f"{tail}\n".encode()
+            stream = Utf8Stream(source, options.encoding, last, skip=self.file.start)
             paced = stack.enter_context(_Paced(stream, max(2, _AHEAD_BYTES // self.block)))
             with self._open(paced) as reader:
                 for batch in paced.follow(reader):
                     yield from self._after(skip, self._merge(batch, stream.invalid, tail))
-                yield from self._after(skip, self._merge(batch.slice(0, 0), stream.invalid, tail))
+                none = pa.RecordBatch.from_pylist([], reader.schema)
+                yield from self._after(skip, self._merge(none, stream.invalid, tail))
             if [text for _, text in self._bad] != [tail]:
                 raise PermanentSourceError(
-                    f"{self.path.name} ends inside a quoted field",
+                    f"source {self.file.place} ends inside a quoted field",
                     hint="the file was cut off, or a quote has no partner",
                 )
 
-    def _after(self, skip: int, rows: CsvRows) -> Iterator[CsvRows]:
+    def _after(self, skip: int, rows: _Rows) -> Iterator[_Rows]:
         known = max(0, rows.length - (self._position - skip))
         if known < rows.length:
             yield _slice(rows, known, rows.length)
 
     def _open(self, stream: _Paced) -> arrow_csv.CSVStreamingReader:
-        names = [str(place) for place in range(len(self.header))]
-        chosen = [str(self.header.index(name)) for name in self.wanted]
-        self._position = -1
+        options = self.file.options
+        names = [str(place) for place in range(len(self.file.names))]
+        chosen = [str(self.file.names.index(name)) for name in self.wanted]
+        self._position = 0
         self._bad.clear()
         return arrow_csv.open_csv(
             cast("Any", pa.PythonFile(cast("Any", stream), mode="r")),
@@ -188,9 +240,9 @@ class _Reading:
                 use_threads=False, block_size=self.block, column_names=names
             ),
             parse_options=arrow_csv.ParseOptions(
-                delimiter=self.options.delimiter,
-                quote_char=self.options.quote or False,
-                newlines_in_values=bool(self.options.quote),
+                delimiter=options.delimiter,
+                quote_char=options.quote or False,
+                newlines_in_values=bool(options.quote),
                 ignore_empty_lines=len(names) > 1,
                 invalid_row_handler=self._invalid,
             ),
@@ -199,19 +251,19 @@ class _Reading:
                 column_types=dict.fromkeys(names, pa.string()),
                 include_columns=chosen,
                 strings_can_be_null=True,
-                quoted_strings_can_be_null=self.options.null_quoted,
-                null_values=["", *self.options.null],
+                quoted_strings_can_be_null=options.null_quoted,
+                null_values=["", *options.null],
             ),
         )
 
     def _invalid(self, row: arrow_csv.InvalidRow) -> Literal["skip"]:
-        self._bad.append(((row.number or 0) - 2, row.text))
+        self._bad.append(((row.number or 0) - 1, row.text))
         return "skip"
 
-    def _merge(self, batch: pa.RecordBatch, escaped: bool, tail: str) -> CsvRows:
+    def _merge(self, batch: pa.RecordBatch, escaped: bool, tail: str) -> _Rows:
         """Put the ragged rows back where they were."""
         runs: list[Array] = []
-        ragged: dict[int, Ragged] = {}
+        ragged: dict[int, _Ragged] = {}
         start, good = self._position, 0
         while True:
             bad = self._bad[0] if self._bad else (sys.maxsize, "")
@@ -230,22 +282,16 @@ class _Reading:
         if ragged:
             order = pa.concat_arrays(runs)
             columns = [column.take(order) for column in columns]
-        header = 1 if start < 0 < self._position - start else 0
-        return CsvRows(
-            [column.slice(header) for column in columns],
-            self._position - start - header,
-            {row - header: bad_row for row, bad_row in ragged.items()},
-            escaped,
-        )
+        return _Rows(columns, self._position - start, ragged, escaped)
 
-    def _ragged(self, text: str) -> Ragged:
+    def _ragged(self, text: str) -> _Ragged:
         try:
-            fields = next(_lines(io.StringIO(text, newline=""), self.options), [])
+            fields = next(csv_lines(io.StringIO(text, newline=""), self.file.options), [])
         except csv.Error:
             fields = []
-        places = [self.header.index(name) for name in self.wanted]
+        places = [self.file.names.index(name) for name in self.wanted]
         shown = [unescape(fields[place]) if place < len(fields) else None for place in places]
-        return Ragged(unescape(text), shown, len(fields))
+        return _Ragged(unescape(text), shown, len(fields))
 
 
 class _Paced:
@@ -312,37 +358,3 @@ class _Paced:
     def seekable(self) -> bool:
         """Never."""
         return False
-
-
-def _lines(text: io.StringIO, options: SourceOptions) -> Iterator[list[str]]:
-    if not options.quote:
-        return csv.reader(text, delimiter=options.delimiter, quoting=csv.QUOTE_NONE)
-    return csv.reader(text, delimiter=options.delimiter, quotechar=options.quote)
-
-
-def _check_names(file: str, records: list[list[str]]) -> None:
-    header = records[0]
-    empty = [place for place, name in enumerate(header, 1) if not name]
-    repeated = _repeated(header)
-    problems = []
-    if empty and empty != [1]:  # what only numbers the rows (of R and pandas) may have no name
-        problems.append(f"has no name for column {', '.join(map(str, empty))}")
-    if repeated:
-        problems.append(f"has the name {', '.join(repeated)} more than once")
-    if not problems:
-        return
-    below = _repeated(records[1]) if len(records) > 1 and _like_a_header(records[1]) else []
-    if empty and below:
-        problems.append(f"line 2 looks like a second header and repeats {', '.join(below)}")
-    raise PermanentSourceError(
-        f"the header of {file} {'; '.join(problems)}",
-        hint="every column needs a name of its own, in one header line",
-    )
-
-
-def _repeated(names: Sequence[str]) -> list[str]:
-    return [name for name, times in Counter(filter(None, names)).items() if times > 1]
-
-
-def _like_a_header(line: Sequence[str]) -> bool:
-    return not any(character.isdigit() for name in line for character in name)

@@ -1,236 +1,251 @@
-"""Files as a source: a folder whose files are the tables, or one file.
+"""Files as a source: finds a table's files and their format, and reads one after another.
 
 ::
 
-    /data/silo/     objects: weather.csv, weather (where no other file has that name),
-                    sub/planes.parquet, parts/ (a folder of Parquet files)
-    /data/a.csv     objects: a.csv, a
+    weather.csv  .tsv  .txt      csvfile       also packed: weather.csv.gz, .zip, .zst …
+    planes.parquet  .pq          parquetfile
+    parts/                       a folder whose files are one table, in the order of their names
 
-.csv, .tsv, .txt (also .gz, .zip) and .parquet. A path in an object stays inside of the folder.
+What a file is packed with, and whether it is Parquet or a database, its first bytes tell; the name
+tells the rest, or the scheme before the path (``csv:export.dat``). A format is a module with two
+functions, ``columns`` and ``batches``, which are given a way to open the file and never its path.
 """
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import replace
-from pathlib import Path
-from typing import Any
-from urllib.parse import unquote, urlsplit
+from typing import IO, Any, NamedTuple
 
 import pyarrow as pa
 import pyarrow.types as pt
-from zhixin_errors import ConfigError, PermanentSourceError
+from zhixin_errors import PermanentSourceError
 
 from zhixin_connectors import csvfile, parquetfile
-from zhixin_connectors.checks import check_columns
-from zhixin_connectors.columns import ArrowColumn, extracted, null_words
 from zhixin_connectors.describe import Declared, describe
-from zhixin_connectors.grammar import Reading
 from zhixin_connectors.options import SourceOptions, parse_options
+from zhixin_connectors.places import Place, SourceFile, open_place
 from zhixin_connectors.protocol import (
     Extracted,
-    Misfit,
     ReadRequest,
     SeenColumn,
     TableDescription,
     TableInfo,
 )
+from zhixin_connectors.unpack import OpenStream, members, packing, unpacked
 
 __all__ = ["FileSource", "open_files"]
 
+
+class _Format(NamedTuple):
+    """How a kind of file is read; ``packed`` if it is read as a stream that may be packed."""
+
+    columns: Callable[[OpenStream, str, SourceOptions], list[SeenColumn]]
+    batches: Callable[[OpenStream, str, ReadRequest, SourceOptions], Iterator[Extracted]]
+    packed: bool
+
+
+_FORMATS = {
+    "csv": _Format(csvfile.columns, csvfile.batches, packed=True),
+    "parquet": _Format(parquetfile.columns, parquetfile.batches, packed=False),
+}
+_ENDINGS = {
+    **dict.fromkeys(("csv", "tsv", "txt"), "csv"),
+    **dict.fromkeys(("parquet", "pq"), "parquet"),
+}
+_PACKED = re.compile(r"\.(gz|bz2|xz|zst|zstd|lz4|zip)$", re.IGNORECASE)
+_SCHEME = re.compile(rf"({'|'.join(_FORMATS)}):", re.IGNORECASE)
 _SQLITE = b"SQLite format 3\0"
-_TEXT = re.compile(r"\.(csv|tsv|txt)(\.gz|\.zip)?$|^[^.]+\.zip$", re.IGNORECASE)
-_PARQUET = re.compile(r"\.(parquet|pq)$", re.IGNORECASE)
-_MAX_NAMED = 20
 
 
 def open_files(url: str, options: Mapping[str, Any], name: str) -> FileSource:
-    """What the registry calls for paths, ``file:``, ``csv:`` and ``parquet:``."""
-    kind, path = "", url
-    found = re.match(r"(file|csv|parquet):", url, re.IGNORECASE)
-    if found:
-        kind = found.group(1).lower().replace("file", "")
-        parts = urlsplit(url)
-        path = unquote(parts.path) if url[found.end() :].startswith("//") else url[found.end() :]
-    if not path:
-        raise ConfigError("the source has no path", hint="write file:/path/to/folder")
-    return FileSource(Path(path).expanduser(), options, name, kind)
+    """What the registry calls for paths, ``file:``, a format's name and pyarrow.fs's schemes."""
+    found = _SCHEME.match(url)
+    kind, address = (found.group(1).lower(), url[found.end() :]) if found else ("", url)
+    if found and address.startswith("///"):
+        address = f"file:{address}"
+    return FileSource(open_place(address, name), options, kind)
 
 
 class FileSource:
-    """A connector to a folder or a file."""
+    """A connector to a folder, a file or a pattern.
 
-    def __init__(self, root: Path, options: Mapping[str, Any], name: str, kind: str = "") -> None:
-        self.name = name
-        self._root = root
+    Args:
+        place: where it is.
+        options: ``zhixin.*`` options of the source.
+        kind: the format of all files, whatever they are called.
+    """
+
+    def __init__(self, place: Place, options: Mapping[str, Any], kind: str = "") -> None:
+        self.name = place.name
+        self._place = place
         self._options = dict(options)
         self._kind = kind
 
     def check(self) -> None:
         """See that it is there and can be read."""
         parse_options(self._options)
-        if not self._root.exists():
-            raise PermanentSourceError(
-                f"source {self.name}: there is no such file or folder",
-                hint="check the path, or url in [sources] of zhixin.toml",
-            )
-        if not os.access(self._root, os.R_OK):
-            raise PermanentSourceError(f"source {self.name}: no permission to read it")
-        if self._root.is_file() and not self._kind:
-            _check_no_database(self._root, self.name)
+        if self._place.kind() == "file":
+            self._format(self._place.files(".")[0])
 
     def tables(self) -> list[TableInfo]:
         """The files that can be read, by their path within the folder."""
         self.check()
-        if self._root.is_file():
-            return [_info(self._root, self._root.name)]
-        found = []
-        for folder, folders, files in os.walk(self._root):
-            folders[:] = sorted(each for each in folders if not each.startswith("."))
-            for file in files:
-                path = Path(folder, file)
-                if not file.startswith(".") and (_TEXT.search(file) or _PARQUET.search(file)):
-                    found.append(_info(path, path.relative_to(self._root).as_posix()))
-        return sorted(found, key=lambda table: table.name)
+        return [info for file in self._known(self._place.all()) for info in self._infos(file)]
 
     def columns(self, table: str) -> list[SeenColumn]:
-        """The columns of a file: a CSV's header, a Parquet file's own types."""
-        self.check()
-        path = self._resolve(table)
-        if self._is_parquet(path):
-            own = parquetfile.schema_of(path, f"{self.name}, {table}")
-            return [SeenColumn(each.name, str(each.type), each.nullable) for each in own]
-        header = csvfile.read_header(path, self._csv_options(path, {}))
-        return [SeenColumn(name) for name in header if name]
+        """The columns of a table's first file: a CSV's header, a Parquet file's own types."""
+        file = self._files(table)[0]
+        reader = _FORMATS[self._format(file)]
+        return reader.columns(self._opener(file), file.place, self._file_options(file))
 
     def describe(self, table: str, *, rows: int = 100_000) -> TableDescription:
-        """Look at a file for `source infer`."""
-        self.check()
-        path = self._resolve(table)
-        if self._is_parquet(path):
-            own = parquetfile.schema_of(path, f"{self.name}, {table}")
+        """Look at a table for `source infer`."""
+        file = self._files(table)[0]
+        if self._format(file) == "parquet":
+            own = parquetfile.schema_of(self._opener(file), file.place)
             columns = {each.name: Declared(_as_wanted(each.type), str(each.type)) for each in own}
-            return describe(self, table, columns, rows=rows)
-        header = csvfile.read_header(path, self._csv_options(path, {}))
-        if len(header) == 1 and (other := re.search("[;\t|]", header[0])):
-            raise PermanentSourceError(
-                f"source {self.name}, {table}: the header has one column",
-                hint=f"set zhixin.delimiter, if {other.group()!r} stands between the columns",
-            )
-        named = {name: Declared() for name in header if name}
-        return describe(self, table, named, rows=rows, options=self._options)
+        else:
+            columns = {each.name: Declared() for each in self.columns(table)}
+        return describe(self, table, columns, rows=rows, options=self._options)
 
     def read(self, request: ReadRequest) -> Iterator[Extracted]:
-        """Yield a file's records in its order."""
+        """Yield the records of a table's files, file after file.
+
+        Raises:
+            PermanentSourceError: no such file or column, or files that are no one table.
+            TransientSourceError: a file changed since the list was made.
+        """
+        files = self._files(request.object)
+        self._check_alike(files, request)
+        first_row = 0
+        for file in files:
+            rows = 0
+            options = self._file_options(file, request.options)
+            reader = _FORMATS[self._format(file)]
+            for each in reader.batches(self._opener(file), file.place, request, options):
+                yield replace(each, first_row=first_row + rows)
+                rows += each.batch.num_rows
+            file.check_unchanged()
+            first_row += rows
+
+    def _check_alike(self, files: Sequence[SourceFile], request: ReadRequest) -> None:
+        """Refuse files that have not the same columns, and wanted ones not the same types."""
+        if len(files) == 1:
+            return
+        first: dict[str, SeenColumn] = {}
+        types: dict[str, tuple[str, str]] = {}
+        for file in files:
+            reader = _FORMATS[self._format(file)]
+            options = self._file_options(file, request.options)
+            seen = reader.columns(self._opener(file), file.place, options)
+            own = {column.name: column for column in seen}
+            first = first or own
+            _check_same_names(files[0], first, file, own)
+            for name in set(request.schema.names) & set(own):
+                kind = own[name].source_type
+                other, known = types.setdefault(name, (file.name, kind))
+                if kind == known or "null" in {kind, known}:
+                    continue
+                raise PermanentSourceError(
+                    f"source {self.name}: column {name} is {kind} in {file.name} and {known} in "
+                    f"{other}",
+                    code="column-type",
+                    hint="files of one table must have the same types; rewrite one of them",
+                )
+
+    def _files(self, table: str) -> list[SourceFile]:
         self.check()
-        path = self._resolve(request.object)
-        if self._is_parquet(path):
-            yield from self._read_parquet(path, request)
-        else:
-            yield from self._read_csv(path, request)
+        files = self._place.files(table)
+        if len(files) == 1:
+            return files
+        known = self._known(files)
+        kinds = {self._format(file): file.name for file in known}
+        if len(kinds) > 1:
+            raise PermanentSourceError(
+                f"source {self.name}: {table} has files of several kinds: "
+                f"{' and '.join(sorted(kinds.values()))}",
+                hint="name those of one kind by a pattern, such as parts/*.csv",
+            )
+        if not known:
+            raise PermanentSourceError(
+                f"source {self.name}: {table} has no files of a kind that is known here",
+                code="object-missing",
+                hint=f"known are {', '.join(sorted(_ENDINGS))}",
+            )
+        return known
 
-    def _read_parquet(self, path: Path, request: ReadRequest) -> Iterator[Extracted]:
-        options = parse_options(self._options, request.options)
-        readings = [Reading(options.timezone, "")] * len(request.schema)
-        place = f"{self.name}, {request.object}"
-        first_row = 0
-        for batch in parquetfile.batches(path, place, request.schema, request.batch_rows):
-            columns = [null_words(ArrowColumn(each), options.null) for each in batch.columns]
-            yield extracted(columns, request.schema, readings, first_row)
-            first_row += batch.num_rows
+    def _known(self, files: Sequence[SourceFile]) -> list[SourceFile]:
+        return [file for file in files if self._kind or _ending(file.name)]
 
-    def _read_csv(self, path: Path, request: ReadRequest) -> Iterator[Extracted]:
-        options = self._csv_options(path, request.options)
-        header = csvfile.read_header(path, options)
-        check_columns(header, request.schema.names, f"{self.name}, {request.object}")
-        readings = [Reading(options.timezone, options.binary)] * len(request.schema)
-        first_row = 0
-        for rows in csvfile.read_rows(path, header, request.schema.names, options):
-            for part in csvfile.split(rows, request.batch_rows):
-                columns = [ArrowColumn(column, part.escaped) for column in part.columns]
-                batch = extracted(columns, request.schema, readings, first_row)
-                yield _with_ragged(batch, part, len(header))
-                first_row += part.length
+    def _format(self, file: SourceFile) -> str:
+        """By its first bytes where they say it, else by its name."""
+        beginning = file.beginning(len(_SQLITE))
+        if beginning == _SQLITE and not self._kind:
+            raise PermanentSourceError(
+                f"source {file.place}: this is a SQLite database, and no file that is read as one "
+                "table",
+                hint=f"write sqlite:///{file.path}",
+            )
+        if beginning.startswith(b"PAR1") and self._kind != "csv":
+            return "parquet"
+        return self._kind or _ending(file.inside or file.name) or "csv"
 
-    def _csv_options(self, path: Path, layer: Mapping[str, Any]) -> SourceOptions:
-        tabs = {"delimiter": "\t"} if re.search(r"\.tsv(\.|$)", path.name, re.IGNORECASE) else {}
+    def _file_options(self, file: SourceFile, layer: Mapping[str, Any] = {}) -> SourceOptions:
+        tabs = {"delimiter": "\t"} if re.search(r"\.tsv(\.|$)", file.name, re.IGNORECASE) else {}
         return parse_options(tabs, self._options, layer)
 
-    def _is_parquet(self, path: Path) -> bool:
-        if path.is_dir() or self._kind:
-            return self._kind != "csv"
-        return _PARQUET.search(path.name) is not None
+    def _opener(self, file: SourceFile) -> OpenStream:
+        def opened() -> AbstractContextManager[IO[bytes]]:
+            return unpacked(file) if _FORMATS[self._format(file)].packed else file.open()
 
-    def _resolve(self, table: str) -> Path:
-        if self._root.is_file():
-            if table in {"", self._root.name, self._root.name.split(".")[0]}:
-                return self._root
-            raise self._missing(table, [self._root.name])
-        inside = os.path.normpath(table or ".")
-        if Path(inside).is_absolute() or inside.startswith(".."):
-            raise PermanentSourceError(
-                f"source {self.name}: {table} lies outside of its folder",
-                hint="physicalName is a path within the source's folder",
-            )
-        path = self._root / inside
-        if not path.exists():
-            path = self._root / self._whole_name(inside)
-        if not os.access(path, os.R_OK):
-            raise PermanentSourceError(f"source {self.name}: no permission to read {table}")
-        return path
+        return opened
 
-    def _whole_name(self, table: str) -> str:
-        """Find the one file that a name without its ending means; tables have no endings."""
-        there = [each.name for each in self.tables()]
-        meant = [name for name in there if name.startswith(f"{table}.")]
-        if len(meant) != 1:
-            raise self._missing(table, there)
-        return meant[0]
-
-    def _missing(self, table: str, there: Sequence[str]) -> PermanentSourceError:
-        listed = ", ".join(there[:_MAX_NAMED]) or "nothing that can be read"
-        return PermanentSourceError(
-            f"source {self.name} has no {table}", hint=f"there is {listed}", code="object-missing"
-        )
+    def _infos(self, file: SourceFile) -> list[TableInfo]:
+        """A file as the tables in it; what can't be looked into is listed by its name alone."""
+        try:
+            if self._format(file) == "parquet":
+                rows, columns = parquetfile.shape(file.open, file.place)
+                return [TableInfo(file.name, "file", columns, rows, file.size)]
+            inside = members(file) if packing(file.beginning(8)) == "zip" else []
+        except PermanentSourceError:
+            inside = []
+        if len(inside) > 1:
+            return [TableInfo(f"{file.name}/{name}", "file") for name in inside]
+        return [TableInfo(file.name, "file", bytes=file.size)]
 
 
-def _check_no_database(path: Path, name: str) -> None:
-    """Refuse a database whose path was given plain: its bytes are no CSV."""
-    with path.open("rb") as file:
-        if file.read(len(_SQLITE)) == _SQLITE:
-            raise PermanentSourceError(
-                f"source {name}: this is a SQLite database, not a CSV or Parquet file",
-                hint=f"write sqlite:///{path}",
-            )
+def _ending(name: str) -> str:
+    """The format that a name says; empty if none. A packed file without another is a CSV."""
+    bare = _PACKED.sub("", name)
+    ending = bare.rpartition("/")[2].rpartition(".")
+    known = _ENDINGS.get(ending[2].lower(), "") if ending[0] else ""
+    return known or ("csv" if bare != name and not ending[0] else "")
 
 
-def _with_ragged(batch: Extracted, rows: csvfile.CsvRows, width: int) -> Extracted:
-    """Add the rows that have too few or too many fields, as misfits of the whole record."""
-    if not rows.ragged:
-        return batch
-    whole = [
-        Misfit(row, "", f"fields in the row: {bad.fields}, in the header: {width}", bad.text)
-        for row, bad in rows.ragged.items()
-    ]
-    schema = pa.schema([pa.field(name, pa.string()) for name in batch.batch.schema.names])
-
-    def raw(chosen: Sequence[int]) -> pa.RecordBatch:
-        texts = [list(column.to_pylist()) for column in batch.raw_source(chosen).columns]
-        for place, row in enumerate(chosen):
-            if row in rows.ragged:
-                for column, text in zip(texts, rows.ragged[row].shown, strict=True):
-                    column[place] = text
-        return pa.RecordBatch.from_arrays([pa.array(t, pa.string()) for t in texts], schema=schema)
-
-    misfits = sorted([*batch.misfits, *whole], key=lambda misfit: misfit.row)
-    return replace(batch, misfits=misfits, raw_source=raw)
-
-
-def _info(path: Path, name: str) -> TableInfo:
-    rows, columns = parquetfile.shape(path) if _PARQUET.search(name) else (None, [])
-    return TableInfo(name, "file", columns, rows, path.stat().st_size)
+def _check_same_names(
+    first: SourceFile,
+    known: Mapping[str, SeenColumn],
+    file: SourceFile,
+    own: Mapping[str, SeenColumn],
+) -> None:
+    missing = [name for name in known if name not in own]
+    surplus = [name for name in own if name not in known]
+    if not missing and not surplus:
+        return
+    differences = []
+    if missing:
+        differences.append(f"has no {', '.join(missing)}")
+    if surplus:
+        differences.append(f"has {', '.join(surplus)} besides")
+    raise PermanentSourceError(
+        f"source {file.place} {' and '.join(differences)}, and {first.name} is of the same table",
+        code="column-missing",
+        hint="files of one table have the same columns; name fewer files, or mend that one",
+        details={"missing": missing, "surplus": surplus},
+    )
 
 
 def _as_wanted(source: pa.DataType) -> pa.DataType | None:

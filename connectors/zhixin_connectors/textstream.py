@@ -1,4 +1,4 @@
-r"""A text file's bytes, whatever its encoding and compression, as UTF-8 without a byte order mark.
+r"""A text file's bytes, whatever its encoding, as UTF-8 without a byte order mark.
 
 The encoding is the declared one, never guessed. Bytes that are not valid in it do not stop the
 file: each is carried as one escape character (``columns.py``) and rejects its own record only.
@@ -7,48 +7,19 @@ file: each is carried as one escape character (``columns.py``) and rejects its o
 from __future__ import annotations
 
 import codecs
-import gzip
 import threading
-import zipfile
-import zlib
-from contextlib import ExitStack
-from pathlib import Path
-from typing import IO, cast
+from typing import IO
 
 from zhixin_errors import PermanentSourceError
 
 from zhixin_connectors.columns import escape_byte
 
-__all__ = ["UNREADABLE", "Utf8Stream", "open_bytes"]
+__all__ = ["Utf8Stream"]
 
-UNREADABLE = (OSError, EOFError, zlib.error, zipfile.BadZipFile)
 _UTF16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _CHUNK = 1 << 20
 _HANDLER = "zhixin-escape"
 _seen = threading.local()
-
-
-def open_bytes(path: Path, stack: ExitStack) -> IO[bytes]:
-    """Open a file, unpacked if its name ends in .gz or .zip; ``stack`` closes it.
-
-    Raises:
-        PermanentSourceError: a .zip holds several files.
-        OSError, zipfile.BadZipFile: it can't be opened.
-    """
-    if path.suffix.lower() == ".gz":
-        return cast("IO[bytes]", stack.enter_context(gzip.open(path, "rb")))
-    if path.suffix.lower() != ".zip":
-        return stack.enter_context(path.open("rb"))
-    archive = stack.enter_context(zipfile.ZipFile(path))
-    members = [member for member in archive.infolist() if not member.is_dir()]
-    if len(members) != 1:
-        raise PermanentSourceError(
-            f"{path.name} holds {len(members)} files, and one is wanted",
-            hint="unpack it, and name the file",
-        )
-    if members[0].flag_bits & 1:
-        raise PermanentSourceError(f"{path.name} is encrypted", hint="unpack it first")
-    return stack.enter_context(archive.open(members[0]))
 
 
 class Utf8Stream:
@@ -58,13 +29,17 @@ class Utf8Stream:
         source: the file's bytes.
         encoding: a Python codec's name.
         tail: bytes to serve after the last, on a line of their own.
+        skip: characters at the beginning to leave out (after the byte order mark).
     """
 
-    def __init__(self, source: IO[bytes], encoding: str, tail: bytes = b"") -> None:
+    def __init__(
+        self, source: IO[bytes], encoding: str, tail: bytes = b"", *, skip: int = 0
+    ) -> None:
         self._source = source
         self._decoder = codecs.getincrementaldecoder(encoding)(_HANDLER)
         self._encoding = encoding
         self._tail = tail
+        self._skip = skip
         self._buffer = bytearray()
         self._started = False
         self._ended = False
@@ -92,6 +67,10 @@ class Utf8Stream:
         if text and not self._started:
             text = text.removeprefix("\ufeff")
             self._started = True
+        if self._skip:
+            left_out = min(self._skip, len(text))
+            self._skip -= left_out
+            text = text[left_out:]
         if text:
             self._last = text[-1]
         if not data:

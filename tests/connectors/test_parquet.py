@@ -105,7 +105,7 @@ def test_refuses_a_name_twice_and_an_empty_folder(tmp_path, take):
     with pytest.raises(PermanentSourceError, match="id more than once"):
         take(tmp_path, "t.parquet", INT)
     (tmp_path / "empty").mkdir()
-    with pytest.raises(PermanentSourceError, match="no Parquet files"):
+    with pytest.raises(PermanentSourceError, match="no file matches empty"):
         take(tmp_path, "empty", INT)
 
 

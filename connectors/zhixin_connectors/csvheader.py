@@ -1,0 +1,180 @@
+"""Where a CSV's records begin, and what its columns are called.
+
+::
+
+    年度报表,,             zhixin.skipRows: 1      lines before the header that are no part of it
+    投资,,地方             zhixin.headerRows: 2    header lines, joined column by column
+    年份,金额,金额          →  投资/年份, 投资/金额, 地方/金额
+    2021,5,3              the first record
+
+A cell merged over several columns stands in its first one: the empty ones to its right are part of
+it, in every header line but the last. With ``headerRows: 0`` a file has no header, and its columns
+are the contract's, in the contract's order.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import sys
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from zhixin_errors import PermanentSourceError
+
+from zhixin_connectors.columns import unescape
+from zhixin_connectors.options import SourceOptions
+from zhixin_connectors.textstream import Utf8Stream
+from zhixin_connectors.unpack import Damaged, OpenStream
+
+__all__ = ["Header", "check_names", "csv_lines", "joined", "read_header"]
+
+_HEADER_BYTES = 1 << 20
+_CANDIDATES = ("gb18030", "big5", "shift_jis", "euc_kr", "utf-16", "cp1252")
+
+csv.field_size_limit(sys.maxsize)  # pyarrow bounds a record; Python's own limit is 128 KiB a field
+
+
+@dataclass(frozen=True)
+class Header:
+    """A CSV's beginning.
+
+    Args:
+        names: of the columns, in order; empty where the file has no header.
+        start: characters before the first record.
+        first: the first record's fields; empty if there is none.
+    """
+
+    names: list[str]
+    start: int
+    first: list[str]
+
+
+def read_header(open_stream: OpenStream, place: str, options: SourceOptions) -> Header:
+    """Read it from the file's beginning.
+
+    Raises:
+        PermanentSourceError: no header, or one with empty or repeated names; names them.
+    """
+    text, invalid = _beginning(open_stream, place, options)
+    stream = io.StringIO(text, newline="")
+    for _ in range(options.skip_rows):
+        stream.readline()
+    start, records = stream.tell(), list[list[str]]()
+    lines = csv_lines(stream, options)
+    try:
+        for line in lines:
+            if not line:
+                continue
+            records.append(line)
+            if len(records) > options.header_rows:
+                break
+            start = stream.tell()
+    except csv.Error:
+        records = []
+    rows, first = records[: options.header_rows], records[options.header_rows :]
+    if len(rows) < options.header_rows:
+        raise PermanentSourceError(
+            f"source {place} has no header line",
+            hint="the first line must name the columns, or zhixin.headerRows be 0",
+        )
+    names = joined(rows)
+    if invalid and any(unescape(name) != name for name in names):
+        raise _undeclared(open_stream, place, options)
+    check_names(place, names, first[0] if first and options.header_rows == 1 else [])
+    return Header(names, start, first[0] if first else [])
+
+
+def joined(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The columns' names from one header line or several, merged cells filled to the right."""
+    width = max(map(len, rows), default=0)
+    filled = []
+    for number, row in enumerate(rows):
+        cells = [*row, *[""] * (width - len(row))]
+        for place in range(1, width if number < len(rows) - 1 else 0):
+            cells[place] = cells[place] or cells[place - 1]
+        filled.append(cells)
+    return ["/".join(dict.fromkeys(filter(None, parts))) for parts in zip(*filled, strict=True)]
+
+
+def check_names(place: str, names: Sequence[str], below: Sequence[str]) -> None:
+    """Refuse a header in which columns can't be told apart.
+
+    Args:
+        place: for the message.
+        names: the header.
+        below: the line after the only header line, which may be a second one.
+
+    Raises:
+        PermanentSourceError: names the columns without a name, and the names that stand twice.
+    """
+    empty = [place for place, name in enumerate(names, 1) if not name]
+    repeated = _repeated(names)
+    problems = []
+    if empty and empty != [1]:  # what only numbers the rows (of R and pandas) may have no name
+        problems.append(f"has no name for column {', '.join(map(str, empty))}")
+    if repeated:
+        problems.append(f"has the name {', '.join(repeated)} more than once")
+    if not problems:
+        return
+    again = _repeated(below) if _like_a_header(below) else []
+    if empty and again:
+        problems.append(f"line 2 looks like a second header and repeats {', '.join(again)}")
+    raise PermanentSourceError(
+        f"the header of source {place} {'; '.join(problems)}",
+        code="header",
+        hint="every column needs a name of its own; lines above the header are left out by "
+        "zhixin.skipRows, several header lines joined by zhixin.headerRows",
+    )
+
+
+def csv_lines(text: io.StringIO, options: SourceOptions) -> Iterator[list[str]]:
+    """A text's records, split as the options say."""
+    if not options.quote:
+        return csv.reader(text, delimiter=options.delimiter, quoting=csv.QUOTE_NONE)
+    return csv.reader(text, delimiter=options.delimiter, quotechar=options.quote)
+
+
+def _beginning(open_stream: OpenStream, place: str, options: SourceOptions) -> tuple[str, bool]:
+    try:
+        with open_stream() as source:
+            stream = Utf8Stream(source, options.encoding)
+            text = stream.read(_HEADER_BYTES).decode(errors="ignore")  # may end within a character
+            return text, stream.invalid
+    except Damaged as damage:
+        raise PermanentSourceError(f"source {place} is damaged: {damage}") from None
+
+
+def _undeclared(
+    open_stream: OpenStream, place: str, options: SourceOptions
+) -> PermanentSourceError:
+    """Say which declarations would read the file: a person must see which one reads right."""
+    with open_stream() as source:
+        data = source.read(1 << 16)
+    data = data[: data.rfind(b"\n") + 1] or data
+    would = [name for name in _CANDIDATES if name != options.encoding and _decodes(data, name)]
+    hint = f"its first lines can be read as {', '.join(would)}; " if would else ""
+    return PermanentSourceError(
+        f"the header of source {place} is not valid {options.encoding}",
+        code="encoding",
+        hint=f"{hint}declare the one that reads right as zhixin.encoding, it is never guessed",
+    )
+
+
+def _decodes(data: bytes, encoding: str) -> bool:
+    if encoding == "utf-16" and not data.startswith((b"\xff\xfe", b"\xfe\xff")):
+        return False
+    try:
+        text = data.decode(encoding)
+    except UnicodeDecodeError:
+        return False
+    return all(character.isprintable() or character in "\t\r\n" for character in text)
+
+
+def _repeated(names: Sequence[str]) -> list[str]:
+    return [name for name, times in Counter(filter(None, names)).items() if times > 1]
+
+
+def _like_a_header(line: Sequence[str]) -> bool:
+    return not any(character.isdigit() for name in line for character in name)
