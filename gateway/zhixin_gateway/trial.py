@@ -6,6 +6,7 @@ Relationships need other members' verified versions, and so a home; here they ar
 
 from __future__ import annotations
 
+import secrets
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -56,22 +57,24 @@ def try_contract(contract: Contract, source: Connector, progress: Progress) -> T
 
     from zhixin_gateway.home import Home
     from zhixin_gateway.pipeline.intake import Intake
-    from zhixin_gateway.pipeline.schema import contract_schema
+    from zhixin_gateway.pipeline.schema import source_schema
     from zhixin_gateway.pipeline.staging import Work
+    from zhixin_gateway.pipeline.treating import Treater
     from zhixin_gateway.settings import Settings
 
     if contract.derived:
         raise ConfigError(f"{contract.dataset} is derived: it has no source of its own")
     judged = [rule for rule in contract.rules if rule.kind != "relationship"]
     request = ReadRequest(
-        object=contract.object, schema=contract_schema(contract), options=contract.options
+        object=contract.object, schema=source_schema(contract), options=contract.options
     )
     progress.step("try", contract.dataset)
     with tempfile.TemporaryDirectory(prefix="zhixin-trial-") as folder:
         home = Home(Path(folder), Settings(member=contract.member), {})
         work = Work(home, contract.dataset)
         work.begin()
-        intake = Intake(work, RuleSet(contract, judged), {})
+        treater = Treater(contract, lambda _: secrets.token_bytes(32))  # any key: nothing is kept
+        intake = Intake(work, RuleSet(contract, judged), {}, treater)
         for extracted in source.read(request):
             intake.take(extracted)
             progress.advance(extracted.batch.num_rows)

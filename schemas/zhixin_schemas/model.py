@@ -177,6 +177,11 @@ class Contract:
         return [{"name": f.name, "type": f.written_type} for f in self.fields]
 
     @cached_property
+    def written_fields(self) -> tuple[Field, ...]:
+        """The fields as the dataset has them, after treatment."""
+        return tuple(replace(f, type=f.written_type, treatment=None) for f in self.fields)
+
+    @cached_property
     def treated(self) -> dict[str, Treatment]:
         """The fields with a treatment, by name."""
         return {f.name: f.treatment for f in self.fields if f.treatment is not None}
@@ -193,4 +198,4 @@ class Contract:
         """The Arrow schema of the dataset, after treatment: as the part files are."""
         from zhixin_schemas.arrow import arrow_schema
 
-        return arrow_schema(replace(f, type=f.written_type, treatment=None) for f in self.fields)
+        return arrow_schema(self.written_fields)

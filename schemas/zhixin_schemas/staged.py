@@ -63,7 +63,8 @@ class StagedInput:
         ]
         extra = [(ROW, pa.int64()), (_DRAW, pa.float64()), (UNREAD, pa.bool_())]
         masks = [(FAILED + name, pa.bool_()) for name in self._names]
-        self._schema = pa.schema([*rules.contract.schema, *map(pa.field, *zip(*extra, strict=True)),
+        written = rules.contract.written_schema
+        self._schema = pa.schema([*written, *map(pa.field, *zip(*extra, strict=True)),
                                   *(pa.field(name, kind) for name, kind in masks)])  # fmt: skip
         self._writer = pq.ParquetWriter(path, self._schema, compression="zstd")
 
@@ -76,7 +77,7 @@ class StagedInput:
         """Keep a batch, or what the sample takes of it.
 
         Args:
-            batch: as extracted, in order.
+            batch: as extracted, in order, its treated fields as they are written.
             verdict: what the rules said of it.
             misfits: as handed to :meth:`RuleSet.check`.
         """

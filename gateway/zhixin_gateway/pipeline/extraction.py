@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import datetime as dt
 import time
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -26,10 +27,12 @@ from zhixin_gateway.pipeline.inputs import Inputs
 from zhixin_gateway.pipeline.intake import Intake, Outcome
 from zhixin_gateway.pipeline.notarising import known_state, publish_contract
 from zhixin_gateway.pipeline.rereading import Source
-from zhixin_gateway.pipeline.schema import contract_schema
+from zhixin_gateway.pipeline.schema import source_schema
 from zhixin_gateway.pipeline.staging import EXTRACTED, Staged, Work
+from zhixin_gateway.pipeline.treating import Treater
 from zhixin_gateway.pipeline.writing import summary
 from zhixin_gateway.progress import NullProgress, Progress
+from zhixin_gateway.pseudonyms import load_key
 
 if TYPE_CHECKING:
     from zhixin_ledger.state import State
@@ -82,18 +85,20 @@ def extract(
         SourceError: the source can't be read, or not now.
         VerificationError: the gate refused a dataset that this one stands on.
         ValidationRefused: a critical rule is broken.
-        ConfigError: another run of this dataset is going on, or a signed version waits.
+        ConfigError: another run of this dataset is going on, a signed version waits, or the key
+            of a pseudonym is not in this home.
     """
     progress = progress or NullProgress()
     began = time.time()
     contract = read_contract(home, contract_path)
+    treater = Treater(contract, partial(load_key, home))
     work = Work(home, contract.dataset)
     with home.lock(contract.dataset):
         token = work.begin()
         try:
             state = _ledger_state(home, contract, progress, publish=publish)
             inputs = Inputs(home, state, progress)
-            told = _extract(work, contract, inputs, progress, report=report)
+            told = _extract(work, contract, inputs, treater, progress, report=report)
         except BaseException:
             work.discard()
             raise
@@ -132,11 +137,17 @@ def _ledger_state(home: Home, contract: Contract, progress: Progress, *, publish
 
 
 def _extract(
-    work: Work, contract: Contract, inputs: Inputs, progress: Progress, *, report: bool
+    work: Work,
+    contract: Contract,
+    inputs: Inputs,
+    treater: Treater,
+    progress: Progress,
+    *,
+    report: bool,
 ) -> Staged:
     extracted_at = format_time(dt.datetime.now(dt.UTC))
     key_sets = inputs.key_sets(contract)
-    intake = Intake(work, compile_rules(contract), key_sets, keep_input=report)
+    intake = Intake(work, compile_rules(contract), key_sets, treater, keep_input=report)
     source = _source(work.home, contract, inputs)
     progress.step("extract", contract.dataset)
     for extracted in source():
@@ -176,7 +187,7 @@ def _refuse_broken(contract: Contract, outcome: Outcome) -> None:
 
 def _source(home: Home, contract: Contract, inputs: Inputs) -> Source:
     """Where records come from; may be called again to read them once more."""
-    schema = contract_schema(contract)
+    schema = source_schema(contract)
     if contract.sql is not None:
         from zhixin_gateway.pipeline.derivation import derived
 

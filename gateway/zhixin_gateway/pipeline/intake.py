@@ -3,13 +3,16 @@
 Everything goes to disk; in memory stay a batch, the buffers of the piles, and the positions of
 rejected records (8 bytes each). At the end unique keys are compared over all records, and records
 that share one are rejected too, though they had passed: their positions are ``excluded``.
+
+Where the contract treats a field, the rules judge what was read and all piles hold what may be
+written; keys and relationships are compared as they are written, for that is what others have.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -29,12 +32,14 @@ from zhixin_gateway.pipeline.rejects import (
     write_quarantine,
 )
 from zhixin_gateway.pipeline.rereading import Source, raw_texts
-from zhixin_gateway.pipeline.schema import contract_schema
+from zhixin_gateway.pipeline.schema import source_schema
 from zhixin_gateway.pipeline.staging import Work
+from zhixin_gateway.pipeline.treating import Treated, Treater
 from zhixin_gateway.pipeline.uniqueness import KeyPile
 
 __all__ = ["Intake", "Outcome"]
 
+_NO_FORM = "the value that it is generalised to does not fit the field's type"
 TOO_LONG = Reason("record.length", "", "the record's text exceeds 64 MiB")
 _LATE_BATCH = 8_192
 _SMALL_BATCH = 8 * 1024 * 1024
@@ -67,17 +72,26 @@ class Intake:
         work: where piles grow.
         rules: the contract's, compiled.
         key_sets: verified keys, by the name of a relationship's rule.
+        treater: makes what may be written of what was read.
         keep_input: keep all records for the second opinion too.
     """
 
     def __init__(
-        self, work: Work, rules: RuleSet, key_sets: dict[str, Any], *, keep_input: bool = False
+        self,
+        work: Work,
+        rules: RuleSet,
+        key_sets: dict[str, Any],
+        treater: Treater,
+        *,
+        keep_input: bool = False,
     ) -> None:
         contract = rules.contract
         self._work = work
         self._rules = rules
-        self._key_sets = key_sets
-        self.schema = contract_schema(contract)
+        self._judge = _Judge(rules, key_sets)
+        self._treater = treater
+        self._read_schema = source_schema(contract)
+        self.schema = treater.schema
         self._passed = sorting.RunWriter(
             work.records, self.schema.append(pa.field(ROW, pa.int64())), contract.primary_key
         )
@@ -91,18 +105,22 @@ class Intake:
         self._told = [Reason(rule.name, rule.field, rule.message) for rule in rules.rules]
         self._tally = Tally(rules)
         self._rejected: list[np.ndarray] = []
-        self._unfit: dict[str, int] = {}
+        self._unfit: dict[str, int] = {treater.line(field): 0 for field in treater.treatments}
         self._warned = 0
         self._input = StagedInput(work.input, rules) if keep_input else None
 
     def take(self, extracted: Extracted) -> None:
         """Judge a batch and put every record on its pile."""
+        clear = pa.record_batch(extracted.batch.columns, schema=self._read_schema)
+        treated = self._treater.treat(extracted)
+        extracted = treated.extracted
         batch = pa.record_batch(extracted.batch.columns, schema=self.schema)
         rows = np.arange(extracted.first_row, extracted.first_row + batch.num_rows, dtype=np.int64)
         unread = _unread(extracted.misfits, batch)
-        verdict = self._rules.check(batch, self._key_sets, unread)
-        self._tally.add(verdict, batch)
+        verdict = self._judge(clear, batch, unread)
+        self._tally.add(verdict, clear)
         rejected = _numpy(verdict.rejected) | self._misfits(extracted.misfits, rows)
+        rejected |= self._untreated(treated, rows)
         rejected |= self._too_long(batch, rows)
         self._tell(verdict, rows)
         self._warned += int((_numpy(verdict.warned) & ~rejected).sum())
@@ -117,7 +135,8 @@ class Intake:
         for pile in self._keys.values():
             pile.add(batch, extracted.first_row)
         if self._input is not None:
-            self._input.add(batch, verdict, unread)
+            lost = {name: pa.array(mask) for name, mask in treated.failed.items()}
+            self._input.add(batch, verdict, {**unread, **lost})
 
     def finish(self, source: Source) -> Outcome:
         """Compare keys, and write the quarantine file.
@@ -132,7 +151,8 @@ class Intake:
         excluded = self._compare_keys(rejected)
         np.save(self._work.folder / "excluded.npy", excluded)
         if len(excluded):
-            for rows, texts in raw_texts(source, self._passed_before(excluded)):
+            again = (self._treater.treat(extracted).extracted for extracted in source())
+            for rows, texts in raw_texts(lambda: again, self._passed_before(excluded)):
                 self._rejects.add(rows, texts)
         self._rejects.close()
         self._pairs.close()
@@ -177,6 +197,16 @@ class Intake:
             broke.setdefault(reason.rule, set()).update(at)
         for rule, places in broke.items():
             self._unfit[rule] = self._unfit.get(rule, 0) + len(places)
+        return hit
+
+    def _untreated(self, treated: Treated, rows: np.ndarray) -> np.ndarray:
+        """Reject the records of which a value has no treated form."""
+        hit = np.zeros(len(rows), dtype=bool)
+        for field, mask in treated.failed.items():
+            line = self._treater.line(field)
+            self._pairs.add(rows[mask], self._number(Reason(line, field, _NO_FORM)))
+            self._unfit[line] += int(mask.sum())
+            hit |= mask
         return hit
 
     def _too_long(self, batch: pa.RecordBatch, rows: np.ndarray) -> np.ndarray:
@@ -243,6 +273,36 @@ class Intake:
         ]
         broken = {o.rule: o.message for o in found if o.severity == "critical" and o.failed}
         return Outcome(self._tally.extracted, quarantined, warned, rules, broken)
+
+
+class _Judge:
+    """The rules over what was read, relationships of treated fields over what is written.
+
+    Args:
+        rules: the contract's.
+        key_sets: verified keys, by the name of a relationship's rule.
+    """
+
+    def __init__(self, rules: RuleSet, key_sets: dict[str, Any]) -> None:
+        contract = rules.contract
+        named = [
+            rule
+            for rule in rules.rules
+            if rule.kind == "relationship" and not contract.treated.keys().isdisjoint(rule.fields)
+        ]
+        self._rules = rules
+        self._key_sets = key_sets
+        self._clear = RuleSet(contract, [rule for rule in rules.rules if rule not in named])
+        self._written = RuleSet(replace(contract, fields=contract.written_fields), named)
+
+    def __call__(
+        self, clear: pa.RecordBatch, written: pa.RecordBatch, unread: dict[str, Any]
+    ) -> RowVerdict:
+        """Judge every record of a batch, given as it was read and as it is written."""
+        verdict = self._clear.check(clear, self._key_sets, unread)
+        also = self._written.check(written, self._key_sets, unread)
+        failed = {**verdict.failed, **also.failed}
+        return replace(verdict, failed=failed, rules=self._rules)
 
 
 def _unread(misfits: Iterable[Misfit], batch: pa.RecordBatch) -> dict[str, Any]:
