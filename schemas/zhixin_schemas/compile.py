@@ -200,7 +200,7 @@ def _maker(name: str, check: r.Check, schema: pa.Schema) -> _MaskMaker:
             expression = check.expression
             return lambda batch, _: _certain(pc.invert(evaluate(expression, batch)))
         case r.Reference():
-            return _reference(name, check, schema.field(check.field).type)
+            return _reference(name, check, schema.field(check.fields[0]).type)
         case (
             r.Required()
             | r.Finite()
@@ -290,20 +290,22 @@ def _remainder(column: Any, divisor: int) -> Any:  # noqa: ANN401
 
 
 def _reference(name: str, check: r.Reference, kind: pa.DataType) -> _MaskMaker:
+    (field,), (target,) = check.fields, check.targets
+
     def mask(batch: pa.RecordBatch, key_sets: KeySets) -> Mask:
         keys = key_sets.get(name)
         if keys is None:
             raise ContractError(
-                f'the rule "{name}" needs the verified {check.target} of {check.dataset}',
+                f'the rule "{name}" needs the verified {target} of {check.dataset}',
                 code="relationship-missing",
             )
         if keys.type != kind:
             raise ContractError(
-                f'the rule "{name}" compares {check.field} ({kind}) with {check.target} of '
+                f'the rule "{name}" compares {field} ({kind}) with {target} of '
                 f"{check.dataset} ({keys.type}); both must have the same type",
                 code="relationship-type",
             )
-        column = batch.column(check.field)
+        column = batch.column(field)
         known = pc.is_in(column, value_set=keys)
         result: Mask = pc.and_(pc.is_valid(column), pc.invert(known))
         return result

@@ -236,7 +236,7 @@ class _Book:
             return
         severity = _severity(place)
         dataset = f"{found['member']}/{found['name']}"
-        check = r.Reference(name, dataset, found["field"])
+        check = r.Reference((name,), dataset, (found["field"],))
         says = f"{name} must stand in {found['field']} of {dataset}"
         rule = r.Rule(
             place.text("id") or f"{name}.reference", severity, "relationship", (name,), says, check

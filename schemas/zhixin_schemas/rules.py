@@ -21,6 +21,7 @@ __all__ = [
     "Allowed",
     "Bound",
     "Check",
+    "CountChange",
     "External",
     "Finite",
     "Freshness",
@@ -31,6 +32,7 @@ __all__ = [
     "MultipleOf",
     "Pattern",
     "Range",
+    "RateJump",
     "Reference",
     "RejectedShare",
     "Required",
@@ -140,11 +142,11 @@ class Satisfies:
 
 @dataclass(frozen=True)
 class Reference:
-    """The value, if there is one, stands in a field of another dataset."""
+    """The values, if none is null, stand together in fields of a dataset, another or the same."""
 
-    field: str
+    fields: tuple[str, ...]
     dataset: str
-    target: str
+    targets: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -196,11 +198,39 @@ class RejectedShare:
 
 
 @dataclass(frozen=True)
+class CountChange:
+    """The number (or percentage) of records more than in the version before; without one it holds.
+
+    Fewer records are a negative number; of a version without records any growth is infinite.
+    """
+
+    threshold: Threshold
+    percent: bool = True
+
+
+@dataclass(frozen=True)
+class RateJump:
+    """The share of records that break `rule` is near theirs: at most `points` percent points away.
+
+    Theirs is the share over the records of the last `versions` that stand, taken together; without
+    any it holds. An empty `rule` means the share of rejects.
+    """
+
+    rule: str
+    points: Decimal
+    versions: int
+
+
+@dataclass(frozen=True)
 class Freshness:
-    """The newest value of `field` is not older than `hours` when the version is made."""
+    """The newest value of `field` is not older than `hours` when the version is made.
+
+    `zone` is the one in which a date's day ends, and in which a time without one is read.
+    """
 
     field: str
     hours: Decimal
+    zone: str = "UTC"
 
 
 @dataclass(frozen=True)
@@ -225,7 +255,15 @@ RowCheck: TypeAlias = (
     | Reference
 )
 Check: TypeAlias = (
-    RowCheck | Unique | RowCount | WithinThreshold | RejectedShare | Freshness | External
+    RowCheck
+    | Unique
+    | RowCount
+    | WithinThreshold
+    | RejectedShare
+    | CountChange
+    | RateJump
+    | Freshness
+    | External
 )
 
 

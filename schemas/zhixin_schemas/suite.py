@@ -100,7 +100,7 @@ def _expectations(rule: r.Rule, schema: pa.Schema) -> list[Expectation]:
             return _row_count(rule.name, threshold)
         case r.External(expectation, arguments):
             return [Expectation(rule.name, expectation, dict(arguments))]
-        case r.Freshness() | r.RejectedShare():
+        case r.Freshness() | r.RejectedShare() | r.CountChange() | r.RateJump():
             return []
         case check:
             return _row(rule.name, check, schema)
