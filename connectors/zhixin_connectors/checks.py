@@ -11,7 +11,12 @@ __all__ = ["check_columns"]
 _MAX_NAMED = 20
 
 
-def check_columns(there: Sequence[str], wanted: Sequence[str], place: str) -> None:
+_RENAMED = "was it renamed? mend the source, or publish a new version of the contract"
+
+
+def check_columns(
+    there: Sequence[str], wanted: Sequence[str], place: str, *, hint: str = _RENAMED
+) -> None:
     """Refuse a table that lacks a wanted column, before any record.
 
     Raises:
@@ -25,6 +30,6 @@ def check_columns(there: Sequence[str], wanted: Sequence[str], place: str) -> No
     raise PermanentSourceError(
         f"source {place} has no column {', '.join(missing[:_MAX_NAMED])}{beside}",
         code="column-missing",
-        hint="was it renamed? mend the source, or publish a new version of the contract",
+        hint=hint,
         details={"missing": missing, "surplus": surplus},
     )

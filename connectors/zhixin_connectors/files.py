@@ -4,6 +4,8 @@
 
     weather.csv  .tsv  .txt      csvfile       also packed: weather.csv.gz, .zip, .zst …
     planes.parquet  .pq          parquetfile
+    permits.jsonl  .ndjson       jsonlines     packed too
+    permits.json                 jsondocument  packed too
     parts/                       a folder whose files are one table, in the order of their names
 
 What a file is packed with, and whether it is Parquet or a database, its first bytes tell; the name
@@ -23,7 +25,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 from zhixin_errors import PermanentSourceError
 
-from zhixin_connectors import csvfile, parquetfile
+from zhixin_connectors import csvfile, jsoncolumns, jsondocument, jsonlines, parquetfile
 from zhixin_connectors.describe import Declared, describe
 from zhixin_connectors.options import SourceOptions, parse_options
 from zhixin_connectors.places import Place, SourceFile, open_place
@@ -40,20 +42,44 @@ __all__ = ["FileSource", "open_files"]
 
 
 class _Format(NamedTuple):
-    """How a kind of file is read; ``packed`` if it is read as a stream that may be packed."""
+    """How a kind of file is read.
+
+    Args:
+        packed: it is read as a stream that may be packed.
+        declared: what a column that was seen declares.
+        sparse: records of one file need not have the columns of another's.
+    """
 
     columns: Callable[[OpenStream, str, SourceOptions], list[SeenColumn]]
     batches: Callable[[OpenStream, str, ReadRequest, SourceOptions], Iterator[Extracted]]
     packed: bool
+    declared: Callable[[SeenColumn], Declared] = lambda _seen: Declared()
+    sparse: bool = False
 
 
 _FORMATS = {
     "csv": _Format(csvfile.columns, csvfile.batches, packed=True),
     "parquet": _Format(parquetfile.columns, parquetfile.batches, packed=False),
+    "jsonl": _Format(
+        jsonlines.columns,
+        jsonlines.batches,
+        packed=True,
+        declared=jsoncolumns.declared,
+        sparse=True,
+    ),
+    "json": _Format(
+        jsondocument.columns,
+        jsondocument.batches,
+        packed=True,
+        declared=jsoncolumns.declared,
+        sparse=True,
+    ),
 }
 _ENDINGS = {
     **dict.fromkeys(("csv", "tsv", "txt"), "csv"),
     **dict.fromkeys(("parquet", "pq"), "parquet"),
+    **dict.fromkeys(("jsonl", "ndjson"), "jsonl"),
+    "json": "json",
 }
 _PACKED = re.compile(r"\.(gz|bz2|xz|zst|zstd|lz4|zip)$", re.IGNORECASE)
 _SCHEME = re.compile(rf"({'|'.join(_FORMATS)}):", re.IGNORECASE)
@@ -108,7 +134,8 @@ class FileSource:
             own = parquetfile.schema_of(self._opener(file), file.place)
             columns = {each.name: Declared(_as_wanted(each.type), str(each.type)) for each in own}
         else:
-            columns = {each.name: Declared() for each in self.columns(table)}
+            kind = _FORMATS[self._format(file)]
+            columns = {each.name: kind.declared(each) for each in self.columns(table)}
         return describe(self, table, columns, rows=rows, options=self._options)
 
     def read(self, request: ReadRequest) -> Iterator[Extracted]:
@@ -133,7 +160,7 @@ class FileSource:
 
     def _check_alike(self, files: Sequence[SourceFile], request: ReadRequest) -> None:
         """Refuse files that have not the same columns, and wanted ones not the same types."""
-        if len(files) == 1:
+        if len(files) == 1 or _FORMATS[self._format(files[0])].sparse:
             return
         first: dict[str, SeenColumn] = {}
         types: dict[str, tuple[str, str]] = {}

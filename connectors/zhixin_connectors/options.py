@@ -11,6 +11,14 @@ r"""The ``zhixin.*`` options of a source, held to their names and types.
     zhixin.headerRows  2                header lines, joined by "/"; 1 if not said, 0 for none
     zhixin.timezone    "Asia/Shanghai"  of times without an offset, for fields of type timestamptz
     zhixin.binary      "base64"         how a text file writes binary values; or "hex"
+    zhixin.records     "data.items"     where in a JSON document the list of records is
+    zhixin.optional    ["note"]         members that may be absent from all records of JSON
+    zhixin.total       "meta.count"     the member that says how many records there are in all
+    zhixin.paging      "cursor"         of HTTP: link, cursor, page, offset; none if not said
+    zhixin.next        "meta.next"      the member with the next page's address or cursor
+    zhixin.pageParameter "page"         the parameter that takes the cursor, page or offset
+    zhixin.firstPage   0                the first page's number; 1 if not said
+    zhixin.pageSize    500              records of a page, sent as zhixin.sizeParameter
 
 The prefix may be left out. A name that is not in this list is refused, not ignored: a misspelt
 ``zhixin.nul`` would change what is null without a word.
@@ -26,10 +34,11 @@ from zoneinfo import ZoneInfo
 
 from zhixin_errors import ConfigError
 
-__all__ = ["SECRET", "Secret", "SourceOptions", "parse_options"]
+__all__ = ["PAGINGS", "SECRET", "Secret", "SourceOptions", "parse_options"]
 
 SECRET = "secret"  # noqa: S105 - the option under which a source's secret is handed over
 
+PAGINGS = ("none", "link", "cursor", "page", "offset")
 _ELSEWHERE = {"sql", "severity", "treatment", "clear"}  # options of the contract, not of a source
 
 
@@ -55,6 +64,15 @@ class SourceOptions:
     header_rows: int = 1
     timezone: ZoneInfo | None = None
     binary: str = "base64"
+    records: str = ""
+    optional: tuple[str, ...] = ()
+    total: str = ""
+    paging: str = "none"
+    next: str = ""
+    page_parameter: str = ""
+    first_page: int = 1
+    page_size: int = 0
+    size_parameter: str = ""
 
 
 def parse_options(*layers: Mapping[str, Any]) -> SourceOptions:
@@ -138,6 +156,18 @@ def _timezone(name: str, value: object) -> ZoneInfo:
         ) from None
 
 
+def _path(name: str, value: object) -> str:
+    if not isinstance(value, str) or not value or not all(value.split(".")):
+        raise ConfigError(f"{name} must be a member's name, or several with dots between them")
+    return value
+
+
+def _paging(name: str, value: object) -> str:
+    if value not in PAGINGS:
+        raise ConfigError(f"{name} must be one of {', '.join(PAGINGS)}")
+    return str(value)
+
+
 def _binary(name: str, value: object) -> str:
     if value not in {"base64", "hex"}:
         raise ConfigError(f"{name} must be base64 or hex")
@@ -154,4 +184,13 @@ _READERS: dict[str, tuple[str, Any]] = {
     "headerRows": ("header_rows", _count(9)),
     "timezone": ("timezone", _timezone),
     "binary": ("binary", _binary),
+    "records": ("records", _path),
+    "optional": ("optional", _words),
+    "total": ("total", _path),
+    "paging": ("paging", _paging),
+    "next": ("next", _path),
+    "pageParameter": ("page_parameter", _path),
+    "firstPage": ("first_page", _count(1_000_000)),
+    "pageSize": ("page_size", _count(1_000_000)),
+    "sizeParameter": ("size_parameter", _path),
 }

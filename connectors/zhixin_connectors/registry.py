@@ -50,6 +50,9 @@ _BUILT_IN = {
     "file": _FILES,
     "csv": _FILES,
     "parquet": _FILES,
+    "json": _FILES,
+    "jsonl": _FILES,
+    **dict.fromkeys(("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"), _FILES),
     "http": _HTTP,
     "https": _HTTP,
 }
