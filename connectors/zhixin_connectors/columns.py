@@ -19,17 +19,20 @@ from decimal import Decimal
 from typing import Protocol, cast
 
 import pyarrow as pa
+import pyarrow.types as pt
 
 from zhixin_connectors._arrow import Array, pc
-from zhixin_connectors.cast import Cast
+from zhixin_connectors.cast import Cast, cast_texts
 from zhixin_connectors.grammar import Reading
 from zhixin_connectors.protocol import Extracted, Misfit
 from zhixin_connectors.typed import cast_typed, is_text, plain, raw_texts
 
 __all__ = [
     "ArrowColumn",
+    "FloatColumn",
     "SourceColumn",
     "escape_byte",
+    "escaped_text",
     "extracted",
     "from_values",
     "null_words",
@@ -71,13 +74,17 @@ class ArrowColumn:
         """As the wanted type; texts that hold escaped bytes are misfits."""
         column = plain(self.array)
         if not (self.escaped and is_text(column.type)):
-            return cast_typed(column, wanted, reading)
+            return self.read(column, wanted, reading)
         broken = pc.match_substring_regex(column, "[\U0010ff00-\U0010ffff]")
         rows = pc.indices_nonzero(broken).to_pylist()
         clean = pc.if_else(broken, pa.scalar(None, pa.string()), column)
-        read = cast_typed(clean, wanted, reading)
+        read = self.read(clean, wanted, reading)
         invalid = [(row, "not valid in the source's encoding") for row in rows]
         return Cast(read.array, sorted(read.misfits + invalid))
+
+    def read(self, column: Array, wanted: pa.DataType, reading: Reading) -> Cast:
+        """As the wanted type, without escaped bytes: what kinds of columns differ in."""
+        return cast_typed(column, wanted, reading)
 
     def raw(self, rows: Sequence[int]) -> list[str | None]:
         """The texts of chosen rows."""
@@ -88,6 +95,26 @@ class ArrowColumn:
 
     def __len__(self) -> int:
         return len(self.array)
+
+
+@dataclass(frozen=True)
+class FloatColumn(ArrowColumn):
+    """Texts of a database's floats: there an exponent is how they are written.
+
+    Args:
+        narrow: the texts are the shortest that tell 32-bit floats apart.
+    """
+
+    narrow: bool = False
+
+    def read(self, column: Array, wanted: pa.DataType, reading: Reading) -> Cast:
+        """As the wanted type."""
+        if pt.is_string(wanted):
+            return Cast(column, [])
+        if pt.is_floating(wanted) and not self.narrow:
+            return cast_texts(column, wanted, reading)
+        own = pc.cast(column, pa.float32() if self.narrow else pa.float64())
+        return cast_typed(own, wanted, reading)
 
 
 @dataclass(frozen=True)
@@ -259,10 +286,10 @@ def _strings(values: Sequence[object]) -> ArrowColumn:
     try:
         return ArrowColumn(pa.array(values, pa.string()))
     except UnicodeEncodeError:
-        return ArrowColumn(_by(_escaped_text)(values).array, escaped=True)
+        return ArrowColumn(_by(escaped_text)(values).array, escaped=True)
 
 
-def _escaped_text(value: object) -> str:
+def escaped_text(value: object) -> str:
     """A text decoded with surrogateescape; other lone surrogates are no text either."""
     return _SURROGATES.sub(lambda found: escape_byte(ord(found.group()) & 0xFF), str(value))
 

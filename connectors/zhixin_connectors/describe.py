@@ -47,6 +47,7 @@ class Declared(NamedTuple):
     source_type: str = ""
     nullable: bool | None = None
     text: bool = False  # declared as text: a number in it is a text
+    narrow: pa.DataType | None = None  # proposed where no value that was seen contradicts it
 
 
 @dataclass
@@ -116,6 +117,9 @@ def _read(source: Connector, table: str, schema: pa.Schema, rows: int) -> _Rows:
 def _propose(own: Declared, texts: Any, binary: int) -> tuple[pa.DataType, str]:  # noqa: ANN401
     column = texts.combine_chunks()
     values = len(column) - column.null_count
+    if own.narrow is not None and not cast_texts(column, own.narrow, Reading()).misfits:
+        seen = "all values seen fit it, others may not" if values else "no value was seen"
+        return own.narrow, f"guessed from {own.source_type}: {seen}"
     if own.type is not None and not own.text:
         return _declared(own, column, values)
     if binary and not values:

@@ -24,10 +24,10 @@ from urllib.parse import quote
 import pyarrow as pa
 from zhixin_errors import ConfigError, PermanentSourceError
 
-from zhixin_connectors import postgresql
+from zhixin_connectors import mysql, mysqltypes, postgresql
 from zhixin_connectors.checks import check_columns
 from zhixin_connectors.columns import extracted, from_values
-from zhixin_connectors.describe import describe
+from zhixin_connectors.describe import Declared, describe
 from zhixin_connectors.grammar import Reading
 from zhixin_connectors.options import parse_options
 from zhixin_connectors.protocol import (
@@ -113,6 +113,8 @@ class SqlSource:
         import sqlalchemy as sa
 
         with self._connect() as connection:
+            if connection.dialect.driver == "pymysql":
+                return sorted(mysqltypes.tables(connection), key=lambda table: table.name)
             inspector = sa.inspect(connection)
             found = []
             for schema in self._schemas(inspector):
@@ -129,39 +131,51 @@ class SqlSource:
 
     def columns(self, table: str) -> list[SeenColumn]:
         """The columns of a table with their declared types; of a query, their names."""
-        import sqlalchemy as sa
-
         with self._connect(table) as connection:
             if _QUERY.match(table) or table.lower().endswith(".sql"):
                 found = _described(connection, self._relation(connection, table))
                 return [SeenColumn(c[0], getattr(c, "type_display", "")) for c in found]
-            schema, name = self._found(connection, table)
-            inspected = sa.inspect(connection).get_columns(name, schema)
-        known = [(column["name"], declared(column, dynamic=False)) for column in inspected]
-        return [SeenColumn(name, each.source_type, each.nullable) for name, each in known]
+            known, _ = self._declared(connection, table)
+        return [SeenColumn(name, each.source_type, each.nullable) for name, each in known.items()]
 
     def describe(self, table: str, *, rows: int = 100_000) -> TableDescription:
         """Look at a table for `source infer`."""
-        import sqlalchemy as sa
-
         with self._connect(table) as connection:
-            schema, name = self._found(connection, table)
-            inspector = sa.inspect(connection)
-            dynamic = connection.dialect.name == "sqlite"
-            columns = {
-                column["name"]: declared(column, dynamic=dynamic)
-                for column in inspector.get_columns(name, schema)
-            }
-            key = inspector.get_pk_constraint(name, schema).get("constrained_columns") or []
+            columns, key = self._declared(connection, table)
         return describe(
             self, table, columns, rows=rows, primary_key=tuple(key), options=self._options
         )
+
+    def _declared(
+        self, connection: Connection, table: str
+    ) -> tuple[dict[str, Declared], list[str]]:
+        """What the database declares of a table's columns, and its primary key."""
+        import sqlalchemy as sa
+
+        schema, name = self._found(connection, table)
+        if connection.dialect.driver == "pymysql":
+            relation = self._quoted(connection, schema, name)
+            return (
+                mysqltypes.columns(connection, relation),
+                mysqltypes.primary_key(connection, relation),
+            )
+        inspector = sa.inspect(connection)
+        dynamic = connection.dialect.name == "sqlite"
+        columns = {
+            column["name"]: declared(column, dynamic=dynamic)
+            for column in inspector.get_columns(name, schema)
+        }
+        return columns, inspector.get_pk_constraint(name, schema).get("constrained_columns") or []
 
     def read(self, request: ReadRequest) -> Iterator[Extracted]:
         """Yield a table's records from one snapshot."""
         options = parse_options(self._options, request.options)
         with self._connect(request.object) as connection:
             relation = self._relation(connection, request.object)
+            if connection.dialect.driver == "pymysql":
+                self._check(mysql.names(connection, relation), request)
+                yield from mysql.read(connection, relation, request, options)
+                return
             described = _described(connection, relation)
             there = [column[0] for column in described]
             self._check(there, request)
@@ -207,7 +221,9 @@ class SqlSource:
             return f"({named.strip().rstrip(';')}) AS q"
         if named.lower().endswith(".sql"):
             return self._relation(connection, self._query_file(named))
-        schema, table = self._found(connection, named)
+        return self._quoted(connection, *self._found(connection, named))
+
+    def _quoted(self, connection: Connection, schema: str | None, table: str) -> str:
         quoted = postgresql.quoter(connection)
         return f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
 
@@ -268,9 +284,11 @@ class SqlSource:
         from sqlalchemy.pool import NullPool
 
         if self._url.get_backend_name() != "sqlite":
-            waits = {"postgresql": "connect_timeout", "mysql": "connect_timeout"}
+            waits = dict.fromkeys(("postgresql", "mysql", "mariadb"), "connect_timeout")
             limit = waits.get(self._url.get_backend_name(), "")
             wait = {limit: _CONNECT_WAIT_S} if limit and limit not in self._url.query else {}
+            if self._url.get_driver_name() == "pymysql":
+                wait |= mysql.connect_arguments(self._url, self.name)
             return sa.create_engine(self._url, poolclass=NullPool, connect_args=wait)
         return sa.create_engine("sqlite://", poolclass=NullPool, creator=self._open_sqlite)
 
@@ -302,6 +320,8 @@ class SqlSource:
             return connection
         if name == "postgresql":
             return postgresql.prepared(connection)
+        if connection.dialect.driver == "pymysql":
+            return mysql.prepared(connection)
         return connection.execution_options(stream_results=True)
 
 

@@ -12,6 +12,8 @@ from contextlib import contextmanager
 
 from zhixin_errors import PermanentSourceError, SourceError, TransientSourceError, ZhixinError
 
+from zhixin_connectors import mysqlerrors
+
 __all__ = ["translate", "translated"]
 
 _DRIVERS = {
@@ -103,11 +105,16 @@ def translate(error: Exception, source: str, table: str = "") -> SourceError:
     place = f"source {source}, {table}" if table else f"source {source}"
     kind = TransientSourceError if transient else PermanentSourceError
     details: dict[str, object] = {"driver_error": type(cause).__name__, "sqlstate": state}
-    shown = f" (SQLSTATE {state})" if state else f" ({type(cause).__name__})"
+    number, _ = mysqlerrors.judged(cause)
+    shown = f"SQLSTATE {state}" if state else type(cause).__name__
+    shown = f" (error {number})" if number else f" ({shown})"
     return kind(f"{place}: {what}{shown}", hint=hint or None, details=details)
 
 
 def _judge(cause: BaseException) -> tuple[bool, str, str]:
+    _, known = mysqlerrors.judged(cause)
+    if known is not None:
+        return known
     state = _state(cause)
     for start, transient, what, hint in _STATES:
         if state.startswith(start):

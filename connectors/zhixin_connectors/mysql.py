@@ -1,0 +1,324 @@
+r"""MariaDB and MySQL: every value as the server's own bytes, which its driver would change.
+
+PyMySQL makes null of ``0000-00-00``, a duration of a TIME and a float of a JSON number. So its
+converters are left out, and each cell comes as the server sends it::
+
+    2024-06-00 00:00:00    -00:30:00    18446744073709551615    \x00\xff
+
+Texts arrive in UTF-8, whatever the column's character set: the server converts. What it can't
+convert it sends as ``?``; a column whose character set may have such is asked for its own bytes
+too, and a text that lost one is a misfit. What else is particular:
+
+* FLOAT is printed with six digits, so it is widened to 64 bits by the server, which is exact.
+  A zero is printed without its sign, which the arc tangent still sees.
+* BIT is a number, as a string its digits (``101``, as PostgreSQL has it), as binary its bytes.
+* TIMESTAMP is an instant, and the session is in UTC; DATETIME has no zone.
+* Geometry is binary: four bytes of SRID, then WKB. ``ST_AsText`` in a query gives a text.
+
+An extraction is one statement, streamed, in one read-only transaction with a consistent snapshot:
+InnoDB gives one moment, and writers go on. MyISAM, Aria and MEMORY know no snapshots; their tables
+are locked against writes while the one statement reads, which is one moment too. ALTER TABLE waits
+for the extraction to end, or makes it fail before its first record (error 1412: worth a retry).
+SELECT on the table, or on the wanted columns of it, is the only privilege that is needed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.types as pt
+from zhixin_errors import ConfigError
+
+from zhixin_connectors._arrow import Array, pc
+from zhixin_connectors.cast import Cast
+from zhixin_connectors.columns import (
+    ArrowColumn,
+    FloatColumn,
+    escape_byte,
+    escaped_text,
+    extracted,
+    null_words,
+)
+from zhixin_connectors.grammar import Reading
+from zhixin_connectors.options import SourceOptions
+from zhixin_connectors.postgresql import quoter
+from zhixin_connectors.protocol import Extracted, ReadRequest
+
+if TYPE_CHECKING:
+    from sqlalchemy import URL, Connection
+
+__all__ = ["connect_arguments", "names", "prepared", "read"]
+
+_FLOAT, _DOUBLE, _TIMESTAMP, _BIT, _JSON, _GEOMETRY = 4, 5, 7, 16, 245, 255
+_STRINGS = {15, 249, 250, 251, 252, 253, 254, _GEOMETRY}  # VARCHAR to STRING, the BLOBs between
+_BINARY = 63  # the character set of what is no text
+_WHOLE = {"binary", "latin1", "ucs2", "utf16", "utf16le", "utf32", "utf8", "utf8mb3", "utf8mb4"}
+_BATCH_BYTES = 1 << 25
+_SETTINGS = {
+    "time_zone": "'+00:00'",
+    "lock_wait_timeout": "30",
+    "net_write_timeout": "3600",  # a batch may take long here before the next is taken
+    "sql_select_limit": "18446744073709551615",  # a server's default would cut a table short
+    "group_concat_max_len": "1073741824",  # or a query's texts
+}
+_READ_WAIT_S = 3_600
+_QUERY = {
+    "charset", "connect_timeout", "read_timeout", "unix_socket", "write_timeout",
+    "ssl_ca", "ssl_capath", "ssl_cert", "ssl_check_hostname", "ssl_cipher", "ssl_disabled",
+    "ssl_key", "ssl_verify_cert", "ssl_verify_identity",
+}  # fmt: skip
+
+
+def connect_arguments(url: URL, name: str) -> dict[str, Any]:
+    """What PyMySQL is told besides the URL.
+
+    Raises:
+        ConfigError: the URL has a setting that is none of the driver's.
+    """
+    unknown = sorted(set(url.query) - _QUERY)
+    if unknown:
+        raise ConfigError(
+            f"source {name}: its url has a setting that is not known: {', '.join(unknown)}",
+            hint=f"known are {', '.join(sorted(_QUERY))}",
+        )
+    told: dict[str, Any] = {"charset": "utf8mb4", "sql_mode": ""}
+    if "read_timeout" not in url.query:
+        told["read_timeout"] = _READ_WAIT_S
+    if url.password is not None:
+        told["password"] = str(url.password).encode()  # the driver's own would be Latin-1
+    return told
+
+
+def prepared(connection: Connection) -> Connection:
+    """One read-only snapshot, and a session in which the server's settings change no value."""
+    settings = ", ".join(f"SESSION {name} = {value}" for name, value in _SETTINGS.items())
+    connection.exec_driver_sql(f"SET {settings}")
+    connection.exec_driver_sql("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ")
+    connection.exec_driver_sql("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY")
+    return connection
+
+
+def names(connection: Connection, relation: str) -> list[str]:
+    """The columns of a relation: of a table invisible ones too, and those alone that may be read.
+
+    Args:
+        connection: a prepared one.
+        relation: a quoted name, or a query in parentheses.
+    """
+    if relation.startswith("("):
+        cursor = connection.exec_driver_sql(f"SELECT * FROM {relation} WHERE 1 = 0").cursor
+        return [column[0] for column in cursor.description or ()]
+    return [row[0] for row in connection.exec_driver_sql(f"SHOW COLUMNS FROM {relation}")]
+
+
+def read(
+    connection: Connection, relation: str, request: ReadRequest, options: SourceOptions
+) -> Iterator[Extracted]:
+    """Yield the records."""
+    driver: Any = connection.connection.driver_connection
+    driver.use_unicode, driver.decoders = False, {}  # bytes, as they come
+    quoted = quoter(connection)
+    columns = [quoted(name) for name in request.schema.names]
+    kinds = _kinds(driver, relation, columns)
+    takers = [
+        _taker(name, kind, wanted.type)
+        for name, kind, wanted in zip(columns, kinds, request.schema, strict=True)
+    ]
+    selected = ", ".join(expression for taker in takers for expression in taker.expressions)
+    order = _order(request, quoted)
+    readings = [Reading(options.timezone, "")] * len(takers)
+    first_row = 0
+    for rows in _streamed(connection, f"SELECT {selected} FROM {relation}{order}", request):
+        cells = iter(zip(*rows, strict=True))
+        taken = [taker.column(*(next(cells) for _ in taker.expressions)) for taker in takers]
+        own = [replace(column, array=null_words(column, options.null).array) for column in taken]
+        yield extracted(own, request.schema, readings, first_row)
+        first_row += len(rows)
+
+
+def _order(request: ReadRequest, quoted: Callable[[str], str]) -> str:
+    """By the bytes of UTF-8: the collations that know its characters pad or fold them."""
+    keys = []
+    for name in request.order_by:
+        key = quoted(name)
+        if pt.is_string(request.schema.field(name).type):
+            key = f"CAST(CONVERT({key} USING utf8mb4) AS BINARY)"
+        keys.append(key)
+    return f" ORDER BY {', '.join(keys)}" if keys else ""
+
+
+def _streamed(
+    connection: Connection, statement: str, request: ReadRequest
+) -> Iterator[list[tuple[bytes | None, ...]]]:
+    """Batches of rows, of bounded size in bytes.
+
+    A statement can't be given up half-way in this protocol: the driver would read all that is
+    left. So a reading that ends early ends its connection.
+    """
+    from pymysql.cursors import SSCursor
+
+    driver: Any = connection.connection.driver_connection
+    cursor: Any = driver.cursor(SSCursor)
+    ended = False
+    try:
+        cursor.execute(statement)
+        rows: list[tuple[bytes | None, ...]] = []
+        size = 0
+        while (row := cursor.fetchone()) is not None:
+            rows.append(row)
+            size += sum(map(len, filter(None, row)))
+            if len(rows) >= request.batch_rows or size >= _BATCH_BYTES:
+                yield rows
+                rows, size = [], 0
+        ended = True
+        if rows:
+            yield rows
+    finally:
+        if not ended:
+            if driver._result is not None:
+                driver._result.unbuffered_active = False
+            cursor.connection = None
+            connection.invalidate()
+
+
+@dataclass(frozen=True)
+class _Kind:
+    """What the server says of a column: its type in the protocol, and which text it is, if any."""
+
+    code: int
+    width: int
+    text: bool
+    charset: str = ""
+
+
+def _kinds(driver: Any, relation: str, columns: Sequence[str]) -> list[_Kind]:  # noqa: ANN401
+    with driver.cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(columns)} FROM {relation} WHERE 1 = 0")
+        fields = list(cursor._result.fields)
+        texts = [
+            name
+            for name, seen in zip(columns, fields, strict=True)
+            if seen.type_code in _STRINGS and seen.charsetnr != _BINARY
+        ]
+        charsets: dict[str, str] = {}
+        if texts:  # the field itself tells the connection's character set
+            asked = ", ".join(f"CHARSET(MAX({name}))" for name in texts)
+            cursor.execute(f"SELECT {asked} FROM {relation} WHERE 1 = 0")
+            found = [value.decode() for value in cursor.fetchone()]
+            charsets = dict(zip(texts, found, strict=True))
+    return [
+        _Kind(
+            seen.type_code,
+            seen.length,
+            name in charsets or seen.type_code == _JSON,
+            charsets.get(name, ""),
+        )
+        for name, seen in zip(columns, fields, strict=True)
+    ]
+
+
+class _Taker(NamedTuple):
+    """What to select for a field, and how to make a column of it."""
+
+    expressions: Sequence[str]
+    column: Callable[..., ArrowColumn]
+
+
+def _taker(name: str, kind: _Kind, wanted: pa.DataType) -> _Taker:
+    if kind.code in {_FLOAT, _DOUBLE}:
+        return _float_taker(name, kind, wanted)
+    if kind.code == _BIT and not pt.is_binary(wanted):
+        digits = f"LPAD(BIN({name}), {kind.width}, '0')"
+        return _Taker([digits if pt.is_string(wanted) else f"CAST({name} AS UNSIGNED)"], _texts)
+    if kind.code in _STRINGS | {_BIT} and not kind.text:
+        return _Taker([name], lambda values: ArrowColumn(pa.array(values, pa.binary())))
+    if kind.code == _TIMESTAMP:
+        return _Taker([name], lambda values: _InstantColumn(_texts(values).array))
+    if kind.text and kind.charset and kind.charset not in _WHOLE:
+        lost = f"LOCATE('?', CONVERT({name} USING utf8mb4)) > 0"
+        return _Taker([name, f"IF({lost}, CAST({name} AS BINARY), NULL)"], _converted)
+    return _Taker([name], _texts)
+
+
+def _float_taker(name: str, kind: _Kind, wanted: pa.DataType) -> _Taker:
+    if not pt.is_string(wanted):
+        signed = f"IF({name} = 0 AND ATAN2({name}, -1) < 0, '-0', {name} * 1e0)"
+        return _Taker([signed], lambda values: FloatColumn(_texts(values).array))
+    return (
+        _Taker([name], _texts)
+        if kind.code == _DOUBLE
+        else _Taker([name, f"{name} * 1e0"], _printed)
+    )
+
+
+def _texts(values: Sequence[bytes | None]) -> ArrowColumn:
+    """Bytes that should be UTF-8; some of MariaDB's own may hold half a surrogate pair."""
+    try:
+        return ArrowColumn(pa.array(values, pa.string()))
+    except pa.ArrowInvalid:
+        read = [
+            None if value is None else escaped_text(value.decode(errors="surrogateescape"))
+            for value in values
+        ]
+        return ArrowColumn(pa.array(read, pa.string()), escaped=True)
+
+
+def _converted(values: Sequence[bytes | None], own: Sequence[bytes | None]) -> ArrowColumn:
+    """Texts of a character set that has characters, or bytes, of which Unicode knows nothing.
+
+    Args:
+        values: as the server converted them, with ? for what it could not.
+        own: the bytes that were converted, where the text has a ?. No other character's code has
+            the byte of a ? in any of the server's character sets that come here.
+    """
+    if not any(own):
+        return _texts(values)
+    read = [
+        value if raw is None or value is None or value.count(b"?") == raw.count(b"?") else None
+        for value, raw in zip(values, own, strict=True)
+    ]
+    texts = _texts(read)
+    lost = [
+        "".join(chr(byte) if byte < 0x80 else escape_byte(byte) for byte in raw)
+        if raw is not None and kept is None
+        else None
+        for kept, raw in zip(read, own, strict=True)
+    ]
+    return ArrowColumn(pc.coalesce(texts.array, pa.array(lost, pa.string())), escaped=True)
+
+
+def _printed(values: Sequence[bytes | None], wide: Sequence[bytes | None]) -> _PrintedColumn:
+    return _PrintedColumn(_texts(values).array, wide=_texts(wide).array)
+
+
+@dataclass(frozen=True)
+class _PrintedColumn(ArrowColumn):
+    """Texts of a FLOAT, wanted as string: the server's own, where its six digits say the number."""
+
+    wide: Array = field(kw_only=True)
+
+    def read(self, column: Array, wanted: pa.DataType, reading: Reading) -> Cast:  # noqa: ARG002
+        said = [
+            text is None or np.float32(text) == np.float32(whole)
+            for text, whole in zip(column.to_pylist(), self.wide.to_pylist(), strict=True)
+        ]
+        texts = pc.if_else(pa.array(said), column, pa.scalar(None, pa.string()))
+        reason = "a number of more digits than the server's text of it: read it as a number"
+        return Cast(texts, [(row, reason) for row, right in enumerate(said) if not right])
+
+    def raw(self, rows: Sequence[int]) -> list[str | None]:
+        return ArrowColumn(self.wide).raw(rows)
+
+
+@dataclass(frozen=True)
+class _InstantColumn(ArrowColumn):
+    """Texts of TIMESTAMP: in UTC, and without saying so."""
+
+    def read(self, column: Array, wanted: pa.DataType, reading: Reading) -> Cast:
+        if not pt.is_string(wanted):
+            column = pc.binary_join_element_wise(column, pa.scalar("+00"), pa.scalar(""))
+        return super().read(column, wanted, reading)

@@ -1,0 +1,116 @@
+"""What MariaDB and MySQL declare of tables and columns, asked of the server itself.
+
+By ``SHOW COLUMNS``, not by an inspector: that reads ``SHOW CREATE``, which a login with SELECT on a
+view, or on some columns, may not have.
+
+=====================================  ===========================================================
+declared                               proposed
+=====================================  ===========================================================
+``tinyint(1)``                         boolean, unless another value than 0 and 1 was seen
+``tinyint`` to ``bigint``, ``year``    integer; unsigned for ``bigint unsigned``
+``decimal(p,s)``                       the same up to 38 digits; beyond, what the values say
+``float``, ``double``                  float
+``bit(1)``, ``bit(n)``                 boolean; integer, ``bit(64)`` unsigned
+``date``, ``datetime``, ``timestamp``  date, timestamp, timestamptz
+``time``                               time, unless a value is no time of day: then string
+``binary``, ``blob``, geometries       binary
+all else                               string: text, enum, set, json, uuid, inet6
+=====================================  ===========================================================
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pyarrow as pa
+
+from zhixin_connectors.describe import Declared
+from zhixin_connectors.protocol import TableInfo
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+__all__ = ["columns", "primary_key", "tables"]
+
+_SYSTEM = "('information_schema', 'mysql', 'performance_schema', 'sys')"
+_COUNTED = {"MyISAM", "Aria", "MEMORY", "ARCHIVE"}  # InnoDB only estimates
+_TYPE = re.compile(r"(\w+)(?:\((\d+)(?:,(\d+))?\))?( unsigned)?")
+_INTEGERS = {"tinyint", "smallint", "mediumint", "int", "bigint", "year"}
+_BINARIES = {
+    "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "vector",
+    "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon",
+    "geometrycollection", "geomcollection",
+}  # fmt: skip
+_OTHERS: dict[str, pa.DataType] = {
+    "float": pa.float64(),
+    "double": pa.float64(),
+    "date": pa.date32(),
+    "datetime": pa.timestamp("us"),
+    "timestamp": pa.timestamp("us", tz="UTC"),
+}
+
+
+def tables(connection: Connection) -> list[TableInfo]:
+    """Tables and views of all databases that the login sees, but for the server's own."""
+    own = connection.exec_driver_sql("SELECT DATABASE()").scalar()
+    found = connection.exec_driver_sql(
+        "SELECT TABLE_SCHEMA, TABLE_NAME, TABLE_TYPE, ENGINE, TABLE_ROWS"
+        f" FROM information_schema.TABLES WHERE TABLE_SCHEMA NOT IN {_SYSTEM}"
+        " AND TABLE_TYPE <> 'SEQUENCE'"
+    ).all()
+    of: dict[tuple[str, str], list[str]] = {}
+    for schema, table, column in connection.exec_driver_sql(
+        "SELECT TABLE_SCHEMA, TABLE_NAME, COLUMN_NAME FROM information_schema.COLUMNS"
+        f" WHERE TABLE_SCHEMA NOT IN {_SYSTEM}"
+        " ORDER BY TABLE_SCHEMA, TABLE_NAME, ORDINAL_POSITION"
+    ):
+        of.setdefault((schema, table), []).append(column)
+    return [
+        TableInfo(
+            table if schema == own else f"{schema}.{table}",
+            "view" if "VIEW" in kind else "table",
+            of.get((schema, table), []),
+            int(rows) if rows is not None and engine in _COUNTED else None,
+        )
+        for schema, table, kind, engine, rows in found
+    ]
+
+
+def columns(connection: Connection, relation: str) -> dict[str, Declared]:
+    """What is declared of a table's or view's columns, invisible ones too.
+
+    Args:
+        connection: a prepared one.
+        relation: a quoted name.
+    """
+    shown = connection.exec_driver_sql(f"SHOW COLUMNS FROM {relation}")
+    return {row[0]: _declared(row[1], row[2] == "YES") for row in shown}
+
+
+def primary_key(connection: Connection, relation: str) -> list[str]:
+    """The key's columns in its own order; of a view none."""
+    shown = connection.exec_driver_sql(f"SHOW INDEX FROM {relation}").all()
+    key = sorted((row[3], row[4]) for row in shown if row[2] == "PRIMARY")
+    return [name for _, name in key]
+
+
+def _declared(written: str, nullable: bool) -> Declared:
+    found = _TYPE.match(written)
+    kind = found.group(1) if found else written
+    first, second = (int(found.group(n) or 0) if found else 0 for n in (2, 3))
+    if kind == "tinyint" and first == 1:
+        return Declared(pa.int64(), written, nullable, narrow=pa.bool_())
+    if kind == "time":
+        return Declared(pa.string(), written, nullable, narrow=pa.time64("us"))
+    if kind in _INTEGERS:
+        wide = kind == "bigint" and found is not None and found.group(4) is not None
+        return Declared(pa.uint64() if wide else pa.int64(), written, nullable)
+    if kind == "bit":
+        numbers = pa.uint64() if first == 64 else pa.int64()
+        return Declared(pa.bool_() if first == 1 else numbers, written, nullable)
+    if kind == "decimal":
+        exact = pa.decimal128(first, second) if first <= 38 else None
+        return Declared(exact, written, nullable)
+    proposed = pa.binary() if kind in _BINARIES else _OTHERS.get(kind, pa.string())
+    return Declared(proposed, written, nullable)
