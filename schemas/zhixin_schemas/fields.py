@@ -19,11 +19,11 @@ from zhixin_schemas.document import Place
 from zhixin_schemas.model import Field, FieldType
 from zhixin_schemas.treatment import read_treatment, refuse_inside
 
-__all__ = ["read_fields", "titles_of"]
+__all__ = ["INTEGER_FORMATS", "ISO_FORMS", "read_fields", "titles_of"]
 
 _DECIMAL = re.compile(r"(?:decimal|numeric)\(([0-9]{1,3})(?:,([0-9]{1,3}))?\)", re.IGNORECASE)
-_INTEGERS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32")
-_ISO_FORMS = ("yyyy-MM-dd", "HH:mm:ss", "yyyy-MM-dd'T'HH:mm:ss", "yyyy-MM-dd'T'HH:mm:ssXXX")
+INTEGER_FORMATS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32")
+ISO_FORMS = ("yyyy-MM-dd", "HH:mm:ss", "yyyy-MM-dd'T'HH:mm:ss", "yyyy-MM-dd'T'HH:mm:ssXXX")
 _BY_PHYSICAL = {
     name: logical
     for logical, names in {
@@ -123,6 +123,8 @@ def _type(place: Place, depth: int) -> FieldType | None:
             kind = _time(logical, options)
         case "boolean":
             kind = "boolean"
+            for key in options.names():
+                options.at(key).report("a boolean has no options; leave it out")
         case _:
             _report_type(place, logical)
             kind = None
@@ -142,7 +144,7 @@ def _report_type(place: Place, logical: str) -> None:
 
 def _time(logical: str, options: Place) -> FieldType:
     form = options.text("format")
-    if form and form not in _ISO_FORMS:
+    if form and form not in ISO_FORMS:
         options.at("format").report(
             "sources are read in ISO 8601's form (2013-01-31, 08:30:00, 2013-01-31T08:30:00Z); "
             "rewrite others in a view or query"
@@ -225,7 +227,7 @@ def _integer(options: Place) -> FieldType | None:
     width = options.text("format")
     if width == "u64":
         return "unsigned"
-    if width and width not in _INTEGERS:
+    if width and width not in INTEGER_FORMATS:
         options.at("format").report(
             f"integers have at most 64 bits; for {width} use a number with "
             "physicalType decimal(38,0)"

@@ -29,8 +29,12 @@ from zhixin_schemas.document import Path, Place
 from zhixin_schemas.odcs import API_VERSIONS, SERVER_KEYS, server_types, suggestion
 
 __all__ = [
+    "ADDRESS_KEYS",
+    "DATASET_PATTERN",
     "DERIVED",
     "SOURCE_OPTIONS",
+    "SOURCE_PATTERN",
+    "VERSION_PATTERN",
     "Server",
     "check_header",
     "is_dataset_name",
@@ -44,12 +48,12 @@ DERIVED = "zhixin"
 SOURCE_OPTIONS = ("null", "nullQuoted", "delimiter", "quote", "encoding", "timezone", "binary")
 """What a contract may say about its source, each as ``zhixin.<name>``."""
 
-_MEMBER = re.compile(r"[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?(\.[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)+")
-_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
-_VERSION = re.compile(r"(0|[1-9][0-9]{0,17})(\.(0|[1-9][0-9]{0,17})){2}")
-_SOURCE = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
+_LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
+DATASET_PATTERN = rf"{_LABEL}([.]{_LABEL})+/[a-z][a-z0-9-]{{0,62}}"
+VERSION_PATTERN = "(0|[1-9][0-9]{0,17})([.](0|[1-9][0-9]{0,17})){2}"
+SOURCE_PATTERN = "[A-Za-z0-9][A-Za-z0-9_-]{0,62}"
 _DESCRIPTION = ("usage", "purpose", "limitations", "authoritativeDefinitions", "customProperties")
-_ADDRESS_KEYS = (
+ADDRESS_KEYS = (
     "host", "port", "location", "endpointUrl", "catalogUrl", "stagingDir", "account", "project",
     "serviceName",
 )  # fmt: skip
@@ -83,10 +87,7 @@ class Server:
 
 def is_dataset_name(text: str) -> bool:
     """Whether a text is ``member/name`` in the form of docs/formats.md 2.1."""
-    member, slash, name = text.partition("/")
-    return bool(
-        slash and len(member) <= 247 and _MEMBER.fullmatch(member) and _NAME.fullmatch(name)
-    )
+    return len(text.partition("/")[0]) <= 247 and bool(re.fullmatch(DATASET_PATTERN, text))
 
 
 def read_dataset(root: Place) -> tuple[str, str]:
@@ -97,7 +98,7 @@ def read_dataset(root: Place) -> tuple[str, str]:
             "the id is the dataset's name, member/dataset in lowercase, such as "
             "bts.gov.example/flights"
         )
-    if version and not _VERSION.fullmatch(version):
+    if version and not re.fullmatch(VERSION_PATTERN, version):
         root.at("version").report("a version is major.minor.patch, such as 1.0.0")
     return dataset, version
 
@@ -187,7 +188,7 @@ def read_server(root: Place, schema_object: Place, dataset: str) -> Server:
     for server in servers[1:]:
         _check_other(server)
     name = first.text("server")
-    if name and not _SOURCE.fullmatch(name):
+    if name and not re.fullmatch(SOURCE_PATTERN, name):
         first.at("server").report("a source's name has letters, digits, _ and - only")
     options = _options(first)
     sql = options.pop("sql", None)
@@ -222,7 +223,7 @@ def _check_first(server: Place) -> None:
     for key in server.names():
         if key in _ELSEWHERE:
             server.at(key).report(_ELSEWHERE[key])
-        elif key in server_types()["custom"] or key in _ADDRESS_KEYS:
+        elif key in server_types()["custom"] or key in ADDRESS_KEYS:
             addresses.append(key)
         elif key not in SERVER_KEYS:
             server.at(key).report(f"unknown key{suggestion(key, SERVER_KEYS)}")
@@ -234,7 +235,7 @@ def _check_other(server: Place) -> None:
     known = {*SERVER_KEYS, *server_types().get(server.text("type"), ())}
     addresses = []
     for key in server.names():
-        if key in _ADDRESS_KEYS or _URL.search(server.text(key)):
+        if key in ADDRESS_KEYS or _URL.search(server.text(key)):
             addresses.append(key)
         elif key not in known:
             server.at(key).report(f"unknown key{suggestion(key, known)}")
