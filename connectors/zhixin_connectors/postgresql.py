@@ -5,16 +5,15 @@ r"""PostgreSQL by its own COPY: every value as the server's text, which says wha
     COPY (SELECT "id", "valid_until" FROM "permits") TO STDOUT (FORMAT csv)
     2,infinity           null is an unquoted empty field, the empty string is ""
 
-The texts then go the same way as a CSV's. What is particular: ``real`` is widened by the server
-(its text is the shortest for 32 bits), ``bytea`` comes as ``\x`` and hex, arrays as ``{1,NULL}``,
-and the texts of a float column may have exponents.
+The texts then go the same way as a CSV's, through ``postgresql_values.py`` where a type has a form
+of its own. They are those of the server's default settings, whatever the login's own are. The bytes
+of a database that is not in UTF-8 are decoded here: a text with bytes that are none in its encoding
+rejects its own record, where the server would refuse the whole query.
 """
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
@@ -22,27 +21,37 @@ import pyarrow.csv as arrow_csv
 import pyarrow.types as pt
 
 from zhixin_connectors._arrow import Array
-from zhixin_connectors.cast import Cast, cast_texts
-from zhixin_connectors.columns import ArrowColumn, SourceColumn, extracted, null_words
+from zhixin_connectors.columns import ArrowColumn, escaped_text, extracted, null_words
 from zhixin_connectors.grammar import Reading
 from zhixin_connectors.options import SourceOptions
+from zhixin_connectors.postgresql_values import BOOL, TEXTS, column, kinds_of
 from zhixin_connectors.protocol import Extracted, ReadRequest
-from zhixin_connectors.typed import cast_typed
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
 __all__ = ["prepared", "quoter", "read"]
 
-_BOOL, _BYTEA, _FLOAT4, _FLOAT8 = 16, 17, 700, 701
-_TEXTS = {25, 1042, 1043, 19, 18}  # text, bpchar, varchar, name, "char"
 _CHUNK_BYTES = 1 << 22
+_CODECS = {  # those that Python decodes as the server does, to the last character: a test holds it
+    "SQL_ASCII": "utf-8",  # it holds any bytes
+    "LATIN1": "iso8859-1", "LATIN2": "iso8859-2", "LATIN3": "iso8859-3", "LATIN4": "iso8859-4",
+    "LATIN5": "iso8859-9", "LATIN6": "iso8859-10", "LATIN7": "iso8859-13", "LATIN8": "iso8859-14",
+    "LATIN9": "iso8859-15", "LATIN10": "iso8859-16", "ISO_8859_5": "iso8859-5",
+    "ISO_8859_6": "iso8859-6", "ISO_8859_7": "iso8859-7", "ISO_8859_8": "iso8859-8",
+    "KOI8R": "koi8-r", "KOI8U": "koi8-u", "WIN866": "cp866", "WIN874": "cp874",
+    "WIN1250": "cp1250", "WIN1251": "cp1251", "WIN1252": "cp1252", "WIN1253": "cp1253",
+    "WIN1254": "cp1254", "WIN1255": "cp1255", "WIN1256": "cp1256", "WIN1257": "cp1257",
+    "WIN1258": "cp1258", "EUC_CN": "gb2312",
+}  # fmt: skip
 _SETTINGS = {
     "TimeZone": "UTC",
     "DateStyle": "ISO, YMD",
     "IntervalStyle": "postgres",
     "bytea_output": "hex",
     "extra_float_digits": "1",
+    "lc_monetary": "C",
+    "synchronize_seqscans": "off",  # a table's order is its own, whoever else reads it
     "client_encoding": "UTF8",
     "lock_timeout": "30s",
 }
@@ -54,8 +63,12 @@ def prepared(connection: Connection) -> Connection:
         isolation_level="REPEATABLE READ", postgresql_readonly=True
     )
     for name, value in _SETTINGS.items():
-        connection.exec_driver_sql(f"SELECT set_config('{name}', '{value}', true)")
+        _set(connection, name, value)
     return connection
+
+
+def _set(connection: Connection, name: str, value: str) -> None:
+    connection.exec_driver_sql(f"SELECT pg_catalog.set_config('{name}', '{value}', true)")
 
 
 def quoter(connection: Connection) -> Callable[[str], str]:
@@ -78,40 +91,52 @@ def read(
 ) -> Iterator[Extracted]:
     """Yield the records; ``kinds`` are the columns' type OIDs."""
     driver: Any = connection.connection.driver_connection
-    arrays = {name for name, oid in kinds.items() if _is_array(driver.adapters.types, oid)}
+    types = kinds_of(connection, {kinds[name] for name in request.schema.names})
+    codec = _codec(connection)
     quoted = quoter(connection)
     selected = ", ".join(
         _expression(quoted(field.name), kinds[field.name], field.type) for field in request.schema
     )
     order = _order(request, kinds, quoted)
     statement = f"COPY (SELECT {selected} FROM {relation}{order}) TO STDOUT (FORMAT csv)"
-    readings = [
-        Reading(options.timezone, "pg" if kinds[field.name] == _BYTEA else "")
-        for field in request.schema
-    ]
+    readings = [Reading(options.timezone, "")] * len(request.schema)
     first_row = 0
-    with driver.cursor() as cursor, cursor.copy(statement) as copy:
+    with driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:
         for chunk, rows in _chunks(copy, request.batch_rows):
-            texts = _parse(chunk, len(request.schema))
-            columns: list[SourceColumn] = []
-            for field, column in zip(request.schema, texts, strict=True):
-                own = null_words(ArrowColumn(column), options.null)
-                if kinds[field.name] in {_FLOAT4, _FLOAT8}:
-                    columns.append(_FloatColumn(own.array))
-                elif field.name in arrays and pt.is_list(field.type):
-                    columns.append(_ListColumn(own.array))
-                else:
-                    columns.append(own)
+            texts, escaped = _parse(*_decoded(chunk, codec), len(request.schema))
+            columns = [
+                column(
+                    null_words(ArrowColumn(own, escaped), options.null),
+                    types[kinds[field.name]],
+                    field.type,
+                )
+                for field, own in zip(request.schema, texts, strict=True)
+            ]
             yield extracted(columns, request.schema, readings, first_row)
             first_row += rows
 
 
+def _codec(connection: Connection) -> str:
+    """Python's name of the encoding in which records come; empty for UTF-8 that is valid."""
+    driver: Any = connection.connection.driver_connection
+    codec = _CODECS.get(driver.info.parameter_status("server_encoding"), "")
+    if codec:
+        _set(connection, "client_encoding", "SQL_ASCII")  # no conversion
+    return codec
+
+
+def _decoded(chunk: bytes, codec: str) -> tuple[bytes, bool]:
+    """As UTF-8, and whether bytes had to be escaped."""
+    if not codec:
+        return chunk, False
+    try:
+        return chunk.decode(codec).encode(), False
+    except UnicodeDecodeError:
+        return escaped_text(chunk.decode(codec, "surrogateescape")).encode(), True
+
+
 def _expression(quoted: str, oid: int, wanted: pa.DataType) -> str:
-    if oid == _FLOAT4 and not pt.is_string(wanted):
-        return f"{quoted}::float8"
-    if oid == _BOOL and pt.is_string(wanted):
-        return f"{quoted}::text"
-    return quoted
+    return f"{quoted}::text" if oid == BOOL and pt.is_string(wanted) else quoted
 
 
 def _order(request: ReadRequest, kinds: Mapping[str, Any], quoted: Callable[[str], str]) -> str:
@@ -119,15 +144,10 @@ def _order(request: ReadRequest, kinds: Mapping[str, Any], quoted: Callable[[str
     for name in request.order_by:
         key = quoted(name)
         if pt.is_string(request.schema.field(name).type):
-            text = key if kinds[name] in _TEXTS else f"{key}::text"
+            text = key if kinds[name] in TEXTS else f"{key}::text"
             key = f'{text} COLLATE "C"'
         keys.append(key)
     return f" ORDER BY {', '.join(keys)}" if keys else ""
-
-
-def _is_array(types: Any, oid: int) -> bool:  # noqa: ANN401 (psycopg's TypesRegistry)
-    info = types.get(oid)
-    return info is not None and info.array_oid == oid
 
 
 def _chunks(copy: Any, most: int) -> Iterator[tuple[bytes, int]]:  # noqa: ANN401 (psycopg.Copy)
@@ -144,7 +164,7 @@ def _chunks(copy: Any, most: int) -> Iterator[tuple[bytes, int]]:  # noqa: ANN40
         yield b"".join(pieces), len(pieces)
 
 
-def _parse(chunk: bytes, width: int) -> list[Array]:
+def _parse(chunk: bytes, escaped: bool, width: int) -> tuple[list[Array], bool]:
     names = [str(place) for place in range(width)]
     table = arrow_csv.read_csv(
         cast("Any", pa.BufferReader(chunk)),
@@ -159,67 +179,4 @@ def _parse(chunk: bytes, width: int) -> list[Array]:
             null_values=[""],
         ),
     )
-    return [column.combine_chunks() for column in table.columns]
-
-
-@dataclass(frozen=True)
-class _FloatColumn(ArrowColumn):
-    """Texts of ``real`` and ``double precision``: an exponent is how they are written."""
-
-    def cast(self, wanted: pa.DataType, reading: Reading) -> Cast:
-        if pt.is_floating(wanted) or pt.is_string(wanted):
-            return cast_texts(self.array, wanted, reading)
-        floats = cast_texts(self.array, pa.float64(), reading)
-        read = cast_typed(floats.array, wanted, reading)
-        return Cast(read.array, sorted(floats.misfits + read.misfits))
-
-
-@dataclass(frozen=True)
-class _ListColumn(ArrowColumn):
-    """Texts of an array type: ``{1,NULL,"a b"}``."""
-
-    def cast(self, wanted: pa.DataType, reading: Reading) -> Cast:
-        depth, inner = 0, wanted
-        texts = pa.string()
-        while pt.is_list(inner):
-            depth, inner = depth + 1, inner.value_type
-        nested: Any = texts
-        for _ in range(depth):
-            nested = pa.list_(nested)
-        values: list[object] = []
-        misfits: list[tuple[int, str]] = []
-        for row, text in enumerate(self.array.to_pylist()):
-            value = None if text is None else _literal(text)
-            if text is not None and _depth(value) not in {depth, 0}:
-                misfits.append((row, "an array of other dimensions than the wanted type"))
-                value = None
-            values.append(value)
-        read = cast_typed(pa.array(values, nested), wanted, reading)
-        return Cast(read.array, sorted(misfits + read.misfits))
-
-
-_TOKEN = re.compile(r'[{},]|"((?:[^"\\]|\\.)*)"|([^{},"]+)', re.DOTALL)
-
-
-def _literal(text: str) -> list[Any] | None:
-    """An array's text as nested lists of texts; bounds before it (``[0:1]=``) say nothing new."""
-    stack: list[list[Any]] = [[]]
-    for token in _TOKEN.finditer(text[text.index("{") :]):
-        mark = token.group()
-        if mark == "{":
-            stack.append([])
-        elif mark == "}":
-            done = stack.pop()
-            stack[-1].append(done)
-        elif token.group(1) is not None:
-            stack[-1].append(re.sub(r"\\(.)", r"\1", token.group(1), flags=re.DOTALL))
-        elif mark != ",":
-            stack[-1].append(None if mark.upper() == "NULL" else mark)
-    return cast("list[Any]", stack[0][0])
-
-
-def _depth(value: object) -> int:
-    """How many lists deep; 0 for an empty array, which has no dimensions."""
-    if not isinstance(value, list) or not value:
-        return 0
-    return 1 + max((_depth(item) for item in value), default=0)
+    return [each.combine_chunks() for each in table.columns], escaped
