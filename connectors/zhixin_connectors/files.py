@@ -4,13 +4,15 @@
 
     weather.csv  .tsv  .txt      csvfile       also packed: weather.csv.gz, .zip, .zst …
     planes.parquet  .pq          parquetfile
+    book.xlsx  .xls  .xlsb .ods  excelfile     a sheet is a table: book.xlsx/一月
     permits.jsonl  .ndjson       jsonlines     packed too
     permits.json                 jsondocument  packed too
     parts/                       a folder whose files are one table, in the order of their names
 
-What a file is packed with, and whether it is Parquet or a database, its first bytes tell; the name
-tells the rest, or the scheme before the path (``csv:export.dat``). A format is a module with two
-functions, ``columns`` and ``batches``, which are given a way to open the file and never its path.
+What a file is packed with, and whether it is Parquet, a workbook or a database, its first bytes
+tell; the name tells the rest, or the scheme before the path (``csv:export.dat``). A format is a
+module with two functions, ``columns`` and ``batches``, which are given a way to open the file and
+never its path.
 """
 
 from __future__ import annotations
@@ -25,7 +27,7 @@ import pyarrow as pa
 import pyarrow.types as pt
 from zhixin_errors import PermanentSourceError
 
-from zhixin_connectors import csvfile, jsoncolumns, jsondocument, jsonlines, parquetfile
+from zhixin_connectors import csvfile, excelfile, jsoncolumns, jsondocument, jsonlines, parquetfile
 from zhixin_connectors.describe import Declared, describe
 from zhixin_connectors.options import SourceOptions, parse_options
 from zhixin_connectors.places import Place, SourceFile, open_place
@@ -59,6 +61,7 @@ class _Format(NamedTuple):
 
 _FORMATS = {
     "csv": _Format(csvfile.columns, csvfile.batches, packed=True),
+    "excel": _Format(excelfile.columns, excelfile.batches, packed=False),
     "parquet": _Format(parquetfile.columns, parquetfile.batches, packed=False),
     "jsonl": _Format(
         jsonlines.columns,
@@ -77,6 +80,7 @@ _FORMATS = {
 }
 _ENDINGS = {
     **dict.fromkeys(("csv", "tsv", "txt"), "csv"),
+    **dict.fromkeys(("xlsx", "xlsm", "xls", "xlsb", "ods"), "excel"),
     **dict.fromkeys(("parquet", "pq"), "parquet"),
     **dict.fromkeys(("jsonl", "ndjson"), "jsonl"),
     "json": "json",
@@ -84,6 +88,7 @@ _ENDINGS = {
 _PACKED = re.compile(r"\.(gz|bz2|xz|zst|zstd|lz4|zip)$", re.IGNORECASE)
 _SCHEME = re.compile(rf"({'|'.join(_FORMATS)}):", re.IGNORECASE)
 _SQLITE = b"SQLite format 3\0"
+_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # .xls, and workbooks with a password
 
 
 def open_files(url: str, options: Mapping[str, Any], name: str) -> FileSource:
@@ -209,20 +214,25 @@ class FileSource:
 
     def _format(self, file: SourceFile) -> str:
         """By its first bytes where they say it, else by its name."""
-        beginning = file.beginning(len(_SQLITE))
+        beginning = file.head
         if beginning == _SQLITE and not self._kind:
             raise PermanentSourceError(
                 f"source {file.place}: this is a SQLite database, and no file that is read as one "
                 "table",
                 hint=f"write sqlite:///{file.path}",
             )
-        if beginning.startswith(b"PAR1") and self._kind != "csv":
+        if not self._kind and beginning.startswith(b"PAR1"):
             return "parquet"
+        if not self._kind and (beginning.startswith(_OLE) or _is_workbook(file)):
+            return "excel"
         return self._kind or _ending(file.inside or file.name) or "csv"
 
     def _file_options(self, file: SourceFile, layer: Mapping[str, Any] = {}) -> SourceOptions:
         tabs = {"delimiter": "\t"} if re.search(r"\.tsv(\.|$)", file.name, re.IGNORECASE) else {}
-        return parse_options(tabs, self._options, layer)
+        options = parse_options(tabs, self._options, layer)
+        if file.inside and self._format(file) == "excel":
+            return replace(options, sheet=file.inside)
+        return options
 
     def _opener(self, file: SourceFile) -> OpenStream:
         def opened() -> AbstractContextManager[IO[bytes]]:
@@ -236,12 +246,23 @@ class FileSource:
             if self._format(file) == "parquet":
                 rows, columns = parquetfile.shape(file.open, file.place)
                 return [TableInfo(file.name, "file", columns, rows, file.size)]
-            inside = members(file) if packing(file.beginning(8)) == "zip" else []
+            if self._format(file) == "excel":
+                inside = excelfile.sheets(file.open, file.place)
+            else:
+                inside = members(file) if packing(file.head) == "zip" else []
         except PermanentSourceError:
             inside = []
         if len(inside) > 1:
             return [TableInfo(f"{file.name}/{name}", "file") for name in inside]
         return [TableInfo(file.name, "file", bytes=file.size)]
+
+
+def _is_workbook(file: SourceFile) -> bool:
+    """Whether a .zip is a workbook, as .xlsx, .xlsb and .ods are."""
+    if packing(file.head) != "zip":
+        return False
+    inside = members(file)
+    return "xl/workbook.xml" in inside or "xl/workbook.bin" in inside or "mimetype" in inside
 
 
 def _ending(name: str) -> str:

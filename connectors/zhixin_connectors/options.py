@@ -9,6 +9,8 @@ r"""The ``zhixin.*`` options of a source, held to their names and types.
     zhixin.encoding    "gb18030"        of a text file; UTF-8 if not said, never guessed
     zhixin.skipRows    2                lines (rows of a sheet) before the header, left out
     zhixin.headerRows  2                header lines, joined by "/"; 1 if not said, 0 for none
+    zhixin.sheet       "一月"           of a workbook, or its number from 1
+    zhixin.range       "A3:F200"        the table's cells in its sheet; "A3:F" ends with the records
     zhixin.timezone    "Asia/Shanghai"  of times without an offset, for fields of type timestamptz
     zhixin.binary      "base64"         how a text file writes binary values; or "hex"
     zhixin.records     "data.items"     where in a JSON document the list of records is
@@ -27,6 +29,7 @@ The prefix may be left out. A name that is not in this list is refused, not igno
 from __future__ import annotations
 
 import codecs
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -39,6 +42,7 @@ __all__ = ["PAGINGS", "SECRET", "Secret", "SourceOptions", "parse_options"]
 SECRET = "secret"  # noqa: S105 - the option under which a source's secret is handed over
 
 PAGINGS = ("none", "link", "cursor", "page", "offset")
+_RANGE = re.compile(r"\$?[A-Za-z]{1,3}\$?[1-9][0-9]{0,6}:\$?[A-Za-z]{1,3}(?:\$?[1-9][0-9]{0,6})?\Z")
 _ELSEWHERE = {"sql", "severity", "treatment", "clear"}  # options of the contract, not of a source
 
 
@@ -62,6 +66,8 @@ class SourceOptions:
     encoding: str = "utf-8"
     skip_rows: int = 0
     header_rows: int = 1
+    sheet: str = ""
+    range: str = ""
     timezone: ZoneInfo | None = None
     binary: str = "base64"
     records: str = ""
@@ -123,6 +129,18 @@ def _count(most: int) -> Callable[[str, object], int]:
     return read
 
 
+def _sheet(name: str, value: object) -> str:
+    if isinstance(value, bool) or not isinstance(value, (str, int)) or value in {"", 0}:
+        raise ConfigError(f"{name} must be a sheet's name, or its number from 1")
+    return str(value)
+
+
+def _range(name: str, value: object) -> str:
+    if not isinstance(value, str) or not _RANGE.match(value):
+        raise ConfigError(f"{name} must be a range of cells", hint="such as A3:F200, or A3:F")
+    return value.upper().replace("$", "")
+
+
 def _character(name: str, value: object) -> str:
     text = "\t" if value == "\\t" else value
     if not isinstance(text, str) or len(text) != 1 or not text.isascii() or text in "\r\n\0":
@@ -182,6 +200,8 @@ _READERS: dict[str, tuple[str, Any]] = {
     "encoding": ("encoding", _encoding),
     "skipRows": ("skip_rows", _count(1_000_000)),
     "headerRows": ("header_rows", _count(9)),
+    "sheet": ("sheet", _sheet),
+    "range": ("range", _range),
     "timezone": ("timezone", _timezone),
     "binary": ("binary", _binary),
     "records": ("records", _path),

@@ -21,6 +21,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
+from functools import cached_property
 from pathlib import Path
 from typing import IO, Any, cast
 from urllib.parse import unquote, urlsplit
@@ -35,6 +36,7 @@ REMOTE_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss")
 _GLOB = re.compile(r"[*?\[]")
 _MARKERS = {"_SUCCESS", "_metadata", "_common_metadata"}
 _MAX_NAMED = 20
+_HEAD_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -90,10 +92,11 @@ class SourceFile:
                 hint="is the file system still there? the next run reads it anew",
             ) from None
 
-    def beginning(self, size: int) -> bytes:
-        """Its first bytes."""
+    @cached_property
+    def head(self) -> bytes:
+        """Its first bytes, enough to know what kind of file it is."""
         with self.open() as stream, self.telling():
-            return stream.read(size)
+            return stream.read(_HEAD_BYTES)
 
     def check_unchanged(self) -> None:
         """Refuse a file that is not what it was when the list was made.
@@ -286,7 +289,7 @@ class Place:
 
     def _info(self, path: str) -> pafs.FileInfo:
         with self._telling():
-            return cast("pafs.FileInfo", self.filesystem.get_file_info(path))
+            return self.filesystem.get_file_info(path)
 
     def _file(self, path: str, name: str = "") -> SourceFile:
         with self._telling():

@@ -4,7 +4,7 @@
 
     sqlite:///flights.db  postgresql://user@host/db  any+sqlalchemy://…   a database
     /data/flights.csv  csv:flights.txt  file:planes.parquet                one file
-    /data/silo/                                                            a folder of files
+    /data/silo/  /data/2026-*.csv  s3://bucket/silo                        files (places.py)
     https://api.example/v2                                                 JSON over HTTP
     anything else: an entry point of the group ``zhixin.connectors`` named after the URL's scheme
 
@@ -49,7 +49,9 @@ _BUILT_IN = {
     "mariadb": _SQL,
     "file": _FILES,
     "csv": _FILES,
+    "excel": _FILES,
     "parquet": _FILES,
+    **dict.fromkeys(("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"), _FILES),
     "json": _FILES,
     "jsonl": _FILES,
     **dict.fromkeys(("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"), _FILES),

@@ -76,7 +76,7 @@ def unpacked(file: SourceFile) -> Iterator[IO[bytes]]:
         PermanentSourceError: a .zip that holds several files, none of which was named.
         Damaged: by the stream's ``read``.
     """
-    kind = packing(file.beginning(8))
+    kind = packing(file.head)
     with ExitStack() as stack:
         raw = io.BufferedReader(_Raw(file, stack.enter_context(file.open())), _CHUNK)
         if kind:
