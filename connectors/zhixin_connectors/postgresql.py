@@ -13,12 +13,14 @@ rejects its own record, where the server would refuse the whole query.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from time import monotonic
 from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 import pyarrow.csv as arrow_csv
 import pyarrow.types as pt
+from zhixin_errors import ConfigError
 
 from zhixin_connectors._arrow import Array
 from zhixin_connectors.columns import ArrowColumn, escaped_text, extracted, null_words
@@ -28,9 +30,9 @@ from zhixin_connectors.postgresql_values import BOOL, TEXTS, column, kinds_of
 from zhixin_connectors.protocol import Extracted, ReadRequest
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import URL, Connection
 
-__all__ = ["prepared", "quoter", "read"]
+__all__ = ["columns", "opener", "prepared", "quoter", "read"]
 
 _CHUNK_BYTES = 1 << 22
 _CODECS = {  # those that Python decodes as the server does, to the last character: a test holds it
@@ -55,6 +57,66 @@ _SETTINGS = {
     "client_encoding": "UTF8",
     "lock_timeout": "30s",
 }
+
+
+_COLUMNS = """
+    SELECT attname, atttypid, pg_catalog.has_column_privilege(attrelid, attnum, 'SELECT')
+    FROM pg_catalog.pg_attribute
+    WHERE attrelid = '{}'::pg_catalog.regclass AND attnum > 0 AND NOT attisdropped
+    ORDER BY attnum"""
+_READ_WAIT_S = 3_600.0  # a view may compute for long before its first record
+_ALIVE = {  # a machine that is gone is noticed within a minute, however long a query may take
+    "connect_timeout": "20",
+    "keepalives_idle": "20",
+    "keepalives_interval": "10",
+    "keepalives_count": "4",
+    "tcp_user_timeout": "60000",
+    "client_encoding": "utf8",
+}
+
+
+def opener(url: URL, name: str) -> Callable[[], Any]:
+    """What opens a connection on which nothing waits for ever.
+
+    ``read_timeout`` in the URL is how many seconds the server may say nothing.
+
+    Raises:
+        ConfigError: it is no number.
+    """
+    from psycopg import Connection as Plain
+    from psycopg import OperationalError
+
+    text = str(url.query.get("read_timeout", _READ_WAIT_S))
+    try:
+        limit_s = float(text)
+    except ValueError:
+        raise ConfigError(f"source {name}: read_timeout of its url is no number") from None
+    url = url.difference_update_query(["read_timeout"])
+    _, told = url.get_dialect()().create_connect_args(url)
+
+    class Patient(Plain[Any]):
+        """Gives up where the server says nothing for too long."""
+
+        def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
+            return super().wait(self._until(gen), *args, **kwargs)
+
+        def _until(self, gen: Any) -> Generator[Any, Any, Any]:  # noqa: ANN401
+            """The driver's own waiting, looked at each time it wakes."""
+            try:
+                state = next(gen)
+                began = monotonic()
+                while True:
+                    ready = yield state
+                    if ready:
+                        began = monotonic()
+                    elif monotonic() - began > limit_s:
+                        self.pgconn.finish()
+                        raise OperationalError("read_timeout")
+                    state = gen.send(ready)
+            except StopIteration as done:
+                return done.value
+
+    return lambda: Patient.connect(**{**_ALIVE, **told})
 
 
 def prepared(connection: Connection) -> Connection:
@@ -82,6 +144,20 @@ def quoter(connection: Connection) -> Callable[[str], str]:
     return quoted
 
 
+def columns(connection: Connection, relation: str) -> list[tuple[str, int, bool]]:
+    """Name, type's OID, and whether this login may read it, of each column of a relation.
+
+    Args:
+        connection: a prepared one.
+        relation: a quoted name, or a query in parentheses.
+    """
+    if relation.startswith("("):
+        cursor: Any = connection.exec_driver_sql(f"SELECT * FROM {relation} WHERE 1 = 0").cursor
+        return [(column[0], column[1], True) for column in cursor.description or ()]
+    quoted = relation.replace("'", "''")
+    return [tuple(row) for row in connection.exec_driver_sql(_COLUMNS.format(quoted))]
+
+
 def read(
     connection: Connection,
     relation: str,
@@ -104,7 +180,7 @@ def read(
     with driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:
         for chunk, rows in _chunks(copy, request.batch_rows):
             texts, escaped = _parse(*_decoded(chunk, codec), len(request.schema))
-            columns = [
+            cells = [
                 column(
                     null_words(ArrowColumn(own, escaped), options.null),
                     types[kinds[field.name]],
@@ -112,7 +188,7 @@ def read(
                 )
                 for field, own in zip(request.schema, texts, strict=True)
             ]
-            yield extracted(columns, request.schema, readings, first_row)
+            yield extracted(cells, request.schema, readings, first_row)
             first_row += rows
 
 

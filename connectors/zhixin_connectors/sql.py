@@ -29,7 +29,7 @@ from zhixin_connectors.checks import check_columns
 from zhixin_connectors.columns import extracted, from_values
 from zhixin_connectors.describe import Declared, describe
 from zhixin_connectors.grammar import Reading
-from zhixin_connectors.options import parse_options
+from zhixin_connectors.options import SECRET, parse_options
 from zhixin_connectors.protocol import (
     Extracted,
     ReadRequest,
@@ -69,7 +69,8 @@ def open_sql(url: str, options: Mapping[str, Any], name: str) -> SqlSource:
 
     scheme, colon, rest = url.partition(":")
     try:
-        parsed = sa.make_url(_DRIVERS.get(scheme.lower(), scheme) + colon + rest)
+        known = _DRIVERS.get(scheme.lower().partition("+")[0], scheme)
+        parsed = sa.make_url(known + colon + rest)
         parsed.get_dialect().import_dbapi()
     except sa.exc.NoSuchModuleError:
         raise ConfigError(
@@ -98,8 +99,9 @@ class SqlSource:
 
     def __init__(self, url: URL, options: Mapping[str, Any], name: str) -> None:
         self.name = name
-        self._url = url
-        self._options = dict(options)
+        self._options = {key: value for key, value in options.items() if key != SECRET}
+        secret = options.get(SECRET)
+        self._url = url.set(password=secret) if secret and url.password is None else url
 
     def check(self) -> None:
         """Connect, and ask for one row of nothing."""
@@ -123,6 +125,8 @@ class SqlSource:
                     "table": inspector.get_table_names(schema),
                     "view": inspector.get_view_names(schema),
                 }
+                if connection.dialect.name == "postgresql":
+                    names["view"] += inspector.get_materialized_view_names(schema)
                 for kind, each in names.items():
                     for table in each:
                         columns = [c["name"] for c in inspector.get_columns(table, schema)]
@@ -176,13 +180,14 @@ class SqlSource:
                 self._check(mysql.names(connection, relation), request)
                 yield from mysql.read(connection, relation, request, options)
                 return
-            described = _described(connection, relation)
-            there = [column[0] for column in described]
-            self._check(there, request)
             if connection.dialect.name == "postgresql":
-                kinds = {column[0]: column[1] for column in described}
+                found = postgresql.columns(connection, relation)
+                self._check([name for name, _, _ in found], request)
+                self._check_rights([name for name, _, readable in found if not readable], request)
+                kinds = {name: oid for name, oid, _ in found}
                 yield from postgresql.read(connection, relation, kinds, request, options)
                 return
+            self._check([column[0] for column in _described(connection, relation)], request)
             statement = self._select(connection, relation, request)
             readings = [Reading(options.timezone, "")] * len(request.schema)
             first_row = 0
@@ -201,6 +206,17 @@ class SqlSource:
                 hint="name the query's columns apart with AS",
             )
         check_columns(there, request.schema.names, f"{self.name}, {_short(request.object)}")
+
+    def _check_rights(self, hidden: Sequence[str], request: ReadRequest) -> None:
+        refused = [name for name in request.schema.names if name in hidden]
+        if refused:
+            raise PermanentSourceError(
+                f"source {self.name}, {_short(request.object)}: no permission to read "
+                f"{', '.join(refused)}",
+                code="permission-denied",
+                hint="grant SELECT on the table, or on these columns",
+                details={"columns": refused},
+            )
 
     def _select(self, connection: Connection, relation: str, request: ReadRequest) -> str:
         quoted = postgresql.quoter(connection)
@@ -224,20 +240,24 @@ class SqlSource:
         return self._quoted(connection, *self._found(connection, named))
 
     def _quoted(self, connection: Connection, schema: str | None, table: str) -> str:
-        quoted = postgresql.quoter(connection)
-        return f"{quoted(schema)}.{quoted(table)}" if schema else quoted(table)
+        return ".".join(map(postgresql.quoter(connection), filter(None, (schema, table))))
 
     def _found(self, connection: Connection, named: str) -> tuple[str | None, str]:
         """Schema and name of a table or view that is there."""
         import sqlalchemy as sa
 
-        inspector = sa.inspect(connection)
-        if inspector.has_table(named):
-            return None, named
-        schema, dot, table = named.partition(".")
-        if dot and inspector.has_table(table, schema):
-            return schema, table
-        there = inspector.get_table_names() + inspector.get_view_names()
+        if connection.dialect.driver == "pymysql":
+            if found := mysqltypes.found(connection, named):
+                return found
+            there = [table.name for table in mysqltypes.tables(connection)]
+        else:
+            inspector = sa.inspect(connection)
+            if inspector.has_table(named):
+                return None, named
+            schema, dot, table = named.partition(".")
+            if dot and inspector.has_table(table, schema):
+                return schema, table
+            there = inspector.get_table_names() + inspector.get_view_names()
         close = difflib.get_close_matches(named, there, 3)
         hint = f"did you mean {' or '.join(close)}?" if close else "see `zhixin source tables`"
         raise PermanentSourceError(
@@ -283,14 +303,17 @@ class SqlSource:
         import sqlalchemy as sa
         from sqlalchemy.pool import NullPool
 
-        if self._url.get_backend_name() != "sqlite":
-            waits = dict.fromkeys(("postgresql", "mysql", "mariadb"), "connect_timeout")
-            limit = waits.get(self._url.get_backend_name(), "")
-            wait = {limit: _CONNECT_WAIT_S} if limit and limit not in self._url.query else {}
-            if self._url.get_driver_name() == "pymysql":
-                wait |= mysql.connect_arguments(self._url, self.name)
-            return sa.create_engine(self._url, poolclass=NullPool, connect_args=wait)
-        return sa.create_engine("sqlite://", poolclass=NullPool, creator=self._open_sqlite)
+        if self._url.get_backend_name() == "sqlite":
+            return sa.create_engine("sqlite://", poolclass=NullPool, creator=self._open_sqlite)
+        if self._url.get_backend_name() == "postgresql":
+            opener = postgresql.opener(self._url, self.name)
+            return sa.create_engine("postgresql+psycopg://", poolclass=NullPool, creator=opener)
+        told = {}
+        if self._url.get_driver_name() == "pymysql":
+            told = mysql.connect_arguments(self._url, self.name)
+            if "connect_timeout" not in self._url.query:
+                told["connect_timeout"] = _CONNECT_WAIT_S
+        return sa.create_engine(self._url, poolclass=NullPool, connect_args=told)
 
     def _open_sqlite(self) -> sqlite3.Connection:
         """Read-only: a database that is not there must not come into being."""

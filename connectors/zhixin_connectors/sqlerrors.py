@@ -73,6 +73,12 @@ _WORDS: list[tuple[str, bool, str, str]] = [
     ),
     (r"no such column|unknown column", False, "there is no such column", ""),
     (
+        "^read_timeout$",
+        True,
+        "the server said nothing for too long",
+        "try again; read_timeout=SECONDS in the url waits longer",
+    ),
+    (
         r"refused|timed? ?out|could not (?:connect|translate)|resolve|unreachable|"
         r"closed the connection|closed unexpectedly|lost connection|"
         r"connection (?:failed|is closed)|"
@@ -82,6 +88,19 @@ _WORDS: list[tuple[str, bool, str, str]] = [
         "is the server up, and the address right? try again",
     ),
 ]
+
+# How what is said begins, and the code under which programs know it.
+_CODES = {
+    "the login": "login-refused",
+    "the server lets no such login in": "login-refused",
+    "no permission": "permission-denied",
+    "TLS": "tls-refused",
+    "there is no such database": "database-missing",
+    "there is no such table": "object-missing",
+    "there is no such column": "column-missing",
+    "a lock": "source-locked",
+    "it is locked": "source-locked",
+}
 
 
 @contextmanager
@@ -108,7 +127,8 @@ def translate(error: Exception, source: str, table: str = "") -> SourceError:
     number, _ = mysqlerrors.judged(cause)
     shown = f"SQLSTATE {state}" if state else type(cause).__name__
     shown = f" (error {number})" if number else f" ({shown})"
-    return kind(f"{place}: {what}{shown}", hint=hint or None, details=details)
+    code = next((code for start, code in _CODES.items() if what.startswith(start)), None)
+    return kind(f"{place}: {what}{shown}", code=code, hint=hint or None, details=details)
 
 
 def _judge(cause: BaseException) -> tuple[bool, str, str]:
