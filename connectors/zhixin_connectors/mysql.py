@@ -12,7 +12,8 @@ too, and a text that lost one is a misfit. What else is particular:
 * FLOAT is printed with six digits, so it is widened to 64 bits by the server, which is exact.
   A zero is printed without its sign, which the arc tangent still sees.
 * BIT is a number, as a string its digits (``101``, as PostgreSQL has it), as binary its bytes.
-* TIMESTAMP is an instant, and the session is in UTC; DATETIME has no zone.
+* TIMESTAMP is an instant and the session in UTC, so its text ends in ``+00`` as PostgreSQL's does.
+  DATETIME has no zone.
 * Geometry is binary: four bytes of SRID, then WKB. ``ST_AsText`` in a query gives a text.
 
 An extraction is one statement, streamed, in one read-only transaction with a consistent snapshot:
@@ -237,7 +238,7 @@ def _taker(name: str, kind: _Kind, wanted: pa.DataType) -> _Taker:
     if kind.code in _STRINGS | {_BIT} and not kind.text:
         return _Taker([name], lambda values: ArrowColumn(pa.array(values, pa.binary())))
     if kind.code == _TIMESTAMP:
-        return _Taker([name], lambda values: _InstantColumn(_texts(values).array))
+        return _Taker([f"CONCAT({name}, '+00')"], _texts)
     if kind.text and kind.charset and kind.charset not in _WHOLE:
         lost = f"LOCATE('?', CONVERT({name} USING utf8mb4)) > 0"
         return _Taker([name, f"IF({lost}, CAST({name} AS BINARY), NULL)"], _converted)
@@ -312,13 +313,3 @@ class _PrintedColumn(ArrowColumn):
 
     def raw(self, rows: Sequence[int]) -> list[str | None]:
         return ArrowColumn(self.wide).raw(rows)
-
-
-@dataclass(frozen=True)
-class _InstantColumn(ArrowColumn):
-    """Texts of TIMESTAMP: in UTC, and without saying so."""
-
-    def read(self, column: Array, wanted: pa.DataType, reading: Reading) -> Cast:
-        if not pt.is_string(wanted):
-            column = pc.binary_join_element_wise(column, pa.scalar("+00"), pa.scalar(""))
-        return super().read(column, wanted, reading)

@@ -28,7 +28,7 @@ _NUMBERS: dict[int, tuple[bool, str, str]] = {
     2026: (False, "TLS was refused", "check ssl_ca and the other ssl_ settings of the url"),
     # What may be read, and what is there
     1044: (False, "no permission to read that database", "grant SELECT on it"),
-    1142: (False, "no permission to read it", "grant SELECT on it"),
+    1142: (False, "no permission to read it, or it is not there", "grant SELECT on it"),
     1143: (False, "no permission to read one of its columns", "grant SELECT on the columns"),
     1370: (False, "no permission for a routine that it calls", "grant EXECUTE, or read a table"),
     1049: (False, "there is no such database", "check the database's name in the source's url"),
@@ -38,6 +38,11 @@ _NUMBERS: dict[int, tuple[bool, str, str]] = {
     1054: (False, "there is no such column", "compare the contract with the table"),
     1356: (False, "the view is broken", "mend it: a table, column or right of its definer is gone"),
     1449: (False, "the view is broken", "mend it: its definer is gone"),
+    1060: (
+        False,
+        "the query has a column of one name more than once",
+        "name the query's columns apart with AS",
+    ),
     1064: (False, "the query is not valid", "try the query in the database's own shell"),
     1792: (False, "the query would write", "a source is only read"),
     1104: (False, "the query would look at too many rows", "raise max_join_size, or read a table"),

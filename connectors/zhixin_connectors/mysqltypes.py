@@ -25,15 +25,19 @@ from typing import TYPE_CHECKING
 
 import pyarrow as pa
 
+from zhixin_connectors import mysqlerrors
 from zhixin_connectors.describe import Declared
+from zhixin_connectors.postgresql import quoter
 from zhixin_connectors.protocol import TableInfo
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["columns", "primary_key", "tables"]
+__all__ = ["columns", "found", "primary_key", "tables"]
 
 _SYSTEM = "('information_schema', 'mysql', 'performance_schema', 'sys')"
+_DENIED = {1044, 1142}  # the server answers so of what is not there, too
+_NOT_THERE = _DENIED | {1046, 1049, 1059, 1102, 1103, 1146}
 _COUNTED = {"MyISAM", "Aria", "MEMORY", "ARCHIVE"}  # InnoDB only estimates
 _TYPE = re.compile(r"(\w+)(?:\((\d+)(?:,(\d+))?\))?( unsigned)?")
 _INTEGERS = {"tinyint", "smallint", "mediumint", "int", "bigint", "year"}
@@ -75,6 +79,33 @@ def tables(connection: Connection) -> list[TableInfo]:
         )
         for schema, table, kind, engine, rows in found
     ]
+
+
+def found(connection: Connection, named: str) -> tuple[str | None, str] | None:
+    """Database and name of a table or view; None where the server shows none of that name.
+
+    Raises:
+        DBAPIError: it is there, and this login may not read it.
+    """
+    import sqlalchemy as sa
+
+    schema, dot, table = named.partition(".")
+    refusal: sa.exc.DBAPIError | None = None
+    for place in [(None, named), (schema, table)][: 2 if dot else 1]:
+        try:
+            relation = ".".join(map(quoter(connection), filter(None, place)))
+            connection.exec_driver_sql(f"SHOW COLUMNS FROM {relation}").close()
+        except sa.exc.DBAPIError as error:
+            number = mysqlerrors.judged(error.orig)[0] if error.orig else 0
+            if number not in _NOT_THERE:
+                raise
+            if number in _DENIED:
+                refusal = error
+        else:
+            return place
+    if refusal is not None:
+        raise refusal
+    return None
 
 
 def columns(connection: Connection, relation: str) -> dict[str, Declared]:
