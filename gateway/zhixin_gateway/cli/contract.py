@@ -1,10 +1,11 @@
-"""``zhixin contract``: lint, publish and compare contracts."""
+"""``zhixin contract``: lint, publish and compare contracts; a schema for editors."""
 
 from __future__ import annotations
 
+import json
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 from zhixin_errors import ConfigError, ContractError
@@ -19,12 +20,15 @@ from zhixin_gateway.cli.options import (
     table,
 )
 
+if TYPE_CHECKING:
+    from zhixin_schemas.model import Contract
+
 __all__ = ["command"]
 
 
 @click.group("contract")
 def command() -> None:
-    """Lint, publish and compare contracts."""
+    """Lint, publish and compare contracts; a schema for editors."""
 
 
 @command.command(
@@ -80,44 +84,97 @@ def lint(context: Context, file: Path, against: str | None, *, as_json: bool) ->
 @click.pass_obj
 def publish(context: Context, file: Path, *, as_json: bool) -> None:
     """State a contract in the ledger, if it is new there; `zhixin run` does it too."""
+    from zhixin_gateway.pipeline.contracting import publish_contract
     from zhixin_gateway.pipeline.extraction import read_contract
-    from zhixin_gateway.pipeline.notarising import publish_contract
 
     home = context.open_home()
     contract = read_contract(home, file)
     client = home.ledger_client()
-    named = (contract.dataset, contract.version, contract.sha256)
-    index = publish_contract(home, client, named, client.sync())
+    progress = context.open_progress()
+    try:
+        index = publish_contract(home, client, contract, client.sync(), progress)
+    finally:
+        progress.close()
     if as_json:
-        answer({"dataset": named[0], "version": named[1], "sha256": named[2], "index": index})
+        named = {"dataset": contract.dataset, "version": contract.version}
+        answer({**named, "sha256": contract.sha256, "index": index})
     told = "is in the ledger already" if index is None else f"is entry {index}"
     say(f"contract {contract.dataset}@{contract.version} {told}")
 
 
 @command.command(
     "diff",
-    short_help="What changed, and the version it asks for.",
-    epilog=examples("zhixin contract diff permits-1.0.0.odcs.yaml permits.odcs.yaml"),
+    short_help="What changed, for whom, and the version it asks for.",
+    epilog=examples(
+        "zhixin contract diff permits-1.0.0.odcs.yaml permits.odcs.yaml",
+        "zhixin contract diff city.gov.example/permits permits.odcs.yaml",
+    ),
 )
-@click.argument("old", type=click.Path(path_type=Path))
+@click.argument("old")
 @click.argument("new", type=click.Path(path_type=Path))
 @json_option
-def diff(old: Path, new: Path, *, as_json: bool) -> None:
-    """Compare two versions of a contract, and say which version number the change asks for."""
+@home_option
+@click.pass_obj
+def diff(context: Context, old: str, new: Path, *, as_json: bool) -> None:
+    """Compare two versions of a contract: what breaks whom, and the version number it asks for.
+
+    OLD is a file, or an own dataset: then its contract in force.
+    """
     from zhixin_schemas.loader import load_contract_file
 
     from zhixin_gateway.contract_diff import contract_changes, next_version
 
-    before = load_contract_file(old)
+    before = _in_force(context, old) or load_contract_file(Path(old))
     changes = contract_changes(before, load_contract_file(new))
     wanted = next_version(before, changes) if changes else before.version
     if as_json:
         answer({"changes": [change.to_json() for change in changes], "version": wanted})
         return
     for change in changes:
-        mark = "breaking" if change.breaking else "compatible"
-        sys.stdout.write(f"{mark:10}  {change.message}\n")
+        sys.stdout.write(f"{change.level:8}  {change.message}  [{change.affects}]\n")
     say(f"version {before.version} → {wanted}" if changes else "the same contract")
+
+
+def _in_force(context: Context, named: str) -> Contract | None:
+    """The contract in force of a dataset of this home; None where no dataset is named."""
+    from zhixin_schemas.header import is_dataset_name
+
+    from zhixin_gateway.pipeline.contracting import published_contract
+
+    if not is_dataset_name(named) or Path(named).is_file():
+        return None
+    home = context.open_home()
+    client = home.ledger_client()
+    found = published_contract(home, client.state(), named)
+    if found is None:
+        raise ConfigError(
+            f"the contract in force of {named} is not in this home",
+            hint="give the file of the old version instead",
+        )
+    return found
+
+
+@command.command(
+    "schema",
+    short_help="The JSON schema that editors complete by.",
+    epilog=examples("zhixin contract schema > contracts/contract.schema.json"),
+)
+def schema() -> None:
+    """Print the JSON schema by which an editor completes and checks a contract as it is written.
+
+    Draft 7, as VS Code's YAML extension reads it. In .vscode/settings.json:
+
+    \b
+      "yaml.schemas": {"./contracts/contract.schema.json": "*.odcs.yaml"}
+
+    or in the first line of a contract:
+
+    \b
+      # yaml-language-server: $schema=contract.schema.json
+    """
+    from zhixin_schemas.editor_schema import editor_schema
+
+    sys.stdout.write(json.dumps(editor_schema(), ensure_ascii=False, indent=2) + "\n")
 
 
 def _read(file: Path) -> bytes:

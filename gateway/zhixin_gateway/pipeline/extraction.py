@@ -23,9 +23,10 @@ from zhixin_schemas.model import Contract
 
 from zhixin_gateway.datasets import directory
 from zhixin_gateway.home import Home
+from zhixin_gateway.pipeline.contracting import check_step, publish_contract
 from zhixin_gateway.pipeline.inputs import Inputs
 from zhixin_gateway.pipeline.intake import Intake, Outcome
-from zhixin_gateway.pipeline.notarising import known_state, publish_contract
+from zhixin_gateway.pipeline.notarising import known_state
 from zhixin_gateway.pipeline.rereading import Source
 from zhixin_gateway.pipeline.schema import source_schema
 from zhixin_gateway.pipeline.staging import EXTRACTED, Staged, Work
@@ -124,10 +125,10 @@ def _ledger_state(home: Home, contract: Contract, progress: Progress, *, publish
     client = home.ledger_client()
     state = known_state(client, progress)
     if not publish:
+        check_step(home, contract, state, progress)
         return state
-    named = (contract.dataset, contract.version, contract.sha256)
     try:
-        index = publish_contract(home, client, named, state)
+        index = publish_contract(home, client, contract, state, progress)
     except LedgerUnavailable as error:
         progress.warn(f"the contract waits to be published: {error.message}")
         return state

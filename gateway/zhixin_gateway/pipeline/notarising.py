@@ -18,15 +18,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zhixin_errors import ContractError, LedgerRefused, LedgerUnavailable
+from zhixin_errors import LedgerRefused, LedgerUnavailable
 from zhixin_ledger import client as ledger
 from zhixin_ledger.dsse import sign_envelope
 from zhixin_ledger.encoding import sha256_hex
-from zhixin_ledger.names import parse_contract_version
 
 from zhixin_gateway.datasets import directory
 from zhixin_gateway.datasets.manifest import Manifest, QualityItem, parse_manifest
 from zhixin_gateway.home import Home
+from zhixin_gateway.pipeline.contracting import state_contract
 from zhixin_gateway.pipeline.opinion import heard_opinion
 from zhixin_gateway.pipeline.previous import previous_version
 from zhixin_gateway.pipeline.results import RunResult, last_run, remember_run
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from zhixin_ledger.client import LedgerClient
     from zhixin_ledger.state import State
 
-__all__ = ["finish", "known_state", "notarise", "publish_contract", "resume"]
+__all__ = ["finish", "known_state", "notarise", "resume"]
 
 
 def known_state(client: LedgerClient, progress: Progress | None = None) -> State:
@@ -54,41 +54,6 @@ def known_state(client: LedgerClient, progress: Progress | None = None) -> State
             f"the ledger can't be reached, its own copy is used: {error.message}"
         )
         return client.state()
-
-
-def publish_contract(
-    home: Home, client: LedgerClient, contract: tuple[str, str, str], state: State
-) -> int | None:
-    """State a contract in the ledger, if it is new there.
-
-    Args:
-        home: the owner's.
-        client: its view of the ledger.
-        contract: dataset, version and SHA-256 in hex.
-        state: the ledger's.
-
-    Returns:
-        The index, or None where it is there already.
-
-    Raises:
-        ContractError: the ledger has this version with other contents, or a higher one.
-        LedgerUnavailable: the ledger can't be reached.
-    """
-    dataset, version, digest = contract
-    known = state.contract(dataset)
-    if known is not None and (known.version, known.sha256_hex) == (version, digest):
-        return None
-    if known is not None and parse_contract_version(known.version) >= parse_contract_version(
-        version
-    ):
-        raise ContractError(
-            f"the contract of {dataset} says version {version}, but the ledger has {known.version}"
-            + (" with other contents" if known.version == version else ""),
-            code="contract-version",
-            hint="raise the version in the contract: its text is bound to it for ever",
-        )
-    payload = ledger.contract_statement(client.origin, dataset, version, digest)
-    return client.submit(sign_envelope(payload, [home.signer()]))
 
 
 def notarise(
@@ -230,7 +195,7 @@ def _prove(work: Work, state: dict[str, Any]) -> None:
     if state.get("index") is None:
         known = client.sync()
         if known.stated(work.dataset, int(state["version"])) is None:
-            publish_contract(work.home, client, (work.dataset, version, digest), known)
+            state_contract(work.home, client, (work.dataset, version, digest), known)
     # Submitted again it gives its index again: another one where the log was rebuilt meanwhile.
     index = client.submit((work.version / "statement.json").read_bytes())
     if index != state.get("index"):

@@ -41,7 +41,7 @@ STEPS = {
     ],
     "before it is told that all is written": [*WORK, "save", "before", 2],
     "after it is told that all is written": [*WORK, "save", "after", 2],
-    "while signing": [f"{PIPELINE}.notarising", "", "sign_envelope", "after", 2],
+    "while signing": [f"{PIPELINE}.notarising", "", "sign_envelope", "after", 1],
     "before it is told that it is signed": [*WORK, "save", "before", 3],
     "after it is told that it is signed": [*WORK, "save", "after", 3],
     "before the version is submitted": [*CLIENT, "submit", "before", 2],
