@@ -229,6 +229,8 @@ def _kind(wanted: pa.DataType, reading: Reading) -> str:
         if wanted.tz is None:
             return "timestamp"
         return "timestamptz" if reading.zone is None else "local"
+    if pt.is_date(wanted) and reading.dates is not None:
+        return ""
     for kind, accepts in _KINDS.items():
         if accepts(wanted):
             return kind

@@ -98,7 +98,7 @@ def batches(
     wanted = request.schema.names
     names = header.names if options.header_rows else _by_position(header, wanted, place)
     check_columns(names, wanted, place)
-    readings = [Reading(options.timezone, options.binary)] * len(wanted)
+    readings = [Reading(options.timezone, options.binary, options.dates)] * len(wanted)
     file = _File(open_stream, place, names, header.start, options)
     first_row = 0
     for rows in _read_rows(file, wanted):

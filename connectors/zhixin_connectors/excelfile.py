@@ -109,7 +109,7 @@ def batches(
         names = sheet.names if options.header_rows else list(wanted)
         check_columns(names, wanted, place)
         chosen = [names.index(name) for name in wanted]
-        readings = [Reading(options.timezone, "")] * len(wanted)
+        readings = [Reading(options.timezone, "", options.dates)] * len(wanted)
         first_row = 0
         for part in _parts(sheet.rows, request.batch_rows):
             cells = [_column(part, at, sheet.left, sheet.marks, options.null) for at in chosen]

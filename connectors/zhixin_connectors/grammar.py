@@ -7,7 +7,8 @@
     decimal    5  1.10  .5  5.                  at most the type's digits; more only if zeros
     float      5  0.1  1e-7  -0                 the nearest double; an integer only if it is exact
     boolean    true false True False TRUE FALSE t f 1 0
-    date       2024-01-05                       or a timestamp of exactly midnight without an offset
+    date       2024-01-05                       or a timestamp of just midnight without an offset;
+                                                with a declared form that alone (dateforms.py)
     time       09:30  09:30:00  09:30:00.123456 below 24:00; further digits only if zeros
     timestamp  2024-01-05 09:30:00.5            'T' or space; a date alone has no time: refused
     timestamptz 2024-01-05T09:30:00+08:00       Z, +08, +0800, +08:00; without: ``zone`` names it
@@ -34,6 +35,7 @@ from zoneinfo import ZoneInfo
 import pyarrow as pa
 import pyarrow.types as pt
 
+from zhixin_connectors.dateforms import DateForm
 from zhixin_connectors.jsontext import JsonReader, NotJsonError, Number, is_text, plain_number
 
 __all__ = ["Reading", "Unfit", "json_text", "localise", "parse_json", "parse_text"]
@@ -64,10 +66,12 @@ class Reading:
     Args:
         zone: of times without an offset, for timestamptz; None refuses them.
         binary: base64, hex, pg (``\x`` and hex), or empty where a text is no binary value.
+        dates: the declared form of texts that are dates; ISO 8601's if there is none.
     """
 
     zone: ZoneInfo | None = None
     binary: str = "base64"
+    dates: DateForm | None = None
 
 
 def parse_text(text: str, wanted: pa.DataType, reading: Reading) -> object:
@@ -182,7 +186,9 @@ def _clock(hour: str, minute: str, second: str | None, fraction: str | None) -> 
         raise Unfit("not a time below 24:00") from None
 
 
-def _parse_date(text: str, _wanted: pa.DataType, _reading: Reading) -> dt.date:
+def _parse_date(text: str, _wanted: pa.DataType, reading: Reading) -> dt.date:
+    if reading.dates is not None:
+        return _declared_date(text, reading.dates)
     found = _TIMESTAMP.match(text)
     if not found:
         return _date(text)
@@ -190,6 +196,16 @@ def _parse_date(text: str, _wanted: pa.DataType, _reading: Reading) -> dt.date:
     if offset or _clock(*clock) != dt.time():
         raise Unfit("not a date: it has a time of day")
     return _date(day)
+
+
+def _declared_date(text: str, form: DateForm) -> dt.date:
+    try:
+        day = form.parse(text)
+    except ValueError:
+        raise Unfit("not a day of the calendar's years 0001 to 9999") from None
+    if day is None:
+        raise Unfit(f"not a date of the form {form.text}")
+    return day
 
 
 def _parse_time(text: str, _wanted: pa.DataType, _reading: Reading) -> dt.time:

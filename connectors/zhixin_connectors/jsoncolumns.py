@@ -138,7 +138,7 @@ def _parts(rows: Iterator[JsonRow], most: int) -> Iterator[list[JsonRow]]:
 def _extracted(
     rows: list[JsonRow], schema: pa.Schema, options: SourceOptions, first_row: int, *, escaped: bool
 ) -> Extracted:
-    readings = [Reading(options.timezone, options.binary)] * len(schema)
+    readings = [Reading(options.timezone, options.binary, options.dates)] * len(schema)
     null = frozenset(options.null)
     columns = [_JsonColumn(rows, name, null, escaped) for name in schema.names]
     read = extracted(columns, schema, readings, first_row)

@@ -11,6 +11,7 @@ r"""The ``zhixin.*`` options of a source, held to their names and types.
     zhixin.headerRows  2                header lines, joined by "/"; 1 if not said, 0 for none
     zhixin.sheet       "一月"           of a workbook, or its number from 1
     zhixin.range       "A3:F200"        the table's cells in its sheet; "A3:F" ends with the records
+    zhixin.dateFormat  "y年M月d日"     of texts that are dates (dateforms.py); ISO 8601 if not set
     zhixin.timezone    "Asia/Shanghai"  of times without an offset, for fields of type timestamptz
     zhixin.binary      "base64"         how a text file writes binary values; or "hex"
     zhixin.records     "data.items"     where in a JSON document the list of records is
@@ -36,6 +37,8 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from zhixin_errors import ConfigError
+
+from zhixin_connectors.dateforms import DateForm, date_form
 
 __all__ = ["PAGINGS", "SECRET", "Secret", "SourceOptions", "parse_options"]
 
@@ -68,6 +71,7 @@ class SourceOptions:
     header_rows: int = 1
     sheet: str = ""
     range: str = ""
+    dates: DateForm | None = None
     timezone: ZoneInfo | None = None
     binary: str = "base64"
     records: str = ""
@@ -164,6 +168,15 @@ def _encoding(name: str, value: object) -> str:
     return info.name
 
 
+def _date_format(name: str, value: object) -> DateForm:
+    try:
+        return date_form(str(value))
+    except ValueError as error:
+        raise ConfigError(
+            f"{name} is no form of a date: {error}", hint="such as y年M月d日 or dd/MM/yyyy"
+        ) from None
+
+
 def _timezone(name: str, value: object) -> ZoneInfo:
     try:
         return ZoneInfo(str(value))
@@ -202,6 +215,7 @@ _READERS: dict[str, tuple[str, Any]] = {
     "headerRows": ("header_rows", _count(9)),
     "sheet": ("sheet", _sheet),
     "range": ("range", _range),
+    "dateFormat": ("dates", _date_format),
     "timezone": ("timezone", _timezone),
     "binary": ("binary", _binary),
     "records": ("records", _path),

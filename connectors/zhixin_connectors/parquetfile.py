@@ -62,7 +62,7 @@ def batches(
     """
     wanted = request.schema.names
     check_columns(schema_of(open_stream, place).names, wanted, place)
-    readings = [Reading(options.timezone, "")] * len(wanted)
+    readings = [Reading(options.timezone, "", options.dates)] * len(wanted)
     first_row = 0
     with open_stream() as stream, _opened(stream, place) as file:
         own = _read(stream, file, wanted, request.batch_rows)

@@ -203,12 +203,12 @@ def _to_binary(column: Array, wanted: pa.DataType, _reading: Reading) -> Cast:
     return refuse_all(column, wanted, f"a {_word(column.type)}, and binary was wanted")
 
 
-def _to_date(column: Array, wanted: pa.DataType, reading: Reading) -> Cast:
+def _to_date(column: Array, wanted: pa.DataType, _reading: Reading) -> Cast:
     source = column.type
     if pt.is_date32(source) and in_years(column):
         return Cast(column, [])
     if pt.is_date(source) or (pt.is_timestamp(source) and source.tz is None):
-        return _by_text(column, wanted, reading)
+        return _by_text(column, wanted, Reading())  # our own text: no declared form is asked for
     return refuse_all(column, wanted, f"a {_word(source)}, and a date was wanted")
 
 
