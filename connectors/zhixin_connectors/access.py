@@ -9,6 +9,7 @@
     timeout_s = 30           of one answer, from the last byte that was sent
     tries = 5, retry_s = 120 of one request: how often, and how long all its waits may be
     max_pages = 10000, max_page_mib = 64
+    clear_text = true        a secret may go over plain http; otherwise to this machine alone
 
 None of these may stand in a contract: it travels, and would choose where a secret is sent.
 """
@@ -44,6 +45,7 @@ class Access:
     retry_s: int = 120
     max_pages: int = 10_000
     max_page_mib: int = 64
+    clear_text: bool = False
     secret: str = field(default="", repr=False)
 
 
@@ -80,6 +82,12 @@ def _number(name: str, value: object) -> int:
     return number
 
 
+def _flag(name: str, value: object) -> bool:
+    if not isinstance(value, bool):
+        raise ConfigError(f"{name} must be true or false")
+    return value
+
+
 def _secret(name: str, value: object) -> str:
     text = _text(name, value)
     if not text.isprintable():
@@ -90,5 +98,6 @@ def _secret(name: str, value: object) -> str:
 _READERS: dict[str, Callable[[str, object], Any]] = {
     "auth": _auth,
     SECRET: _secret,
+    "clear_text": _flag,
     **dict.fromkeys(("user", "key_name", "token_url", "client_id", "scope", "ca_file"), _text),
 }

@@ -6,7 +6,7 @@ from decimal import Decimal
 
 import pyarrow as pa
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from zhixin_connectors.jsondocument import JsonDocument, member_at
 from zhixin_connectors.jsontext import (
@@ -19,6 +19,8 @@ from zhixin_connectors.jsontext import (
 from zhixin_connectors.registry import open_source
 from zhixin_connectors.textstream import Utf8Stream
 from zhixin_errors import ConfigError, PermanentSourceError
+
+from tests.connectors.random_tables import SCALARS, canonical, read_content, tables
 
 INT, UINT, FLOAT, TEXT = pa.int64(), pa.uint64(), pa.float64(), pa.string()
 
@@ -305,6 +307,38 @@ def test_a_wrong_option_of_json_is_refused(tmp_path, take, options):
     (tmp_path / "a.json").write_text("[]")
     with pytest.raises(ConfigError, match=next(iter(options))):
         take(tmp_path, "a.json", {"id": INT}, options=options)
+
+
+# --- random tables
+
+
+def as_json(value, kind):
+    """A value's JSON: numbers and booleans as such; all else as its canonical text."""
+    if value is None:
+        return "null"
+    if isinstance(kind, dict) and "list" in kind:
+        return f"[{','.join(as_json(item, kind['list']) for item in value)}]"
+    if isinstance(kind, dict):
+        members = [(m["name"], as_json(value[m["name"]], m["type"])) for m in kind["struct"]]
+        return "{" + ",".join(f"{json.dumps(name)}:{text}" for name, text in members) + "}"
+    text = canonical(value, kind)
+    bare = kind in {"boolean", "integer", "unsigned", "float"} or kind.startswith("decimal")
+    return text if bare else json.dumps(text, ensure_ascii=len(text) % 2 == 0)
+
+
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(table=tables((*SCALARS, "list", "struct")))
+def test_random_values_come_back_to_the_byte(tmp_path, table):
+    records = []
+    for row in table.rows:
+        cells = zip(table.types.items(), row, strict=True)
+        texts = [(n, as_json(v, kind)) for (n, kind), v in cells if v is not None or n == "id"]
+        records.append("{" + ",".join(f"{json.dumps(n)}:{text}" for n, text in texts) + "}")
+    (tmp_path / "t.jsonl").write_text("\n".join(records), encoding="utf-8")
+    (tmp_path / "t.json").write_text(f"[{','.join(records)}]", encoding="utf-8")
+    for file in ("t.jsonl", "t.json"):
+        options = {"zhixin.optional": list(table.types)}
+        assert read_content(str(tmp_path), file, table, options=options) == table.content
 
 
 # --- the text itself
