@@ -217,4 +217,5 @@ def _floored(column: Array, step: int | Decimal) -> Array:
     values = pc.fill_null(column, 0).to_numpy()
     floored = values - np.remainder(values, values.dtype.type(step))
     lost = column.is_null().to_numpy(zero_copy_only=False) | (floored > values)  # wrapped
-    return pa.array(floored, column.type, mask=lost)
+    made: Array = pa.array(floored, column.type, mask=lost)
+    return made
