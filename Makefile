@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test demo test check quick faults fuzz airflow bench bench-ledger locks wheel clean
+.PHONY: help setup setup-test demo test check quick faults fuzz airflow bench bench-rejects bench-ledger locks wheel clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -52,6 +52,9 @@ airflow: $(VENV)/.test  ## Airflow with its web interface over the demo's four h
 
 bench: $(VENV)/.test  ## memory and time of a run over ten times the flights
 	$(BIN)/python benchmarks/run_memory.py
+
+bench-rejects: $(VENV)/.test  ## a CSV of 10 million records, 1 % of them bad: counts per reason, memory (about 5 minutes)
+	$(BIN)/python benchmarks/run_rejects.py
 
 bench-ledger: $(VENV)/.test  ## entries a second over HTTP, receipts, fsck, verify.py (about 6 minutes)
 	$(BIN)/python benchmarks/run_ledger.py

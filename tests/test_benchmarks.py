@@ -34,6 +34,15 @@ def _run(*command: str | Path, timeout: float = 300) -> str:
 
 
 @pytest.mark.slow
+def test_every_reject_of_a_large_csv_is_counted(tmp_path: Path) -> None:
+    """It ends with 1 where a count per reason is not the one written, or memory passes 600 MB."""
+    rows = ("--rows", "100000", "--small", "100000")
+    shown = _run(ROOT / "benchmarks" / "run_rejects.py", *rows, "--keep", tmp_path)
+    assert "1,125" in shown
+    assert "WRONG" not in shown
+
+
+@pytest.mark.slow
 @pytest.mark.xdist_group("go-network")
 def test_the_benchmark_of_the_ledger_runs(tmp_path: Path) -> None:
     """Servers, load, receipts, fsck with and without its cache; the peer is built elsewhere."""
