@@ -297,11 +297,12 @@ class Home:
         """The password, token or key of a source; None where it has none."""
         return secret_from_environment(name, self.environ)
 
-    def open_source(self, name: str) -> Connector:
+    def open_source(self, name: str, options: Mapping[str, Any] | None = None) -> Connector:
         """Open a source by its name; nothing is reached until it is used.
 
         Args:
             name: as ``servers[0].server`` of a contract has it.
+            options: a contract's; they go before the source's own.
 
         Raises:
             ConfigError: nobody knows its address, or no connector reads such a one.
@@ -309,12 +310,12 @@ class Home:
         from zhixin_connectors.options import SECRET, Secret
         from zhixin_connectors.registry import open_source
 
-        options: dict[str, Any] = dict(self.settings.source_options.get(name, {}))
+        own: dict[str, Any] = dict(self.settings.source_options.get(name, {}))
         secret = self.source_secret(name)
         if secret is not None:
-            options[SECRET] = Secret(secret)
-        options |= self.given_options.get(name, {})
-        return open_source(self.source_url(name), options, name=name)
+            own[SECRET] = Secret(secret)
+        own |= self.given_options.get(name, {})
+        return open_source(self.source_url(name), {**own, **(options or {})}, name=name)
 
     def store_of(self, member: str) -> str:
         """Where another member's versions lie: a path or URL of ``[stores]``, own store for own.

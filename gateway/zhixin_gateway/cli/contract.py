@@ -160,7 +160,7 @@ def _in_force(context: Context, named: str) -> Contract | None:
     epilog=examples("zhixin contract schema > contracts/contract.schema.json"),
 )
 def schema() -> None:
-    """Print the JSON schema by which an editor completes and checks a contract as it is written.
+    r"""Print the JSON schema by which an editor completes and checks a contract as it is written.
 
     Draft 7, as VS Code's YAML extension reads it. In .vscode/settings.json:
 

@@ -84,6 +84,37 @@ def tables(context: Context, url: str, *, as_json: bool) -> None:
 
 
 @command.command(
+    "drift",
+    short_help="How a contract's source has changed.",
+    epilog=examples("zhixin source drift contracts/permits.odcs.yaml"),
+)
+@click.argument("contract", type=click.Path(path_type=Path))
+@json_option
+@home_option
+@click.pass_obj
+def drift(context: Context, contract: Path, *, as_json: bool) -> int:
+    """Compare a source's columns with CONTRACT, and with those of the last published run.
+
+    No record is read. A missing column refuses the next run, so the exit code is 1.
+    """
+    from zhixin_gateway.drift import find_drift, last_columns, look
+    from zhixin_gateway.pipeline.extraction import read_contract
+
+    home = context.open_home()
+    read = read_contract(home, contract)
+    if read.derived:
+        raise ConfigError(f"{read.dataset} is derived: it has no source of its own")
+    columns = look(home.open_source(read.server, read.options), read)
+    found = find_drift(read, columns, last_columns(home, read.dataset))
+    if as_json:
+        answer({"dataset": read.dataset, "drift": [each.to_json() for each in found]})
+    elif found:
+        table(["kind", "what"], [[each.kind, each.message] for each in found])
+    say("no drift" if not found else f"{len(found)} differences")
+    return 1 if any(each.kind == "missing" for each in found) else 0
+
+
+@command.command(
     "infer",
     short_help="A first contract for a table.",
     epilog=examples(

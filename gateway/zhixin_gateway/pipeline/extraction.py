@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zhixin_connectors.protocol import ReadRequest
+from zhixin_connectors.protocol import ReadRequest, SeenColumn
 from zhixin_errors import ConfigError, LedgerUnavailable, ValidationRefused
 from zhixin_ledger.encoding import format_time
 from zhixin_schemas.compile import compile_rules
@@ -22,6 +22,7 @@ from zhixin_schemas.loader import load_contract_file
 from zhixin_schemas.model import Contract
 
 from zhixin_gateway.datasets import directory
+from zhixin_gateway.drift import Drift, find_drift, last_columns, look
 from zhixin_gateway.home import Home
 from zhixin_gateway.pipeline.contracting import check_step, publish_contract
 from zhixin_gateway.pipeline.inputs import Inputs
@@ -149,6 +150,7 @@ def _extract(
     extracted_at = format_time(dt.datetime.now(dt.UTC))
     key_sets = inputs.key_sets(contract)
     intake = Intake(work, compile_rules(contract), key_sets, treater, keep_input=report)
+    columns, drift = _look(work.home, contract, progress)
     source = _source(work.home, contract, inputs)
     progress.step("extract", contract.dataset)
     for extracted in source():
@@ -164,7 +166,26 @@ def _extract(
         "quarantined": outcome.quarantined,
         "warned": outcome.warned,
         "rules": outcome.rules,
+        "columns": columns,
+        "drift": [each.to_json() for each in drift],
+        "alerts": [],
     }
+
+
+def _look(
+    home: Home, contract: Contract, progress: Progress
+) -> tuple[list[SeenColumn], list[Drift]]:
+    """Tell how the source's columns differ from the contract, and from those of the last run.
+
+    What is missing is told here too; reading refuses it, by every name at once.
+    """
+    if contract.derived:
+        return [], []
+    columns = look(home.open_source(contract.server, contract.options), contract)
+    drift = find_drift(contract, columns, last_columns(home, contract.dataset))
+    for each in drift:
+        progress.warn(f"the source of {contract.dataset} has changed: {each.message}")
+    return columns, drift
 
 
 def _refuse_broken(contract: Contract, outcome: Outcome) -> None:
@@ -195,6 +216,6 @@ def _source(home: Home, contract: Contract, inputs: Inputs) -> Source:
         opened = {name: inputs.open(name) for name in contract.inputs}
         sql = contract.sql
         return lambda: derived(opened, sql, schema)
-    connector = home.open_source(contract.server)
+    connector = home.open_source(contract.server, contract.options)
     request = ReadRequest(object=contract.object, schema=schema, options=contract.options)
     return lambda: connector.read(request)

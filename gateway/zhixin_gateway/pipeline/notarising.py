@@ -25,6 +25,7 @@ from zhixin_ledger.encoding import sha256_hex
 
 from zhixin_gateway.datasets import directory
 from zhixin_gateway.datasets.manifest import Manifest, QualityItem, parse_manifest
+from zhixin_gateway.drift import remember_columns
 from zhixin_gateway.home import Home
 from zhixin_gateway.pipeline.contracting import state_contract
 from zhixin_gateway.pipeline.opinion import heard_opinion
@@ -265,6 +266,8 @@ def _answered_before(home: Home, staged: Staged) -> RunResult | None:
 
 
 def _remember(home: Home, state: dict[str, Any], result: RunResult) -> None:
+    if state.get("columns"):
+        remember_columns(home, str(state["dataset"]), state["columns"])
     kept = {"standing": result.standing, "token": state["token"]}
     remember_run(home, {**result.to_json(), **kept})
 
@@ -290,4 +293,6 @@ def _result(
         seconds=max(0.0, time.time() - float(state["began"])),
         standing=state.get("version"),
         notes=notes,
+        drift=state.get("drift", ()),
+        alerts=state.get("alerts", ()),
     )

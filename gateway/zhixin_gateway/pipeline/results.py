@@ -34,6 +34,8 @@ class RunResult:
         seconds: how long the run took.
         standing: the newest version, also where nothing changed; None: there is none.
         notes: sentences for people.
+        drift: {kind, column, message} each: how the source's columns changed.
+        alerts: messages of broken rules about the whole that only warn.
     """
 
     dataset: str
@@ -49,6 +51,8 @@ class RunResult:
     seconds: float
     standing: int | None = None
     notes: tuple[str, ...] = field(default=())
+    drift: Sequence[Mapping[str, str]] = ()
+    alerts: Sequence[str] = ()
 
     def to_json(self) -> dict[str, Any]:
         """The answer of ``run --json``."""
@@ -63,6 +67,8 @@ class RunResult:
             "index": self.index,
             "path": self.path,
             "rules": [dict(rule) for rule in self.rules],
+            "drift": [dict(each) for each in self.drift],
+            "alerts": list(self.alerts),
             "seconds": round(self.seconds, 3),
         }
 

@@ -148,6 +148,8 @@ def _dry(staged: Staged, began: float) -> RunResult:
         index=None,
         path=None,
         rules=staged["rules"],
+        drift=staged["drift"],
+        alerts=staged["alerts"],
         seconds=time.time() - began,
         notes=("a dry run: nothing was published, nothing is left",),
     )

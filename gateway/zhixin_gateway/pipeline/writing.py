@@ -69,7 +69,7 @@ def write(home: Home, staged: Staged, *, progress: Progress | None = None) -> St
 
 def summary(state: Staged) -> Staged:
     """What travels between steps: all of the state but what the next step reads itself."""
-    return {key: value for key, value in state.items() if key != "inputs"}
+    return {key: value for key, value in state.items() if key not in {"inputs", "columns"}}
 
 
 def _version(work: Work, contract: Contract, state: Staged, progress: Progress) -> None:
