@@ -24,7 +24,7 @@ from zhixin_errors import ConfigError
 
 from zhixin_connectors.options import SECRET, Secret
 
-__all__ = ["AUTHS", "Access", "split_access"]
+__all__ = ["ACCESS_NAMES", "AUTHS", "Access", "split_access"]
 
 AUTHS = ("basic", "bearer", "oauth", "header", "query")
 
@@ -49,6 +49,9 @@ class Access:
     secret: str = field(default="", repr=False)
 
 
+ACCESS_NAMES = frozenset(each.name for each in fields(Access))
+
+
 def split_access(options: Mapping[str, Any]) -> tuple[Access, dict[str, Any]]:
     """Take what concerns access out of a source's own options.
 
@@ -58,9 +61,9 @@ def split_access(options: Mapping[str, Any]) -> tuple[Access, dict[str, Any]]:
     Raises:
         ConfigError: a value is of the wrong kind; names the option, never its value.
     """
-    known = {each.name for each in fields(Access)}
-    read = {name: _READERS.get(name, _number)(name, options[name]) for name in known & set(options)}
-    return Access(**read), {name: value for name, value in options.items() if name not in known}
+    names = ACCESS_NAMES & set(options)
+    read = {name: _READERS.get(name, _number)(name, options[name]) for name in names}
+    return Access(**read), {name: value for name, value in options.items() if name not in names}
 
 
 def _text(name: str, value: object) -> str:

@@ -41,9 +41,11 @@ for name, environment in json.loads(sys.argv[1]).items():
         for key, dag in made.items()
         if isinstance(dag, DAG)
     }
-from zhixin_gateway.airflow.connections import connection_url
+from zhixin_gateway.airflow.connections import connection_source
 
-seen["addresses"] = {name: connection_url(name) for name in ("registry", "silo", "nobody")}
+names = ("registry", "silo", "weather", "tokens", "nobody")
+seen["sources"] = {name: connection_source(name) for name in names}
+seen["shown"] = repr(seen["sources"])
 print(json.dumps(seen))
 """
 PARSING = "_AIRFLOW_PARSING_CONTEXT_DAG_ID"
@@ -78,6 +80,15 @@ def seen(world: Any, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]
             "AIRFLOW_HOME": str(folder / "airflow"),
             "AIRFLOW_CONN_REGISTRY": "postgres://reader:s%40cret@db.gov.example:5433/registry",
             "AIRFLOW_CONN_SILO": "sqlite:///silo.db",
+            "AIRFLOW_CONN_WEATHER": json.dumps(
+                {"conn_type": "http", "host": "api.example", "schema": "https", "port": 8443,
+                 "login": "reader", "password": "s@cret"}
+            ),
+            "AIRFLOW_CONN_TOKENS": json.dumps(
+                {"conn_type": "http", "host": "https://api.example/v2", "password": "s@cret",
+                 "extra": {"auth": "oauth", "client_id": "me", "token_url": "https://id.example",
+                           "X-Header": "5"}}
+            ),
         },
         check=False, capture_output=True, text=True, timeout=200,
     )  # fmt: skip
@@ -151,8 +162,22 @@ def test_the_ledger_is_watched_where_inputs_are_made_elsewhere(seen: Any, world:
 
 
 def test_an_airflow_connection_is_an_address_that_connectors_open(seen: Any) -> None:
-    assert seen["addresses"] == {
-        "registry": "postgresql+psycopg://reader:s%40cret@db.gov.example:5433/registry",
-        "silo": "sqlite:///silo.db",
+    assert seen["sources"] == {
+        "registry": ["postgresql+psycopg://reader:s%40cret@db.gov.example:5433/registry", {}],
+        "silo": ["sqlite:///silo.db", {}],
+        "weather": [
+            "https://api.example:8443",
+            {"auth": "basic", "user": "reader", "secret": "s@cret"},
+        ],
+        "tokens": [
+            "https://api.example/v2",
+            {
+                "auth": "oauth",
+                "client_id": "me",
+                "token_url": "https://id.example",
+                "secret": "s@cret",
+            },
+        ],
         "nobody": None,
     }
+    assert "s@cret" not in seen["shown"]

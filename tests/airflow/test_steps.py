@@ -160,6 +160,6 @@ def test_an_address_that_the_scheduler_keeps_comes_before_the_homes(
     dataset = f"{world.faa}/airports"
     (tmp_path / "airports.csv").write_text("faa,name\nSYA,Shemya\n")
     home = str(world.folder / world.faa)
-    addresses = {"silo": f"file:{tmp_path}"}
-    staged = steps.extract_and_validate(home, str(world.contract(dataset)), "run", addresses)
+    given = {"silo": (f"file:{tmp_path}", {"null": "NA"})}
+    staged = steps.extract_and_validate(home, str(world.contract(dataset)), "run", given)
     assert staged["records"] == 1

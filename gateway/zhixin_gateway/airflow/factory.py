@@ -51,7 +51,7 @@ from zhixin_errors import (
 )
 
 from zhixin_gateway.airflow import steps
-from zhixin_gateway.airflow.connections import connection_url
+from zhixin_gateway.airflow.connections import connection_source
 from zhixin_gateway.airflow.plans import DatasetPlan
 
 if TYPE_CHECKING:
@@ -267,8 +267,8 @@ def verify_inputs(home: str, inputs: list[str]) -> list[steps.Json]:
 
 def extract_and_validate(home: str, contract: str, source: str, run: str) -> steps.Json:
     """Read the source and hold its records to the contract."""
-    addresses = {source: connection_url(source)} if source else {}
-    return steps.extract_and_validate(home, contract, run, addresses)
+    found = connection_source(source) if source else None
+    return steps.extract_and_validate(home, contract, run, {source: found} if found else {})
 
 
 def notarise(home: str, dataset: str, written: steps.Json) -> steps.Json:

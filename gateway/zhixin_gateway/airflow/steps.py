@@ -34,6 +34,7 @@ __all__ = [
 log = logging.getLogger(__name__)
 
 Json = dict[str, Any]
+Sources = Mapping[str, tuple[str, Mapping[str, Any]]]
 ORCHESTRATOR = "airflow"
 _TOLD = ("dataset", "version", "root", "index", "records", "quarantined", "warned")
 
@@ -117,7 +118,7 @@ def event_hints(extra: Mapping[str, Any] | None) -> dict[str, int]:
 
 
 def extract_and_validate(
-    home: str, contract: str, run: str, addresses: Mapping[str, str | None] | None = None
+    home: str, contract: str, run: str, sources: Sources | None = None
 ) -> Json:
     """Read the source, hold the records to the contract, and stage what was accepted.
 
@@ -125,14 +126,15 @@ def extract_and_validate(
         home: the owner's home.
         contract: the contract's file.
         run: names this run in the manifest.
-        addresses: of sources by name, where the scheduler keeps one; the home's own otherwise.
+        sources: address and options by name, where the scheduler keeps them; the home's own
+            otherwise.
 
     Returns:
         What the next steps need to find the staged records.
     """
     from zhixin_gateway import pipeline
 
-    opened = _open(home, addresses or {})
+    opened = _open(home, sources or {})
     earlier = _finish_earlier(opened, Path(contract))
     with _passing_trouble():
         staged = pipeline.extract(
@@ -141,11 +143,14 @@ def extract_and_validate(
     return {**staged, "earlier": earlier}
 
 
-def _open(home: str, addresses: Mapping[str, str | None]) -> Home:
+def _open(home: str, sources: Sources) -> Home:
     from zhixin_gateway.home import Home
 
-    given = {name: url for name, url in addresses.items() if url is not None}
-    return Home.open(home, sources=given)
+    return Home.open(
+        home,
+        sources={name: url for name, (url, _) in sources.items()},
+        options={name: options for name, (_, options) in sources.items()},
+    )
 
 
 def _finish_earlier(home: Home, contract: Path) -> Json | None:
