@@ -51,12 +51,12 @@ _DRIVERS = {
     "mysql": "mysql+pymysql",
     "mariadb": "mariadb+pymysql",
 }
+_EXTRAS = {"psycopg": "postgresql", "pymysql": "mysql"}
 _QUERY = re.compile(r"^\s*(?:select|with)\s", re.IGNORECASE)
 _FIRST_FETCH = 1_024
 _MOST_FETCH = 32_768
 _FETCH_BYTES = 1 << 25
 _LOCK_WAIT_S = 30.0
-_CONNECT_WAIT_S = 20
 
 
 def open_sql(url: str, options: Mapping[str, Any], name: str) -> SqlSource:
@@ -68,8 +68,8 @@ def open_sql(url: str, options: Mapping[str, Any], name: str) -> SqlSource:
     import sqlalchemy as sa
 
     scheme, colon, rest = url.partition(":")
+    known = _DRIVERS.get(scheme.lower().partition("+")[0], scheme)
     try:
-        known = _DRIVERS.get(scheme.lower().partition("+")[0], scheme)
         parsed = sa.make_url(known + colon + rest)
         parsed.get_dialect().import_dbapi()
     except sa.exc.NoSuchModuleError:
@@ -82,7 +82,7 @@ def open_sql(url: str, options: Mapping[str, Any], name: str) -> SqlSource:
             hint="special characters of a password are written %XX",
         ) from None
     except ImportError:
-        extra = "postgresql" if scheme.startswith("postgres") else "<driver>"
+        extra = _EXTRAS.get(known.partition("+")[2], "<driver>")
         raise ConfigError(
             f"source {name}: the driver for {scheme}: is not installed",
             hint=f"pip install 'zhixin-gateway[{extra}]'",
@@ -91,7 +91,7 @@ def open_sql(url: str, options: Mapping[str, Any], name: str) -> SqlSource:
 
 
 def _schemes() -> str:
-    return "a path, file:, sqlite:///, postgresql://, or any SQLAlchemy URL"
+    return "a path, file:, sqlite:///, postgresql://, mariadb://, or any SQLAlchemy URL"
 
 
 class SqlSource:
@@ -177,7 +177,7 @@ class SqlSource:
         with self._connect(request.object) as connection:
             relation = self._relation(connection, request.object)
             if connection.dialect.driver == "pymysql":
-                self._check(mysql.names(connection, relation), request)
+                self._check(mysql.names(connection, relation), request, hint=mysql.HIDDEN)
                 yield from mysql.read(connection, relation, request, options)
                 return
             if connection.dialect.name == "postgresql":
@@ -197,7 +197,7 @@ class SqlSource:
                 yield batch
                 first_row += batch.batch.num_rows
 
-    def _check(self, there: Sequence[str], request: ReadRequest) -> None:
+    def _check(self, there: Sequence[str], request: ReadRequest, **told: str) -> None:
         repeated = sorted({name for name in there if list(there).count(name) > 1})
         if repeated:
             raise PermanentSourceError(
@@ -205,7 +205,8 @@ class SqlSource:
                 f"{', '.join(repeated)} more than once",
                 hint="name the query's columns apart with AS",
             )
-        check_columns(there, request.schema.names, f"{self.name}, {_short(request.object)}")
+        place = f"{self.name}, {_short(request.object)}"
+        check_columns(there, request.schema.names, place, **told)
 
     def _check_rights(self, hidden: Sequence[str], request: ReadRequest) -> None:
         refused = [name for name in request.schema.names if name in hidden]
@@ -295,7 +296,11 @@ class SqlSource:
             engine = self._engine()
             try:
                 with engine.connect() as connection:
-                    yield self._prepared(connection)
+                    try:
+                        yield self._prepared(connection)
+                    except BaseException:
+                        connection.invalidate()  # closed as it is: a rollback could fail, or wait
+                        raise
             finally:
                 engine.dispose()
 
@@ -308,12 +313,10 @@ class SqlSource:
         if self._url.get_backend_name() == "postgresql":
             opener = postgresql.opener(self._url, self.name)
             return sa.create_engine("postgresql+psycopg://", poolclass=NullPool, creator=opener)
-        told = {}
         if self._url.get_driver_name() == "pymysql":
-            told = mysql.connect_arguments(self._url, self.name)
-            if "connect_timeout" not in self._url.query:
-                told["connect_timeout"] = _CONNECT_WAIT_S
-        return sa.create_engine(self._url, poolclass=NullPool, connect_args=told)
+            url, told = mysql.arguments(self._url, self.name)
+            return sa.create_engine(url, poolclass=NullPool, connect_args=told)
+        return sa.create_engine(self._url, poolclass=NullPool)
 
     def _open_sqlite(self) -> sqlite3.Connection:
         """Read-only: a database that is not there must not come into being."""

@@ -42,20 +42,45 @@ _STATES: list[tuple[str, bool, str, str]] = [
     ("57014", True, "the server cancelled the query", "try again, or raise statement_timeout"),
     ("57", True, "the server is shutting down or starting", "try again"),
     ("08", True, "the connection was lost", "try again"),
+    ("25P03", True, "the server ended the transaction", "try again"),
     ("25", False, "the server refuses the transaction", "is it a replica or a pooler?"),
+    ("22P05", False, "a text can't be said in UTF-8", "mend it, or leave it out by a query"),
     ("22", False, "the query fails on a value of a record", "mend the query or the view"),
 ]
 
 # (what a message has in it, transient, what, way out); for drivers and moments without SQLSTATE
 _WORDS: list[tuple[str, bool, str, str]] = [
     (
-        r"password authentication failed|no password supplied|access denied|role .* does not exist",
+        r"password authentication failed|no password supplied|access denied|role .* does not exist|"
+        r"认证失败|角色.*不存在",
         False,
         "the login was refused",
         "check user and password of the source's url",
     ),
-    (r"pg_hba\.conf", False, "the server lets no such login in", "ask its administrator"),
-    (r"database .* does not exist|unknown database", False, "there is no such database", ""),
+    (
+        r"pg_hba\.conf",
+        False,
+        "the server lets no such login in",
+        "from this machine, to this database, and with TLS or without: ask its administrator",
+    ),
+    (
+        r"database .* does not exist|unknown database|数据库.*不存在",
+        False,
+        "there is no such database",
+        "check the database's name in the source's url",
+    ),
+    (
+        r"too many (?:clients|connections)|connection slots|太多的|连接数过多",
+        True,
+        "the server has no connection left for this login",
+        "try again later",
+    ),
+    (
+        r"ssl syscall|ssl connection has been closed|unexpected eof",
+        True,
+        "the connection was lost",
+        "try again",
+    ),
     (r"ssl|tls|certificate", False, "TLS was refused", "check sslmode and certificates"),
     (r"database is locked|lock wait|deadlock", True, "it is locked", "try again"),
     (
@@ -71,7 +96,12 @@ _WORDS: list[tuple[str, bool, str, str]] = [
         "the query is not valid, or would write",
         "try the query in the database's own shell",
     ),
-    (r"no such column|unknown column", False, "there is no such column", ""),
+    (
+        r"no such column|unknown column",
+        False,
+        "there is no such column",
+        "compare the contract with the table",
+    ),
     (
         "^read_timeout$",
         True,
