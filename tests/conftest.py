@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import ipaddress
 import json
 import os
 import shutil
@@ -10,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -75,10 +78,24 @@ def _binaries():
 def mariadb_url():
     """The URL of a database in a MariaDB of this session's own: loopback, a free port, utf8mb4.
 
-    The login ``owner`` may do all, so that tests make databases and users of their own. Tests fail
-    where MariaDB is not installed, as with PostgreSQL. As root the server runs as the user mysql,
-    since it refuses root.
+    The login ``owner`` may do all, so that tests make databases and users of their own. The server
+    speaks TLS where it is asked to, with a certificate that ``@@ssl_cert`` names and is its own CA.
+    Tests fail where MariaDB is not installed, as with PostgreSQL. As root the server runs as the
+    user mysql, since it refuses root.
     """
+    with _mariadb(tls=True) as url:
+        yield url
+
+
+@pytest.fixture(scope="session")
+def plain_mariadb_url():
+    """The same of a server without TLS."""
+    with _mariadb(tls=False) as url:
+        yield url
+
+
+@contextmanager
+def _mariadb(*, tls):
     install, daemon = shutil.which("mariadb-install-db"), shutil.which("mariadbd", path=_SBIN)
     assert install, "mariadb-install-db was not found: install mariadb-server (Debian) to run tests"
     assert daemon, "mariadbd was not found: install mariadb-server (Debian) to run tests"
@@ -88,10 +105,10 @@ def mariadb_url():
         shutil.chown(folder, "mysql", "mysql")
         as_user = ["setpriv", "--reuid=mysql", "--regid=mysql", "--clear-groups"]
     data, start = folder / "data", folder / "start.sql"
-    start.write_text(
+    start.write_text(  # one statement a line is the file's form
         "CREATE OR REPLACE USER owner@'127.0.0.1' IDENTIFIED BY 'a b@c:/d';\n"
         "GRANT ALL ON *.* TO owner@'127.0.0.1' WITH GRANT OPTION;\n"
-        "CREATE DATABASE IF NOT EXISTS silo CHARACTER SET utf8mb4;\n"  # one statement a line is the file's form
+        "CREATE DATABASE IF NOT EXISTS silo CHARACTER SET utf8mb4;\n"
     )
     start.chmod(0o644)
     subprocess.run(
@@ -108,7 +125,8 @@ def mariadb_url():
          f"--init-file={start}", "--skip-name-resolve", "--skip-log-bin",
          "--character-set-server=utf8mb4", "--innodb-buffer-pool-size=32M",
          "--innodb-log-file-size=8M", "--innodb-flush-method=nosync",
-         "--innodb-flush-log-at-trx-commit=0", "--max-allowed-packet=64M"],
+         "--innodb-flush-log-at-trx-commit=0", "--max-allowed-packet=64M",
+         *(_certificate(folder) if tls else [])],
         stdout=log, stderr=log, cwd=folder,
     )  # fmt: skip
     try:
@@ -119,6 +137,31 @@ def mariadb_url():
         server.wait(60)
         log.close()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _certificate(folder):
+    """Options of a server that speaks TLS for 127.0.0.1, and not for localhost."""
+    from cryptography import x509
+    from cryptography.hazmat.primitives import hashes, serialization
+    from cryptography.hazmat.primitives.asymmetric import ec
+
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "silo")])
+    now = dt.datetime.now(dt.UTC)
+    address = x509.IPAddress(ipaddress.ip_address("127.0.0.1"))
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(now - dt.timedelta(days=1))
+        .not_valid_after(now + dt.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([address]), critical=False)
+        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
+        .sign(key, hashes.SHA256())
+    )
+    pem = serialization.Encoding.PEM
+    private = serialization.PrivateFormat.TraditionalOpenSSL
+    (folder / "cert.pem").write_bytes(certificate.public_bytes(pem))
+    (folder / "key.pem").write_bytes(key.private_bytes(pem, private, serialization.NoEncryption()))
+    return [f"--ssl-cert={folder}/cert.pem", f"--ssl-key={folder}/key.pem"]
 
 
 def _wait_for_mariadb(port, server):

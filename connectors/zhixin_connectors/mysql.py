@@ -25,7 +25,8 @@ SELECT on the table, or on the wanted columns of it, is the only privilege that 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import ssl
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -52,8 +53,12 @@ from zhixin_connectors.protocol import Extracted, ReadRequest
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
 
-__all__ = ["connect_arguments", "names", "prepared", "read"]
+__all__ = ["HIDDEN", "arguments", "names", "prepared", "read"]
 
+HIDDEN = (
+    "was it renamed, or may this login not read it? mend the source, grant SELECT on the column, "
+    "or publish a new version of the contract"
+)
 _FLOAT, _DOUBLE, _TIMESTAMP, _BIT, _JSON, _GEOMETRY = 4, 5, 7, 16, 245, 255
 _STRINGS = {15, 249, 250, 251, 252, 253, 254, _GEOMETRY}  # VARCHAR to STRING, the BLOBs between
 _BINARY = 63  # the character set of what is no text
@@ -66,32 +71,81 @@ _SETTINGS = {
     "sql_select_limit": "18446744073709551615",  # a server's default would cut a table short
     "group_concat_max_len": "1073741824",  # or a query's texts
 }
-_READ_WAIT_S = 3_600
-_QUERY = {
-    "charset", "connect_timeout", "read_timeout", "unix_socket", "write_timeout",
-    "ssl_ca", "ssl_capath", "ssl_cert", "ssl_check_hostname", "ssl_cipher", "ssl_disabled",
-    "ssl_key", "ssl_verify_cert", "ssl_verify_identity",
+_TIMEOUTS = {"connect_timeout": 20, "read_timeout": 3_600, "write_timeout": 60}
+_FLAGS = {"true": True, "1": True, "false": False, "0": False}
+_TLS = {
+    "ssl_ca", "ssl_capath", "ssl_cert", "ssl_key", "ssl_cipher",
+    "ssl_check_hostname", "ssl_disabled", "ssl_verify_cert", "ssl_verify_identity",
 }  # fmt: skip
 
 
-def connect_arguments(url: URL, name: str) -> dict[str, Any]:
-    """What PyMySQL is told besides the URL.
+def arguments(url: URL, name: str) -> tuple[URL, dict[str, Any]]:
+    """The URL without its query, and what PyMySQL is told besides.
+
+    ``charset`` in the URL is let go: the connection is always in UTF-8.
 
     Raises:
-        ConfigError: the URL has a setting that is none of the driver's.
+        ConfigError: the URL has a setting that is not known, or with a value that is none of it.
     """
-    unknown = sorted(set(url.query) - _QUERY)
+    query = {key: value for key, value in url.query.items() if isinstance(value, str)}
+    unknown = sorted(set(url.query) - _TLS - set(_TIMEOUTS) - {"charset", "unix_socket"})
     if unknown:
+        known = ", ".join(sorted(_TLS | set(_TIMEOUTS) | {"unix_socket"}))
         raise ConfigError(
             f"source {name}: its url has a setting that is not known: {', '.join(unknown)}",
-            hint=f"known are {', '.join(sorted(_QUERY))}",
+            hint=f"known are {known}",
         )
     told: dict[str, Any] = {"charset": "utf8mb4", "sql_mode": ""}
-    if "read_timeout" not in url.query:
-        told["read_timeout"] = _READ_WAIT_S
+    for key, default in _TIMEOUTS.items():
+        told[key] = _seconds(key, query.get(key, str(default)), name)
+    if "unix_socket" in query:
+        told["unix_socket"] = query["unix_socket"]
     if url.password is not None:
         told["password"] = str(url.password).encode()  # the driver's own would be Latin-1
-    return told
+    if _flag("ssl_disabled", query, name, default=False):
+        told["ssl_disabled"] = True
+    elif _TLS & (set(query) - {"ssl_disabled"}):
+        told["ssl"] = _tls(query, name)
+    return url.set(query={}), told
+
+
+def _seconds(key: str, value: str, name: str) -> int:
+    if not value.isascii() or not value.isdigit() or int(value) == 0:
+        raise ConfigError(f"source {name}: {key} of its url must be a number of seconds")
+    return int(value)
+
+
+def _flag(key: str, query: Mapping[str, str], name: str, *, default: bool) -> bool:
+    value = query.get(key)
+    if value is None:
+        return default
+    if value.lower() not in _FLAGS:
+        raise ConfigError(f"source {name}: {key} of its url must be true or false")
+    return _FLAGS[value.lower()]
+
+
+def _tls(query: Mapping[str, str], name: str) -> ssl.SSLContext:
+    """TLS is then required; what is not said is on: the certificate is verified, and its name."""
+    try:
+        context = ssl.create_default_context(
+            cafile=query.get("ssl_ca"), capath=query.get("ssl_capath")
+        )
+        if "ssl_cert" in query:
+            context.load_cert_chain(query["ssl_cert"], query.get("ssl_key"))
+        if "ssl_cipher" in query:
+            context.set_ciphers(query["ssl_cipher"])
+    except OSError:  # ssl.SSLError is one
+        raise ConfigError(
+            f"source {name}: the certificates or ciphers of its url can't be used",
+            hint="check the files of ssl_ca, ssl_capath, ssl_cert and ssl_key, and ssl_cipher",
+        ) from None
+    context.verify_flags &= ~ssl.VERIFY_X509_STRICT  # the servers' own certificates fail it
+    verified = _flag("ssl_verify_cert", query, name, default=True)
+    named = _flag("ssl_verify_identity", query, name, default=True)
+    named &= _flag("ssl_check_hostname", query, name, default=True)
+    context.check_hostname = verified and named
+    context.verify_mode = ssl.CERT_REQUIRED if verified else ssl.CERT_NONE
+    return context
 
 
 def prepared(connection: Connection) -> Connection:

@@ -5,6 +5,8 @@ Transient ones are worth a retry; the words are ours, and a server's message is 
 
 from __future__ import annotations
 
+import re
+
 __all__ = ["judged"]
 
 _RETRY = "try again"
@@ -13,7 +15,11 @@ _LATER = "try again later"
 # number: (transient, what, way out)
 _NUMBERS: dict[int, tuple[bool, str, str]] = {
     # The login
-    1045: (False, "the login was refused", "check user and password of the source's url"),
+    1045: (
+        False,
+        "the login was refused",
+        "check user and password of the source's url; with ssl_disabled, is TLS demanded?",
+    ),
     1698: (False, "the login was refused", "this user may not come in with a password"),
     1130: (False, "the server lets no such login in from here", "ask its administrator"),
     1129: (
@@ -83,7 +89,7 @@ def judged(cause: BaseException) -> tuple[int, tuple[bool, str, str] | None]:
     first = cause.args[0] if cause.args else 0
     if type(cause).__module__.split(".")[0] not in _OF or not isinstance(first, int):
         return 0, None
-    if first == 2003 and "certificate" in str(cause).lower():
+    if first == 2003 and re.search(r"certificate|\[SSL", str(cause)):
         first = 2026  # the driver takes it for a host that does not answer
     if not first and not getattr(cause, "sqlstate", None):
         first = 2006  # its connection was closed
