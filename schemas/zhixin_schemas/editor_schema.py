@@ -396,6 +396,22 @@ _SOURCE_VALUES: dict[str, Schema] = {
     "delimiter": {**_CHARACTER, "description": "Between fields: one ASCII character, or \\t."},
     "quote": {**_CHARACTER, "description": "Around fields: one ASCII character; empty for none."},
     "encoding": {"type": "string", "description": "Of a text file, such as gb18030; else UTF-8."},
+    "skipRows": {"type": "integer", "minimum": 0, "description": "Lines before the header."},
+    "headerRows": {
+        "type": "integer",
+        "minimum": 0,
+        "maximum": 9,
+        "description": "Header lines, joined by /; 1 where it is not said, 0 for none.",
+    },
+    "sheet": {
+        "type": ["string", "integer"],
+        "description": "Of a workbook: the sheet's name, or its number from 1.",
+    },
+    "range": {"type": "string", "description": "The table's cells in a sheet, such as A3:F200."},
+    "dateFormat": {
+        "type": "string",
+        "description": "Form of texts that are dates, such as y年M月d日; ISO 8601 if not said.",
+    },
     "timezone": {
         "type": "string",
         "description": "IANA name of the zone of times that carry none, such as Asia/Shanghai.",

@@ -45,7 +45,10 @@ __all__ = [
 DERIVED = "zhixin"
 """Name of the server of a derived dataset."""
 
-SOURCE_OPTIONS = ("null", "nullQuoted", "delimiter", "quote", "encoding", "timezone", "binary")
+SOURCE_OPTIONS = (
+    "null", "nullQuoted", "delimiter", "quote", "encoding", "skipRows", "headerRows", "sheet",
+    "range", "dateFormat", "timezone", "binary",
+)  # fmt: skip
 """What a contract may say about its source, each as ``zhixin.<name>``."""
 
 _LABEL = "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?"
@@ -140,6 +143,7 @@ _KNOWN = {
     "server": (*SOURCE_OPTIONS, "sql"),
     "relationship": ("severity",),
     "property": ("treatment", "clear"),
+    "agreement": ("severity",),
 }
 
 
@@ -165,6 +169,8 @@ def _kind_of_place(path: Path) -> str:
     """What it is whose custom properties stand here; empty where none of ours belong."""
     if path[:1] == ("servers",):
         return "server"
+    if path[:1] == ("slaProperties",):
+        return "agreement"
     if "relationships" in path:
         return "relationship"
     return "property" if path[-2:-1] == ("properties",) or path[-1:] == ("items",) else ""
@@ -285,6 +291,9 @@ def _option_problem(name: str, value: object) -> str | None:
         return None
     if name == "nullQuoted":
         return None if isinstance(value, bool) else "zhixin.nullQuoted is true or false"
+    if name in _NUMBER_OPTIONS or (name == "sheet" and not isinstance(value, str)):
+        sound = isinstance(value, int) and not isinstance(value, bool) and value >= 0
+        return None if sound else f"zhixin.{name} is a whole number"
     if not isinstance(value, str) or not (value or name == "quote"):
         return f"zhixin.{name} is a text"
     return _TEXT_OPTIONS[name](value) if name in _TEXT_OPTIONS else None
@@ -309,6 +318,17 @@ def _encoding_problem(value: str) -> str | None:
     return None
 
 
+def _range_problem(value: str) -> str | None:
+    return (
+        None if _RANGE.fullmatch(value) else "a range of cells is wanted, such as A3:F200 or A3:F"
+    )
+
+
+def _date_problem(value: str) -> str | None:
+    wanted = all(letter in value for letter in "Md") and ("y" in value or "u" in value)
+    return None if wanted else "a form of dates is wanted, such as y年M月d日 or dd/MM/yyyy"
+
+
 def _timezone_problem(value: str) -> str | None:
     try:
         ZoneInfo(value)
@@ -317,7 +337,11 @@ def _timezone_problem(value: str) -> str | None:
     return None
 
 
+_NUMBER_OPTIONS = ("skipRows", "headerRows")
+_RANGE = re.compile(r"\$?[A-Za-z]{1,3}\$?[1-9][0-9]{0,6}:\$?[A-Za-z]{1,3}(\$?[1-9][0-9]{0,6})?")
 _TEXT_OPTIONS = {
+    "range": _range_problem,
+    "dateFormat": _date_problem,
     "delimiter": _character_problem,
     "quote": _character_problem,
     "encoding": _encoding_problem,
