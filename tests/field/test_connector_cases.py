@@ -5,7 +5,6 @@ tests go on from here.
 """
 
 import datetime as dt
-import shutil
 import sqlite3
 from decimal import Decimal
 from pathlib import Path
@@ -14,7 +13,6 @@ import pyarrow as pa
 import pytest
 from zhixin_connectors.protocol import ReadRequest
 from zhixin_connectors.registry import open_source
-from zhixin_errors import PermanentSourceError
 
 FILES = Path(__file__).parent / "files"
 UTC = pa.timestamp("us", tz="UTC")
@@ -98,14 +96,6 @@ def test_fc_03_decimals_are_exact_and_never_rounded(server):
     assert misfits == [(2, "fee", "1.23456")]
 
 
-def test_fc_09_an_empty_table_keeps_its_columns(sqlite):
-    url = sqlite("09-sqlite-empty.sql")
-    fields = {"n": pa.int64(), "s": pa.string()}
-    assert read(url, "data", fields) == ([], [])
-    assert [column.name for column in open_source(url).describe("data").columns] == ["n", "s"]
-    assert read(FILES, "09-header-only.csv", {"id": pa.int64(), "name": pa.string()}) == ([], [])
-
-
 def test_fc_10_sqlite_holds_any_type_in_any_column(sqlite):
     url = sqlite("10-sqlite-dynamic.sql")
     fields = {"id": pa.int64(), "v": pa.int64(), "t": pa.string()}
@@ -123,41 +113,6 @@ def test_fc_10_sqlite_holds_any_type_in_any_column(sqlite):
     ]
     raw = {records[row]["id"]: text for row, _, text in misfits}
     assert (raw[3], raw[4], raw[5], raw[9]) == ("abc", "1.5", "\\x00ff", "")
-
-
-def test_fc_13_a_missing_value_does_not_change_large_numbers():
-    records, misfits = read(
-        FILES, "13-nullable-bigint.csv", {"id": pa.int64(), "number": pa.int64()}
-    )
-    assert [record["number"] for record in records] == [
-        9007199254740993,
-        None,
-        -9007199254740993,
-        9223372036854775807,
-    ]
-    assert misfits == []
-
-
-def test_fc_14_codes_and_words_stay_as_they_are():
-    fields = {"code": pa.string(), "surname": pa.string(), "country": pa.string()}
-    records, _ = read(FILES, "14-codes-and-words.csv", fields)
-    columns = {name: [record[name] for record in records] for name in fields}
-    assert columns == {
-        "code": ["00038", "00127", "1E5", "0x10", "+86", "1_000"],
-        "surname": ["NA", "Null", "None", "True", "", "-"],
-        "country": ["NA", "null", "nan", "N/A", None, "#N/A"],
-    }
-    types = {
-        c.name: c.type for c in open_source(str(FILES)).describe("14-codes-and-words.csv").columns
-    }
-    assert types["code"] == types["surname"] == types["country"] == pa.string()
-
-
-def test_fc_15_a_byte_order_mark_is_no_part_of_a_name():
-    fields = {"编号": pa.int64(), "名称": pa.string()}
-    utf8 = read(FILES, "15-bom-utf8.csv", fields)
-    gb18030 = read(FILES, "15-bom-gb18030.csv", fields, encoding="gb18030")
-    assert utf8 == gb18030 == ([{"编号": 1, "名称": "甲"}], [])
 
 
 def test_fc_17_id_numbers_are_texts_that_nobody_repairs():
@@ -180,46 +135,3 @@ def test_fc_17_id_numbers_are_texts_that_nobody_repairs():
 def test_fc_17_an_id_number_that_a_spreadsheet_rounded_is_no_integer():
     _, misfits = read(FILES, "17-id-numbers.csv", {"身份证号": pa.int64()})
     assert (2, "身份证号", "9.90101E+17") in misfits
-
-
-def test_fc_19_only_an_iso_date_is_a_date_without_a_declared_form():
-    records, misfits = read(FILES, "19-chinese-dates.csv", {"id": pa.int64(), "day": pa.date32()})
-    days = {record["id"]: record["day"] for record in records if record["day"]}
-    assert days == {9: dt.date(2021, 3, 5)}
-    assert [raw for _, _, raw in misfits][:3] == ["2021年3月5日", "2021年03月05日", "2021年2月29日"]
-    assert len(misfits) == 11
-
-
-def test_fc_21_a_merged_header_is_refused_by_its_columns():
-    with pytest.raises(PermanentSourceError) as refusal:
-        read(FILES, "21-merged-header.csv", {"单位名称": pa.string()})
-    said = str(refusal.value)
-    assert "column 3, 4, 6, 7" in said
-    for name in ("下达年份批次", "下达金额", "完成率"):
-        assert name in said
-    assert "甲局" not in said
-    assert refusal.value.exit_code == 2
-
-
-@pytest.mark.parametrize("swapped", [False, True])
-def test_fc_27_naive_and_utc_times_of_one_source_are_refused(tmp_path, swapped):
-    for place, file in enumerate(["part-a.parquet", "part-b.parquet"]):
-        name = f"{1 - place if swapped else place}.parquet"
-        shutil.copy(FILES / "27-mixed-zones" / file, tmp_path / name)
-    with pytest.raises(PermanentSourceError) as refusal:
-        read(tmp_path, ".", {"id": pa.int64(), "t": UTC})
-    said = str(refusal.value)
-    for part in ("1.parquet", "timestamp[us, tz=UTC]", "timestamp[us] "):
-        assert part in said
-    assert refusal.value.exit_code == 2
-
-
-@pytest.mark.parametrize(
-    ("file", "surplus"), [("29-missing-column.csv", ""), ("29-renamed-column.csv", "Note")]
-)
-def test_fc_29_a_missing_or_renamed_column_is_named(file, surplus):
-    fields = {"id": pa.int64(), "name": pa.string(), "note": pa.string()}
-    with pytest.raises(PermanentSourceError) as refusal:
-        read(FILES, file, fields)
-    assert "no column note" in str(refusal.value)
-    assert surplus in str(refusal.value)
