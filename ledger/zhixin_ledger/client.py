@@ -153,6 +153,10 @@ class LedgerClient:
         """
         with suppress(LedgerError, ConfigError):
             self._log.settle(timeout_s=1)
+        return self._follow()
+
+    def _follow(self) -> State:
+        """Bring the own copy up to what is published now; see `sync`."""
         note = self._published()
         state = self._mirror.follow(note, self._log.source)
         self._mirror.keep(note)
@@ -245,7 +249,7 @@ class LedgerClient:
             LedgerUnavailable: the quorum is missing: the proof is pending, try again.
         """
         self._log.settle(index + 1, timeout_s=timeout_s)
-        self.sync()
+        self._follow()  # not `sync`, which would wait for entries that came after this one
         return self.own_receipt(index)
 
     def own_receipt(self, index: int) -> bytes:

@@ -30,14 +30,22 @@ from pathlib import Path
 
 from zhixin_errors import ConfigError, FormatError, LedgerError, LedgerRefused, LedgerUnavailable
 
-from zhixin_ledger import admission, checkpoint, gathering, log_database, standing_check, tiles
+from zhixin_ledger import (
+    admission,
+    checkpoint,
+    cosignature,
+    gathering,
+    log_database,
+    standing_check,
+    tiles,
+)
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.database import TIMEOUT_S, Database
 from zhixin_ledger.files import write_file
 from zhixin_ledger.gathering import Observer, WitnessTransport
 from zhixin_ledger.locks import PUBLISH_LOCK, WriterLock, exclusive
 from zhixin_ledger.log_database import SCHEMA, entries_from, root_at
-from zhixin_ledger.note import Note
+from zhixin_ledger.note import Note, known_lines
 from zhixin_ledger.signers import Signer, in_force
 from zhixin_ledger.state import State
 from zhixin_ledger.steps import Clock, Hook, no_hook
@@ -259,6 +267,17 @@ class Engine:
                 hint="run `zhixin ledger fsck`",
             ) from fault
         return note
+
+    def is_idle(self) -> bool:
+        """Say whether the published checkpoint was cosigned so long ago that it is due again."""
+        note = self.published()
+        if note is None:
+            return False
+        with self._writing, self._database.reading() as connection:
+            keys = self._current(connection).cosigner_keys(checkpoint.parse(note.text).size)
+        lines = [line for _, line, _ in known_lines(note, keys)]
+        times = [int.from_bytes(line.signature[: cosignature.TIME_BYTES]) for line in lines]
+        return bool(times) and self._clock().timestamp() - min(times) > gathering.REFRESH_S
 
     def pending(self) -> bool:
         """Say whether there are entries that no published checkpoint covers yet."""

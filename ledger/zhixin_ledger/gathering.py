@@ -30,6 +30,7 @@ from zhixin_ledger.tiles import Tiles, TileSource
 
 __all__ = [
     "GRACE_S",
+    "REFRESH_S",
     "WITNESS_CONFLICT",
     "Observer",
     "WitnessTransport",
@@ -40,6 +41,8 @@ __all__ = [
 
 WITNESS_CONFLICT = "witness-conflict"
 GRACE_S = 2.0
+REFRESH_S = 3000.0
+"""Members cosign an idle ledger at least once an hour: a little before that."""
 
 _Answer = tuple[int, bytes | BaseException]
 

@@ -119,10 +119,10 @@ class FileLog:
         return self._opened().submit(data)
 
     def settle(self, size: int = 0, *, refresh: bool = False, timeout_s: float = 30) -> Note:
-        """See LogTransport."""
-        return self._opened().publish(
-            self._witnesses, size=size, refresh=refresh, timeout_s=timeout_s
-        )
+        """See LogTransport; who brings an idle ledger up to date has it cosigned again as well."""
+        engine = self._opened()
+        refresh = refresh or (not size and engine.is_idle())
+        return engine.publish(self._witnesses, size=size, refresh=refresh, timeout_s=timeout_s)
 
     def close(self) -> None:
         """See LogTransport."""

@@ -20,6 +20,7 @@ ledger of one; ``agency.process(…)`` starts one of its own, for what is killed
 from __future__ import annotations
 
 import csv
+import datetime as dt
 import hashlib
 import io
 import json
@@ -28,11 +29,20 @@ import shutil
 import sqlite3
 import subprocess
 import sys
-from contextlib import closing
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 import yaml
+from fastapi import FastAPI
+from zhixin_gateway.founding import found
+from zhixin_gateway.home import Home, create_home
+from zhixin_ledger.http.answers import tell_problems
+from zhixin_ledger.http.serving import running
+from zhixin_ledger.http.tile_routes import tile_routes
 
 FILES = Path(__file__).parent / "files"
 MEMBER = "agency.gov.example"
@@ -120,6 +130,13 @@ class Agency:
         data = contents if isinstance(contents, bytes) else contents.encode()
         (self.inbox / name).write_bytes(data)
         return self.source("inbox", self.inbox)
+
+    # The ledger
+
+    def ledger(self, url: str) -> None:
+        """Name another place where the ledger is reached."""
+        home = Home.open(self.home)
+        home.save(replace(home.filed_settings(), ledger_url=url))
 
     # Contracts
 
@@ -283,3 +300,97 @@ def agency(zhixin, tmp_path) -> Agency:
     """A member with a ledger of one (see the head of this file)."""
     assert zhixin("init", MEMBER).code == 0
     return Agency(zhixin, tmp_path / MEMBER)
+
+
+@pytest.fixture
+def members(zhixin, tmp_path):
+    """Members with one ledger: ``a, b = members("a.gov.example", "b.gov.example")``.
+
+    The first keeps the log; all cosign, and fetch from each other's stores.
+    """
+
+    def make(*names: str, origin: str = "ledger.gov.example/field") -> list[Agency]:
+        homes = [create_home(tmp_path / name, name, operator=name == names[0]) for name in names]
+        for home in found(homes[0], homes, origin):
+            stores = {name: f"../{name}/store" for name in names if name != home.member}
+            home.save(replace(home.filed_settings(), stores=stores))
+        return [Agency(zhixin, tmp_path / name) for name in names]
+
+    return make
+
+
+@pytest.fixture
+def serving():
+    """Serve a member's log, or its witness, by a process of its own; gives the URL.
+
+    ::
+
+        with serving(agency) as url:                           # `zhixin ledger serve`
+            agency.ledger(url)
+        with serving(agency, "witness", "--poll", "0.1") as url: …
+    """
+
+    @contextmanager
+    def serve(member: Agency, what: str = "ledger", *options: str, port: int = 0, **more):
+        given = (what, "serve", "--json", "--no-access-log", "--port", port, *options)
+        with (member.home.parent / f"{member.member}.{what}.log").open("ab") as told:
+            process = member.process(*given, stderr=told, **more)
+        try:
+            yield json.loads(process.stdout.readline())["url"]
+        finally:
+            process.terminate()
+            try:
+                process.communicate(timeout=30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.communicate()
+
+    return serve
+
+
+@pytest.fixture
+def serve_files():
+    """Serve a ledger's folder as it lies there, without looking at it; gives the URL."""
+    with ExitStack() as stack:
+
+        def serve(folder: Path) -> str:
+            app = FastAPI()
+            tell_problems(app)
+            app.include_router(tile_routes(folder))
+            return stack.enter_context(running(app))
+
+        yield serve
+
+
+class Clocks:
+    """The clock of who publishes and cosigns, and the clock of who verifies, in this process."""
+
+    def __init__(self, monkeypatch) -> None:
+        self._patch = monkeypatch
+
+    def publishing(self, **off: float) -> None:
+        """Set it so far off, as ``timedelta`` takes it."""
+        shifted = _shifted(dt.timedelta(**off))
+        self._patch.setattr("zhixin_ledger.client.datetime", shifted)
+        module = SimpleNamespace(datetime=shifted, UTC=dt.UTC)
+        self._patch.setattr("zhixin_gateway.witnessing.dt", module)
+
+    def verifying(self, **off: float) -> None:
+        """The same for the consumer's."""
+        module = import_module("zhixin_gateway.gate.verify")  # its package has a function so named
+        self._patch.setattr(module, "datetime", _shifted(dt.timedelta(**off)))
+
+
+def _shifted(off: dt.timedelta) -> type[dt.datetime]:
+    class Shifted(dt.datetime):
+        @classmethod
+        def now(cls, tz=None):
+            return dt.datetime.now(tz) + off
+
+    return Shifted
+
+
+@pytest.fixture
+def clocks(monkeypatch) -> Clocks:
+    """Clocks that are off: ``clocks.publishing(hours=-2)``, ``clocks.verifying(hours=1)``."""
+    return Clocks(monkeypatch)

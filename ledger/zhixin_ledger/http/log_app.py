@@ -26,14 +26,14 @@ from zhixin_errors import LedgerUnavailable
 
 from zhixin_ledger.database import Database
 from zhixin_ledger.embedded import DATABASE, Engine
-from zhixin_ledger.gathering import WitnessTransport
+from zhixin_ledger.gathering import REFRESH_S, WitnessTransport
 from zhixin_ledger.http.answers import json_answer, problem_docs, tell_problems
 from zhixin_ledger.http.express import Express
 from zhixin_ledger.http.intake import CAPACITY, Intake
 from zhixin_ledger.http.limits import read_body
 from zhixin_ledger.http.observing import Gauges, counter, gauge, metrics_route
 from zhixin_ledger.http.proposals import proposal_routes
-from zhixin_ledger.http.publishing import INTERVAL_S, REFRESH_S, Publisher
+from zhixin_ledger.http.publishing import INTERVAL_S, Publisher
 from zhixin_ledger.http.standing_routes import standing_routes
 from zhixin_ledger.http.tile_routes import tile_routes
 from zhixin_ledger.proposal_box import log_box

@@ -18,15 +18,12 @@ from zhixin_errors import LedgerUnavailable, ZhixinError
 
 from zhixin_ledger import checkpoint, tlogproof
 from zhixin_ledger.embedded import Engine
-from zhixin_ledger.gathering import WitnessTransport
+from zhixin_ledger.gathering import REFRESH_S, WitnessTransport
 from zhixin_ledger.http.watching import Watched
 from zhixin_ledger.note import Note
 from zhixin_ledger.tiles import Tiles
 
 __all__ = ["Publisher"]
-
-REFRESH_S = 3000.0
-"""Members cosign at least once an hour: a little before that."""
 
 INTERVAL_S = 0.1
 MAX_WAITERS = 10_000
