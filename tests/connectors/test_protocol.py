@@ -1,238 +1,179 @@
-"""What every connector does, whatever it reads: one set of tests for all of them."""
+"""The shared tests of connectors, held by every one of ours, whatever it reads."""
 
-import datetime as dt
+import json
 import sqlite3
-from decimal import Decimal
+from urllib.parse import unquote
 
-import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from zhixin_connectors.protocol import Connector, ReadRequest
 from zhixin_connectors.registry import open_source
-from zhixin_errors import PermanentSourceError
-
-ROWS = 2_500
-WANTED = pa.schema(
-    [
-        ("number", pa.int64()),
-        ("amount", pa.decimal128(12, 2)),
-        ("rate", pa.float64()),
-        ("open", pa.bool_()),
-        ("name", pa.string()),
-        ("day", pa.date32()),
-        ("clock", pa.time64("us")),
-        ("local", pa.timestamp("us")),
-        ("instant", pa.timestamp("us", tz="UTC")),
-    ]
-)
-NAMES = ["甲", "", "O'Neil", 'a "b"', "line\nend", "x,y", " pad ", "NA", "\\N", "é\u0301", None]
-
-
-def record(row):
-    instant = dt.datetime(2024, 1, 1, tzinfo=dt.UTC) + dt.timedelta(minutes=row, microseconds=row)
-    if row % 7 == 6:
-        return [row, *[None] * 8]
-    return [
-        row - 1_000,
-        Decimal(row * 37 - 5_000) / 100,
-        row / 7,
-        row % 2 == 0,
-        NAMES[row % len(NAMES)],
-        instant.date(),
-        instant.time(),
-        instant.replace(tzinfo=None),
-        instant,
-    ]
-
-
-EXPECTED = pa.Table.from_pylist(
-    [dict(zip(WANTED.names, record(row), strict=True)) for row in range(ROWS)], WANTED
+from zhixin_connectors.testing import (
+    EXPECTED,
+    WANTED,
+    ConnectorCase,
+    ConnectorTests,
+    records,
+    text_of,
 )
 
-
-def written(value):
-    """As a text file writes it; None is an unquoted empty field."""
-    if value is None:
-        return ""
-    if isinstance(value, bool):
-        return str(value).lower()
-    if isinstance(value, str):
-        return '"' + value.replace('"', '""') + '"'
-    return value.isoformat() if hasattr(value, "isoformat") else str(value)
+from tests.connectors.hostile_http import HostileServer, Reply, paged
 
 
-def make_csv(folder, _server):
-    lines = [",".join(WANTED.names), *(",".join(map(written, record(n))) for n in range(ROWS))]
-    (folder / "people.csv").write_text("\n".join(lines) + "\n", encoding="utf-8")
-    return str(folder), "people.csv"
-
-
-def make_parquet(folder, _server):
-    pq.write_table(EXPECTED, folder / "people.parquet", row_group_size=700)
-    return str(folder), "people.parquet"
-
-
-def make_sqlite(folder, _server):
-    database = sqlite3.connect(folder / "people.db")
-    database.execute(
-        "CREATE TABLE people (number INTEGER, amount TEXT, rate REAL, open BOOLEAN, name TEXT, "
-        "day DATE, clock TIME, local TIMESTAMP, instant TEXT, secret TEXT)"
-    )
-    stored = [
-        [v if isinstance(v, (int, float, str)) or v is None else written(v) for v in record(n)]
-        for n in range(ROWS)
+def as_json(record):
+    """Numbers by their own digits; the amount with its two decimals."""
+    bare = {"number", "amount", "rate", "open"}
+    members = [
+        f"{json.dumps(name)}:{text_of(value) if name in bare else json.dumps(text_of(value))}"
+        for name, value in record.items()
+        if value is not None
     ]
-    database.executemany("INSERT INTO people VALUES (?,?,?,?,?,?,?,?,?,'hidden')", stored)
-    database.commit()
-    database.close()
-    return f"sqlite:///{folder / 'people.db'}", "people"
+    return f"{{{','.join(members)}}}"
 
 
-def make_postgresql(_folder, url):
-    columns = (
-        "number bigint, amount numeric(12,2), rate double precision, open boolean, name text, "
-        "day date, clock time, local timestamp, instant timestamptz, secret text DEFAULT 'hidden'"
-    )
-    import psycopg
+class TestCsv(ConnectorTests):
+    @pytest.fixture(scope="module")
+    def source(self, tmp_path_factory):
+        def written(value):
+            if isinstance(value, str):
+                return '"' + value.replace('"', '""') + '"'
+            return text_of(value) or ""
 
-    statement = f"COPY stored ({', '.join(WANTED.names)}) FROM STDIN"
-    with psycopg.connect(url) as connection:
-        connection.execute("DROP TABLE IF EXISTS stored CASCADE")
-        connection.execute(f"CREATE TABLE stored (place serial, {columns})")
-        connection.execute("CREATE VIEW people AS SELECT * FROM stored ORDER BY place")
-        with connection.cursor().copy(statement) as copy:
-            for row in range(ROWS):
-                copy.write_row(record(row))
-    return url, "people"
+        lines = [",".join(map(written, record.values())) for record in records()]
+        folder = tmp_path_factory.mktemp("csv")
+        text = "\n".join([",".join(WANTED.names), *lines, ""])
+        (folder / "people.csv").write_text(text, encoding="utf-8")
+        return ConnectorCase(open_source(str(folder)), "people.csv")
 
 
-MAKERS = {
-    "csv": make_csv,
-    "parquet": make_parquet,
-    "sqlite": make_sqlite,
-    "postgresql": make_postgresql,
-}
+class TestParquet(ConnectorTests):
+    @pytest.fixture(scope="module")
+    def source(self, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("parquet")
+        pq.write_table(EXPECTED, folder / "people.parquet", row_group_size=700)
+        return ConnectorCase(open_source(str(folder)), "people.parquet")
 
 
-@pytest.fixture(params=MAKERS, scope="module")
-def silo(request, tmp_path_factory):
-    """(connector, object) holding EXPECTED."""
-    kind = request.param
-    server = request.getfixturevalue("postgresql_url") if kind == "postgresql" else ""
-    url, name = MAKERS[kind](tmp_path_factory.mktemp(kind), server)
-    return open_source(url), name
+class TestJsonLines(ConnectorTests):
+    @pytest.fixture(scope="module")
+    def source(self, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("jsonl")
+        text = "\n".join(map(as_json, records()))
+        (folder / "people.jsonl").write_text(text, encoding="utf-8")
+        return ConnectorCase(open_source(str(folder)), "people.jsonl")
 
 
-def test_is_a_connector_that_answers(silo):
-    source, name = silo
-    assert isinstance(source, Connector)
-    source.check()
-    assert name in [table.name for table in source.tables()]
-    assert "hidden" not in source.name
+class TestJsonDocument(ConnectorTests):
+    @pytest.fixture(scope="module")
+    def source(self, tmp_path_factory):
+        folder = tmp_path_factory.mktemp("json")
+        text = f'{{"data":{{"people":[{",".join(map(as_json, records()))}]}}}}'
+        (folder / "people.json").write_text(text, encoding="utf-8")
+        connector = open_source(str(folder), {"records": "data.people"})
+        return ConnectorCase(connector, "people.json")
 
 
-def test_tells_the_columns_in_their_order_without_reading(silo):
-    source, name = silo
-    seen = source.columns(name)
-    there = [column.name for column in seen]
-    assert [each for each in there if each in EXPECTED.column_names] == EXPECTED.column_names
-    assert [bool(column.source_type) for column in seen] == ["csv" not in source.name] * len(seen)
+class TestHttp(ConnectorTests):
+    lists_objects = False
+    knows_objects = False
+
+    @pytest.fixture(scope="module")
+    def source(self):
+        pages = paged(list(map(as_json, records())), 700)
+
+        def people(request):
+            if request.headers.get("authorization") != "Bearer hunter2":
+                return Reply({}, 401)
+            number = int(request.query["page"]) - 1
+            found = pages[number] if number < len(pages) else []
+            return Reply(f'{{"items":[{",".join(found)}]}}'.encode())
+
+        server = HostileServer({"/people": people})
+        options = {"auth": "bearer", "secret": "hunter2", "records": "items", "paging": "page"}
+        secrets = ["hunter2", "127.0.0.1", str(server.port)]
+        yield ConnectorCase(open_source(server.url, options, name="api"), "people", secrets)
+        server.close()
 
 
-def test_gives_equal_batches_whatever_the_source(silo, take):
-    table, misfits, raw = take(silo[0], silo[1], WANTED)
-    assert misfits == []
-    assert table.equals(EXPECTED)
-    assert raw.column("name").to_pylist() == EXPECTED.column("name").to_pylist()
-    assert raw.column("number").to_pylist() == [str(n) for n in EXPECTED["number"].to_pylist()]
+class TestSqlite(ConnectorTests):
+    further_columns = frozenset({"secret"})
+
+    @pytest.fixture(scope="module")
+    def source(self, tmp_path_factory):
+        path = tmp_path_factory.mktemp("sqlite") / "people.db"
+        database = sqlite3.connect(path)
+        database.execute(
+            "CREATE TABLE people (number INTEGER, amount TEXT, rate REAL, open BOOLEAN, name TEXT,"
+            " day DATE, clock TIME, local TIMESTAMP, instant TEXT, secret TEXT)"
+        )
+        stored = [
+            [v if isinstance(v, (int, float)) else text_of(v) for v in record.values()]
+            for record in records()
+        ]
+        database.executemany("INSERT INTO people VALUES (?,?,?,?,?,?,?,?,?,'hidden')", stored)
+        database.commit()
+        database.close()
+        return ConnectorCase(open_source(f"sqlite:///{path}"), "people", ["hidden"])
 
 
-def test_gives_the_wanted_columns_in_the_wanted_order(silo, take):
-    schema = pa.schema([WANTED.field("name"), WANTED.field("number")])
-    table, _, _ = take(silo[0], silo[1], schema)
-    assert table.equals(EXPECTED.select(["name", "number"]))
+class TestPostgresql(ConnectorTests):
+    further_columns = frozenset({"secret", "place"})
+
+    @pytest.fixture(scope="module")
+    def source(self, postgresql_url):
+        import psycopg
+
+        columns = (
+            "number bigint, amount numeric(12,2), rate double precision, open boolean, name text,"
+            "day date, clock time, local timestamp, instant timestamptz,"
+            "secret text DEFAULT 'hidden'"
+        )
+        statement = f"COPY stored ({', '.join(WANTED.names)}) FROM STDIN"
+        with psycopg.connect(postgresql_url) as connection:
+            connection.execute("DROP TABLE IF EXISTS stored CASCADE")
+            connection.execute(f"CREATE TABLE stored (place serial, {columns})")
+            connection.execute("CREATE VIEW people AS SELECT * FROM stored ORDER BY place")
+            with connection.cursor().copy(statement) as copy:
+                for record in records():
+                    copy.write_row(list(record.values()))
+        return ConnectorCase(
+            open_source(postgresql_url, name="registry"), "people", secrets_of(postgresql_url)
+        )
 
 
-def test_keeps_to_the_wanted_size_of_batches(silo):
-    source, name = silo
-    request = ReadRequest(name, WANTED, batch_rows=600)
-    sizes = [each.batch.num_rows for each in source.read(request)]
-    assert max(sizes) <= 600
-    assert sum(sizes) == ROWS
+class TestMariadb(ConnectorTests):
+    further_columns = frozenset({"secret", "place"})
+
+    @pytest.fixture(scope="module")
+    def source(self, mariadb_url):
+        import pymysql
+        import sqlalchemy as sa
+
+        at = sa.make_url(mariadb_url)
+        with pymysql.connect(
+            host=at.host, port=at.port, user=at.username, password=at.password,
+            database=at.database, autocommit=True,
+        ) as connection, connection.cursor() as cursor:  # fmt: skip
+            cursor.execute("DROP VIEW IF EXISTS people")
+            cursor.execute("DROP TABLE IF EXISTS stored")
+            cursor.execute(
+                "CREATE TABLE stored (place serial, number bigint, amount decimal(12,2),"
+                "rate double, open boolean, name varchar(50), day date, clock time(6),"
+                "local datetime(6), instant timestamp(6) NULL DEFAULT NULL,"
+                "secret varchar(10) DEFAULT 'hidden')"
+            )
+            cursor.execute("SET time_zone = '+00:00'")
+            marks = ", ".join(["%s"] * len(WANTED.names))
+            cursor.executemany(
+                f"INSERT INTO stored ({', '.join(WANTED.names)}) VALUES ({marks})",
+                [[*list(record.values())[:-1], record["local"]] for record in records()],
+            )
+            cursor.execute("CREATE VIEW people AS SELECT * FROM stored ORDER BY place")
+        return ConnectorCase(
+            open_source(mariadb_url, name="registry"), "people", secrets_of(mariadb_url)
+        )
 
 
-def test_a_misfit_is_null_with_reason_and_raw_text(silo, take):
-    table, misfits, raw = take(silo[0], silo[1], {"name": pa.int64(), "day": pa.string()})
-    names = EXPECTED.column("name").to_pylist()
-    assert table.column("name").null_count == ROWS
-    bad = [row for row, name in enumerate(names) if name is not None]
-    assert [(row, field) for row, field, _, _ in misfits] == [(row, "name") for row in bad]
-    assert [text for *_, text in misfits] == [names[row] for row in bad]
-    assert raw.column("name").to_pylist() == names
-    assert table.column("day").to_pylist() == [
-        None if day is None else str(day) for day in EXPECTED.column("day").to_pylist()
-    ]
-
-
-def test_gives_raw_texts_of_chosen_rows_in_their_order(silo):
-    source, name = silo
-    first = next(iter(source.read(ReadRequest(name, WANTED))))
-    raw = first.raw_texts(pa.array([5, 2, 5]))
-    assert raw.schema.names == WANTED.names
-    assert raw.column("number").to_pylist() == ["-995", "-998", "-995"]
-    assert first.raw_texts([]).num_rows == 0
-
-
-def test_null_words_are_null_only_where_declared(silo, take):
-    source, name = silo
-    options = {"zhixin.null": ["甲", ""], "zhixin.nullQuoted": True}
-    table, _, _ = take(source, name, {"name": pa.string()}, options=options)
-    words = [None if value in {"甲", ""} else value for value in EXPECTED["name"].to_pylist()]
-    assert table.column("name").to_pylist() == words
-
-
-def test_refuses_a_missing_column_before_any_record(silo):
-    source, name = silo
-    schema = pa.schema([("number", pa.int64()), ("Name", pa.string())])
-    with pytest.raises(PermanentSourceError, match="no column Name") as refusal:
-        next(iter(source.read(ReadRequest(name, schema))))
-    assert refusal.value.code == "column-missing"
-    assert refusal.value.details["missing"] == ["Name"]
-    assert "name" in refusal.value.details["surplus"]
-    assert name.split(".")[0] in str(refusal.value)
-
-
-def test_refuses_an_object_that_is_not_there(silo):
-    source, _ = silo
-    with pytest.raises(PermanentSourceError) as refusal:
-        next(iter(source.read(ReadRequest("peoples", WANTED))))
-    assert "peoples" in str(refusal.value)
-    assert "people" in str(refusal.value.hint)
-
-
-def test_an_extraction_that_is_left_early_can_be_begun_again(silo):
-    source, name = silo
-    for _ in range(2):
-        stream = source.read(ReadRequest(name, WANTED, batch_rows=100))
-        assert next(stream).first_row == 0
-        stream.close()
-
-
-def test_describes_the_types_that_the_values_have(silo):
-    source, name = silo
-    seen = source.describe(name)
-    assert (seen.rows, seen.complete) == (ROWS, True)
-    types = {column.name: column.type for column in seen.columns}
-    described = {field.name: field.type for field in WANTED} | {"amount": types["amount"]}
-    assert {k: v for k, v in types.items() if k not in {"secret", "place"}} == described
-    columns = {column.name: column for column in seen.columns}
-    assert columns["number"].minimum == "-1000"
-    assert columns["open"].nulls == ROWS // 7
-    assert columns["name"].distinct is not None
-    assert columns["name"].misfits == 0
-
-
-def test_describes_the_first_rows_and_says_so(silo):
-    source, name = silo
-    seen = source.describe(name, rows=100)
-    assert (seen.rows, seen.complete) == (100, False)
+def secrets_of(url):
+    """The password, written and meant; the host; what the table has besides."""
+    password = url.partition("owner:")[2].partition("@127")[0]
+    return [password, unquote(password), "127.0.0.1", "hidden"]
