@@ -94,6 +94,34 @@ def plain_mariadb_url():
         yield url
 
 
+@pytest.fixture
+def mariadb(mariadb_url):
+    """A fresh database in utf8mb4: (url, run), where run executes a script in it, unstrictly."""
+    import pymysql
+    import sqlalchemy as sa
+    from pymysql.constants import CLIENT
+
+    name = "one_case"
+    at = sa.make_url(mariadb_url)
+    connection = pymysql.connect(
+        host=at.host, port=at.port, user=at.username, password=at.password,
+        sql_mode="", autocommit=True, client_flag=CLIENT.MULTI_STATEMENTS,
+    )  # fmt: skip
+
+    def run(sql, values=None):
+        with connection.cursor() as cursor:
+            if values is not None:
+                cursor.executemany(sql, values)
+                return
+            cursor.execute(sql)
+            while cursor.nextset():
+                pass
+
+    run(f"DROP DATABASE IF EXISTS {name}; CREATE DATABASE {name} CHARACTER SET utf8mb4; USE {name}")
+    yield mariadb_url.rsplit("/", 1)[0] + f"/{name}", run
+    connection.close()
+
+
 @contextmanager
 def _mariadb(*, tls):
     install, daemon = shutil.which("mariadb-install-db"), shutil.which("mariadbd", path=_SBIN)
