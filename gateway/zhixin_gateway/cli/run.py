@@ -73,7 +73,10 @@ def tell_run(result: RunResult, *, as_json: bool = False) -> int:
     for rule in result.rules:
         if rule["failed"]:
             say(f"  {rule['severity']:8} {rule['rule']}: {rule['failed']:,} of {rule['checked']:,}")
-    counts = f"{result.records:,} records, {result.quarantined:,} quarantined"
+    counts = (
+        f"{result.extracted:,} extracted, {result.records:,} records, "
+        f"{result.quarantined:,} quarantined"
+    )
     if result.warned:
         counts += f", {result.warned:,} warned"
     if result.pending:

@@ -3,19 +3,27 @@
 Nothing is published here but the contract, if it is new.
 
 May be run again at any time: it begins anew. A version that was signed and waits for its proof is
-never thrown away; it must be finished first.
+never thrown away; it must be finished first. Where the source fails for a reason that may pass, it
+is read anew from the start, twice at most: nothing of the reading before is kept.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import random
 import time
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zhixin_connectors.protocol import ReadRequest, SeenColumn
-from zhixin_errors import ConfigError, LedgerUnavailable, ValidationRefused
+from zhixin_errors import (
+    ConfigError,
+    LedgerUnavailable,
+    TransientSourceError,
+    ValidationRefused,
+)
 from zhixin_ledger.encoding import format_time
 from zhixin_schemas.compile import compile_rules
 from zhixin_schemas.loader import load_contract_file
@@ -40,6 +48,9 @@ if TYPE_CHECKING:
     from zhixin_ledger.state import State
 
 __all__ = ["extract", "read_contract"]
+
+_WAITS_S = (2.0, 10.0)
+"""Before the second and the third attempt, each half as long or half as long again."""
 
 
 def read_contract(home: Home, path: Path) -> Contract:
@@ -100,7 +111,14 @@ def extract(
         try:
             state = _ledger_state(home, contract, progress, publish=publish)
             inputs = Inputs(home, state, progress)
-            told = _extract(work, contract, inputs, treater, progress, report=report)
+            key_sets = inputs.key_sets(contract)
+
+            def attempt() -> Staged:
+                work.begin()
+                intake = Intake(work, compile_rules(contract), key_sets, treater, keep_input=report)
+                return _extract(work, contract, inputs, intake, progress)
+
+            told = _insisted(attempt, progress)
         except BaseException:
             work.discard()
             raise
@@ -138,18 +156,25 @@ def _ledger_state(home: Home, contract: Contract, progress: Progress, *, publish
     return state
 
 
+def _insisted(attempt: Callable[[], Staged], progress: Progress) -> Staged:
+    """Try again where the source fails for a reason that may pass."""
+    for number, wait_s in enumerate(_WAITS_S, start=2):
+        try:
+            return attempt()
+        except TransientSourceError as error:
+            wait_s *= random.uniform(0.5, 1.5)  # noqa: PLW2901, S311 - not all at the same moment
+            progress.warn(
+                f"{error.message}; it is read anew in {wait_s:.0f} s "
+                f"(attempt {number} of {len(_WAITS_S) + 1})"
+            )
+        time.sleep(wait_s)
+    return attempt()
+
+
 def _extract(
-    work: Work,
-    contract: Contract,
-    inputs: Inputs,
-    treater: Treater,
-    progress: Progress,
-    *,
-    report: bool,
+    work: Work, contract: Contract, inputs: Inputs, intake: Intake, progress: Progress
 ) -> Staged:
     extracted_at = format_time(dt.datetime.now(dt.UTC))
-    key_sets = inputs.key_sets(contract)
-    intake = Intake(work, compile_rules(contract), key_sets, treater, keep_input=report)
     columns, drift = _look(work.home, contract, progress)
     source = _source(work.home, contract, inputs)
     progress.step("extract", contract.dataset)
@@ -162,7 +187,7 @@ def _extract(
     return {
         "extracted_at": extracted_at,
         "extracted": outcome.extracted,
-        "records": outcome.extracted - outcome.quarantined,
+        "records": outcome.accepted,
         "quarantined": outcome.quarantined,
         "warned": outcome.warned,
         "rules": outcome.rules,

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 from zhixin_connectors.protocol import Extracted, Misfit
+from zhixin_errors import ZhixinError
 from zhixin_schemas.compile import RowVerdict, RuleSet
 from zhixin_schemas.quality import Tally
 from zhixin_schemas.staged import StagedInput
@@ -37,7 +38,7 @@ from zhixin_gateway.pipeline.staging import Work
 from zhixin_gateway.pipeline.treating import Treated, Treater
 from zhixin_gateway.pipeline.uniqueness import KeyPile
 
-__all__ = ["Intake", "Outcome"]
+__all__ = ["Intake", "Outcome", "check_balance"]
 
 _NO_FORM = "the value that it is generalised to does not fit the field's type"
 TOO_LONG = Reason("record.length", "", "the record's text exceeds 64 MiB")
@@ -52,6 +53,7 @@ class Outcome:
 
     Args:
         extracted: records that the source gave.
+        accepted: those that go into the dataset; with ``quarantined`` they are all.
         quarantined: rejected ones.
         warned: accepted ones with at least one warning.
         rules: {rule, severity, checked, failed} of every rule.
@@ -59,6 +61,7 @@ class Outcome:
     """
 
     extracted: int
+    accepted: int
     quarantined: int
     warned: int
     rules: list[dict[str, Any]]
@@ -107,6 +110,7 @@ class Intake:
         self._rejected: list[np.ndarray] = []
         self._unfit: dict[str, int] = {treater.line(field): 0 for field in treater.treatments}
         self._warned = 0
+        self._accepted = 0
         self._input = StagedInput(work.input, rules) if keep_input else None
 
     def take(self, extracted: Extracted) -> None:
@@ -164,7 +168,7 @@ class Intake:
             self._work.reasons,
             self._told,
         )
-        return self._outcome(quarantined, warned)
+        return self._outcome(quarantined, warned, len(excluded))
 
     def _passed_before(self, excluded: np.ndarray) -> Iterator[pa.RecordBatch]:
         """The records at these positions, as they were read, in the order of the positions."""
@@ -178,6 +182,7 @@ class Intake:
         return sorting.merged(self._work.late, [ROW], _LATE_BATCH)
 
     def _pass(self, batch: pa.RecordBatch, rows: np.ndarray) -> None:
+        self._accepted += batch.num_rows
         columns = [*batch.columns, pa.array(rows)]
         self._passed.add(
             pa.record_batch(columns, schema=self.schema.append(pa.field(ROW, pa.int64())))
@@ -258,7 +263,7 @@ class Intake:
                 count, last = count + len(rows), int(rows[-1])
         return count
 
-    def _outcome(self, quarantined: int, warned: int) -> Outcome:
+    def _outcome(self, quarantined: int, warned: int, excluded: int) -> Outcome:
         found = self._tally.outcomes(rejected=quarantined, now=dt.datetime.now(dt.UTC))
         rules = [outcome.to_json() for outcome in found]
         names = {outcome.rule for outcome in found}
@@ -272,7 +277,24 @@ class Intake:
             for name, failed in sorted(self._unfit.items())
         ]
         broken = {o.rule: o.message for o in found if o.severity == "critical" and o.failed}
-        return Outcome(self._tally.extracted, quarantined, warned, rules, broken)
+        accepted, extracted = self._accepted - excluded, self._tally.extracted
+        check_balance(extracted, accepted, quarantined)
+        return Outcome(extracted, accepted, quarantined, warned, rules, broken)
+
+
+def check_balance(extracted: int, accepted: int, quarantined: int) -> None:
+    """Hold what was counted apart against each other: nothing is lost, nothing is there twice.
+
+    Raises:
+        ZhixinError: an error of ours; nothing is published.
+    """
+    if accepted + quarantined != extracted:
+        raise ZhixinError(
+            f"{extracted:,} records were extracted, but {accepted:,} accepted and "
+            f"{quarantined:,} quarantined",
+            code="records-lost",
+            hint="nothing was published; this is an error of Zhixin's own, please report it",
+        )
 
 
 class _Judge:

@@ -2,18 +2,20 @@
 
 Nearly all records pass, so their raw texts are not kept. Where keys reject some afterwards, the
 source is read once more, and a text is believed only where the record reads as it did before: the
-source may have changed meanwhile. Elsewhere the canonical texts of what was first read stand in,
-which say the same values. A record is never lost, nor given another one's text.
+source may have changed meanwhile, or be gone. Elsewhere the canonical texts of what was first read
+stand in, which say the same values. A record is never lost, nor given another one's text.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 
 import numpy as np
 import pyarrow as pa
 from zhixin_connectors.protocol import Extracted
+from zhixin_errors import SourceError
 
 from zhixin_gateway.datasets.canonical import texts
 
@@ -36,7 +38,7 @@ def raw_texts(
         Positions with a string column for each field, in order, all of ``kept``.
     """
     left = next(kept, None)
-    for extracted in source() if left is not None else ():
+    for extracted in _while_it_lasts(source) if left is not None else ():
         end = extracted.first_row + extracted.batch.num_rows
         while left is not None and (count := int(np.searchsorted(_rows(left), end))):
             here, left = left.slice(0, count), left.slice(count)
@@ -47,6 +49,12 @@ def raw_texts(
     while left is not None:
         yield _rows(left), _own_texts(left)
         left = next(kept, None)
+
+
+def _while_it_lasts(source: Source) -> Iterator[Extracted]:
+    """All values were read already: that the source can't be read again stops nothing."""
+    with suppress(SourceError):
+        yield from source()
 
 
 def _rows(batch: pa.RecordBatch) -> np.ndarray:

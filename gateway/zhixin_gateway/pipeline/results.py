@@ -54,12 +54,18 @@ class RunResult:
     drift: Sequence[Mapping[str, str]] = ()
     alerts: Sequence[str] = ()
 
+    @property
+    def extracted(self) -> int:
+        """The source's own records: a run ends only where these two are all of them."""
+        return self.records + self.quarantined
+
     def to_json(self) -> dict[str, Any]:
         """The answer of ``run --json``."""
         return {
             "dataset": self.dataset,
             "version": self.version,
             "pending": self.pending,
+            "extracted": self.extracted,
             "records": self.records,
             "quarantined": self.quarantined,
             "warned": self.warned,

@@ -30,6 +30,7 @@ from zhixin_gateway.datasets.types import schema_fields
 from zhixin_gateway.datasets.writer import VersionWriter, carry_over
 from zhixin_gateway.home import Home
 from zhixin_gateway.pipeline import sorting
+from zhixin_gateway.pipeline.intake import check_balance
 from zhixin_gateway.pipeline.previous import previous_version
 from zhixin_gateway.pipeline.schema import contract_schema
 from zhixin_gateway.pipeline.staging import EXTRACTED, WRITTEN, Staged, Work
@@ -85,6 +86,7 @@ def _version(work: Work, contract: Contract, state: Staged, progress: Progress) 
         entries = writer.finish()
     entries = _carried(work, schema, entries, progress)
     manifest = _manifest(contract, schema, entries, state)
+    check_balance(int(state["extracted"]), manifest.records, manifest.quarantined)
     directory.write_file(work.version / directory.CONTRACT_FILE, contract.bytes)
     directory.write_file(work.version / directory.MANIFEST_FILE, manifest.to_bytes())
     state["records"] = manifest.records
