@@ -292,9 +292,11 @@ _METRICS = {
 
 def _quality(*, of_field: bool) -> Schema:
     found = _closed(_standard_properties(standard()["$defs"]["DataQuality"]))
-    number: Schema = {"type": "number"}
-    pair: Schema = {"type": "array", "items": number, "minItems": 2, "maxItems": 2}
     operators = _operators()
+    number: Schema = {"type": "number"}
+    counted = {"required": ["metric"], "oneOf": [{"required": [key]} for key in operators]}
+    named = {"required": ["engine", "implementation"]}
+    pair: Schema = {"type": "array", "items": number, "minItems": 2, "maxItems": 2}
     found["properties"] |= {
         "type": {
             "enum": ["library", "custom", "text"],
@@ -302,32 +304,77 @@ def _quality(*, of_field: bool) -> Schema:
             "expectation; text: for people, checks nothing.",
         },
         "metric": {"enum": list(_METRICS[of_field]), "description": "What is counted."},
-        "rule": {"type": "string"},
         "arguments": {"type": "object"},
         "unit": {"type": "string"},
         "severity": {
-            "enum": list(_SEVERITIES),
+            "type": "string",
             "description": "error: the record goes to quarantine; warning: it is counted; "
             "critical: the version is not published.",
         },
         **{key: pair if key.endswith("Between") else number for key in operators},
         "engine": {"enum": ["zhixin", "greatExpectations"], "description": "Who checks it."},
-        "implementation": {
-            "type": ["string", "object"],
-            "description": "An expression such as closed IS NULL OR closed >= opened; or a "
-            "mapping: metric freshness, rejectedRows …; or an expectation and its arguments.",
-        },
+        "implementation": {"anyOf": [_EXPRESSION, _implementation(operators, number, pair)]},
     }
-    library = {"properties": {"type": {"const": "library"}}}
-    custom = {"properties": {"type": {"const": "custom"}}, "required": ["type"]}
-    text = {"properties": {"type": {"const": "text"}}, "required": ["type"]}
-    one = {"oneOf": [{"required": [key]} for key in operators]}
-    counted = {"required": ["metric"], **one}
     found["allOf"] = [
-        {"if": custom, "then": {"required": ["engine", "implementation"]}},
-        {"if": {"allOf": [library, {"not": text}]}, "then": counted},
+        {"if": _type_is("library"), "then": {**_without("engine", "implementation"), **counted}},
+        {
+            "if": _type_is("custom"),
+            "then": {**_without("metric", "arguments", *operators), **named},
+        },
+        {
+            "if": _type_is("text"),
+            "then": _without("metric", "arguments", "engine", "implementation", *operators),
+        },
+        {
+            "if": {"not": _type_is("text")},
+            "then": {"properties": {"severity": {"enum": list(_SEVERITIES)}}},
+        },
     ]
     return found
+
+
+_EXPRESSION: Schema = {
+    "type": "string",
+    "description": "An expression across fields, such as closed IS NULL OR closed >= opened.",
+}
+_ABOUT_THE_WHOLE = ("freshness", "rejectedRows", "rowCountChange", "rejectRate", "failureRate")
+
+
+def _implementation(operators: list[str], number: Schema, pair: Schema) -> Schema:
+    """A rule about the whole dataset, or an expectation with its arguments."""
+    words: Schema = {"type": "string"}
+    whole = {
+        "metric": {"enum": list(_ABOUT_THE_WHOLE), "description": "What is asked of the whole."},
+        "field": {**words, "description": "Of freshness: a date or timestamp."},
+        "hours": {**number, "description": "Of freshness: how old the newest value may be."},
+        "rule": {**words, "description": "Of failureRate: whose share of records is compared."},
+        "versions": {**number, "description": "With how many of the last versions; 1 by default."},
+        "mustNotJumpBy": {**number, "description": "Percentage points away from theirs."},
+        "unit": {"enum": ["rows", "percent"]},
+        **{key: pair if key.endswith("Between") else number for key in operators},
+    }
+    expectation = {
+        "expectation": {"type": "string", "description": "Its name, expect_…"},
+        "arguments": {"type": ["object", "null"]},
+        "type": {"type": "string", "description": "The same as expectation."},
+        "kwargs": {"type": ["object", "null"], "description": "The same as arguments."},
+        "meta": {},
+    }
+    return {
+        "type": "object",
+        "properties": {**whole, **expectation},
+        "additionalProperties": False,
+    }
+
+
+def _type_is(kind: str) -> Schema:
+    """Whether a rule is of a type; library is what it is where it says none."""
+    said = {"properties": {"type": {"const": kind}}}
+    return said if kind == "library" else {**said, "required": ["type"]}
+
+
+def _without(*keys: str) -> Schema:
+    return {"properties": dict.fromkeys(keys, False)}
 
 
 def _operators() -> list[str]:

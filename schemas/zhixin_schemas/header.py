@@ -96,12 +96,12 @@ def is_dataset_name(text: str) -> bool:
 def read_dataset(root: Place) -> tuple[str, str]:
     """Read ``id`` and ``version``."""
     dataset, version = root.text("id"), root.text("version")
-    if dataset and not is_dataset_name(dataset):
+    if isinstance(root.at("id").value, str) and not is_dataset_name(dataset):
         root.at("id").report(
             "the id is the dataset's name, member/dataset in lowercase, such as "
             "bts.gov.example/flights"
         )
-    if version and not re.fullmatch(VERSION_PATTERN, version):
+    if isinstance(root.at("version").value, str) and not re.fullmatch(VERSION_PATTERN, version):
         root.at("version").report("a version is major.minor.patch, such as 1.0.0")
     return dataset, version
 
@@ -194,7 +194,7 @@ def read_server(root: Place, schema_object: Place, dataset: str) -> Server:
     for server in servers[1:]:
         _check_other(server)
     name = first.text("server")
-    if name and not re.fullmatch(SOURCE_PATTERN, name):
+    if isinstance(first.at("server").value, str) and not re.fullmatch(SOURCE_PATTERN, name):
         first.at("server").report("a source's name has letters, digits, _ and - only")
     options = _options(first)
     sql = options.pop("sql", None)
