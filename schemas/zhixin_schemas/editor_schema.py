@@ -464,6 +464,28 @@ _SOURCE_VALUES: dict[str, Schema] = {
         "description": "IANA name of the zone of times that carry none, such as Asia/Shanghai.",
     },
     "binary": {"enum": ["base64", "hex"], "description": "How a text source writes bytes."},
+    "records": {
+        "type": "string",
+        "description": "Where in a JSON document the list of records is, such as data.items.",
+    },
+    "optional": {
+        "type": "array",
+        "items": {"type": "string"},
+        "description": "Members that may be absent from all records of JSON.",
+    },
+    "total": {"type": "string", "description": "The member that counts all records of JSON."},
+    "paging": {
+        "enum": ["none", "link", "cursor", "page", "offset"],
+        "description": "How pages follow one another over HTTP; none if not said.",
+    },
+    "next": {"type": "string", "description": "The member with the next address or cursor."},
+    "pageParameter": {
+        "type": "string",
+        "description": "The parameter that takes the cursor, page or offset.",
+    },
+    "firstPage": {"type": "integer", "minimum": 0, "description": "1 where it is not said."},
+    "pageSize": {"type": "integer", "minimum": 0, "description": "Records of a page."},
+    "sizeParameter": {"type": "string", "description": "The parameter that takes pageSize."},
     "sql": {
         "type": "string",
         "description": 'One SELECT in DuckDB\'s SQL over "member/dataset", of a derived dataset.',

@@ -47,7 +47,8 @@ DERIVED = "zhixin"
 
 SOURCE_OPTIONS = (
     "null", "nullQuoted", "delimiter", "quote", "encoding", "skipRows", "headerRows", "sheet",
-    "range", "dateFormat", "timezone", "binary",
+    "range", "dateFormat", "timezone", "binary", "records", "optional", "total", "paging", "next",
+    "pageParameter", "firstPage", "pageSize", "sizeParameter",
 )  # fmt: skip
 """What a contract may say about its source, each as ``zhixin.<name>``."""
 
@@ -284,10 +285,10 @@ def _options(server: Place) -> dict[str, object]:
 
 
 def _option_problem(name: str, value: object) -> str | None:
-    if name == "null":
+    if name in {"null", "optional"}:
         words = value if isinstance(value, list) else [None]
         if not all(isinstance(word, str) for word in words):
-            return 'zhixin.null is a list of texts, such as ["NA"]'
+            return f'zhixin.{name} is a list of texts, such as ["NA"]'
         return None
     if name == "nullQuoted":
         return None if isinstance(value, bool) else "zhixin.nullQuoted is true or false"
@@ -337,7 +338,12 @@ def _timezone_problem(value: str) -> str | None:
     return None
 
 
-_NUMBER_OPTIONS = ("skipRows", "headerRows")
+def _paging_problem(value: str) -> str | None:
+    ways = ("none", "link", "cursor", "page", "offset")
+    return None if value in ways else f"zhixin.paging is one of {', '.join(ways)}"
+
+
+_NUMBER_OPTIONS = ("skipRows", "headerRows", "firstPage", "pageSize")
 _RANGE = re.compile(r"\$?[A-Za-z]{1,3}\$?[1-9][0-9]{0,6}:\$?[A-Za-z]{1,3}(\$?[1-9][0-9]{0,6})?")
 _TEXT_OPTIONS = {
     "range": _range_problem,
@@ -347,4 +353,5 @@ _TEXT_OPTIONS = {
     "encoding": _encoding_problem,
     "timezone": _timezone_problem,
     "binary": _binary_problem,
+    "paging": _paging_problem,
 }
