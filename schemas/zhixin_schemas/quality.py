@@ -5,7 +5,7 @@
         verdict = rules.check(batch, key_sets)
         tally.add(verdict, batch)
     tally.add_unique("primary-key", 2)
-    outcomes = tally.outcomes(rejected=7, now=now)
+    outcomes = tally.outcomes(rejected=7, now=now, past=past)
 
 ``failed`` counts extracted records, ``checked`` how many were looked at. A rule about the whole
 dataset is one check: ``checked`` is 1, and ``failed`` 1 where it is broken.
@@ -14,10 +14,11 @@ dataset is one check: ``checked`` is 1, and ``failed`` 1 where it is broken.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import pyarrow as pa
 import pyarrow.compute as pc
@@ -25,7 +26,7 @@ import pyarrow.compute as pc
 from zhixin_schemas import rules as r
 from zhixin_schemas.compile import RowVerdict, RuleSet
 
-__all__ = ["Outcome", "Tally", "stopping"]
+__all__ = ["Outcome", "Past", "Tally", "stopping"]
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,28 @@ class Outcome:
             "checked": self.checked,
             "failed": self.failed,
         }
+
+
+@dataclass(frozen=True)
+class Past:
+    """What an earlier version's quality says.
+
+    Args:
+        version: its number.
+        extracted: records, accepted and rejected together.
+        rejected: those that went to quarantine.
+        failed: by rule, how many records broke it; only rules that check the same as now.
+    """
+
+    version: int
+    extracted: int
+    rejected: int
+    failed: Mapping[str, int]
+
+    def counts(self, rule: str) -> tuple[int, int] | None:
+        """How many records broke a rule (an empty one: any), of how many; None: not known."""
+        number = self.failed.get(rule) if rule else self.rejected
+        return None if number is None else (number, self.extracted)
 
 
 def stopping(outcomes: Iterable[Outcome]) -> list[Outcome]:
@@ -93,50 +116,119 @@ class Tally:
         """Take what Great Expectations found of a rule that only it knows."""
         self._external[rule] = (checked, failed)
 
-    def outcomes(self, *, rejected: int, now: dt.datetime) -> list[Outcome]:
+    def outcomes(
+        self, *, rejected: int, now: dt.datetime, past: Sequence[Past] = ()
+    ) -> list[Outcome]:
         """Give every rule's outcome, in the contract's order.
 
         Args:
             rejected: records that went to quarantine, for whatever reason.
             now: aware; for freshness.
+            past: the versions before that stand, the newest first.
         """
         found = []
         for rule in self.rules.rules:
+            message = rule.message
             if rule.kind == "external":
                 if rule.name not in self._external:
                     continue
                 checked, failed = self._external[rule.name]
             elif rule.kind == "dataset":
-                checked, failed = 1, int(not self._holds(rule, rejected, now))
+                broken = self._broken(rule, rejected, now, past)
+                checked, failed = 1, int(bool(broken))
+                message += f": {broken}" if broken else ""
             else:
                 checked, failed = self.extracted, self._failed.get(rule.name, 0)
-            found.append(Outcome(rule.name, rule.severity, checked, failed, rule.message))
+            found.append(Outcome(rule.name, rule.severity, checked, failed, message))
         return found
 
-    def _holds(self, rule: r.Rule, rejected: int, now: dt.datetime) -> bool:
+    def _broken(  # noqa: PLR0911 - one return a kind of check
+        self, rule: r.Rule, rejected: int, now: dt.datetime, past: Sequence[Past]
+    ) -> str:
+        """What breaks a rule about the whole, in counts; empty where it holds."""
         match rule.check:
             case r.RowCount(threshold):
-                return threshold.holds(self.extracted)
+                return _outside(Decimal(self.extracted), threshold, "records")
             case r.WithinThreshold(_, threshold, percent):
-                return threshold.holds(self._share(self._failed.get(rule.name, 0), percent))
+                share = self._share(self._failed.get(rule.name, 0), percent)
+                return _outside(share, threshold, _unit(percent))
             case r.RejectedShare(threshold, percent):
-                return threshold.holds(self._share(rejected, percent))
-            case r.Freshness(_, hours):
-                return _is_fresh(self._newest.get(rule.name), hours, now)
+                return _outside(self._share(rejected, percent), threshold, _unit(percent))
+            case r.CountChange(threshold, percent):
+                return self._count_change(threshold, percent, past)
+            case r.RateJump():
+                return self._jump(rule.check, rejected, past)
+            case r.Freshness():
+                return _stale(rule.check, self._newest.get(rule.name), now)
             case _:
-                return True
+                return ""
 
     def _share(self, number: int, percent: bool) -> Decimal:
-        if not percent:
-            return Decimal(number)
-        return Decimal(number * 100) / self.extracted if self.extracted else Decimal(0)
+        return _rate(number, self.extracted) if percent else Decimal(number)
+
+    def _count_change(self, threshold: r.Threshold, percent: bool, past: Sequence[Past]) -> str:
+        if not past:
+            return ""
+        before = past[0].extracted
+        change = Decimal(self.extracted - before)
+        if percent and before:
+            change = change * 100 / before
+        elif percent and self.extracted:
+            change = Decimal("Infinity")
+        told = _outside(change, threshold, _unit(percent))
+        counts = f"{self.extracted} records now, {before} in version {past[0].version}"
+        return told and f"{counts}: {told}"
+
+    def _jump(self, check: r.RateJump, rejected: int, past: Sequence[Past]) -> str:
+        """Compare a share with that of the last versions together."""
+        known = [(each.version, each.counts(check.rule)) for each in past]
+        theirs = [(version, counts) for version, counts in known if counts][: check.versions]
+        if not theirs:
+            return ""
+        then = _rate(*map(sum, zip(*(counts for _, counts in theirs), strict=True)))
+        now = _rate(self._failed.get(check.rule, 0) if check.rule else rejected, self.extracted)
+        if abs(now - then) <= check.points:
+            return ""
+        named = ", ".join(str(version) for version, _ in reversed(theirs))
+        return (
+            f"{_plain(now)} % now, {_plain(then)} % in version {named}, more than "
+            f"{_plain(check.points)} percentage points apart"
+        )
 
 
-def _is_fresh(newest: dt.datetime | dt.date | None, hours: Decimal, now: dt.datetime) -> bool:
-    """Whether the newest value is young enough; a date counts until its day ends in UTC."""
+def _rate(number: int, of: int) -> Decimal:
+    return Decimal(number * 100) / of if of else Decimal(0)
+
+
+def _unit(percent: bool) -> str:
+    return "%" if percent else "records"
+
+
+def _outside(number: Decimal, threshold: r.Threshold, unit: str) -> str:
+    """A number and what it must be, where it is not."""
+    if threshold.holds(number):
+        return ""
+    return f"{_plain(number)} {unit}, wanted {threshold}"
+
+
+def _plain(number: Decimal) -> str:
+    if not number.is_finite():
+        return "infinitely many"
+    return f"{number:.2f}".rstrip("0").rstrip(".")
+
+
+def _stale(check: r.Freshness, newest: dt.datetime | dt.date | None, now: dt.datetime) -> str:
+    """How old the newest value is, where that is too old; a date counts until its day ends."""
     if newest is None:
-        return False
+        return f"no record has a {check.field}"
+    zone = ZoneInfo(check.zone)
     if not isinstance(newest, dt.datetime):
-        end = dt.datetime.combine(newest, dt.time(), dt.UTC)
-        newest = end if newest == dt.date.max else end + dt.timedelta(days=1)
-    return now - newest <= dt.timedelta(hours=float(hours))
+        day = newest if newest == dt.date.max else newest + dt.timedelta(days=1)
+        newest = dt.datetime.combine(day, dt.time(), zone)
+    elif newest.tzinfo is None:
+        newest = newest.replace(tzinfo=zone)
+    age = now - newest
+    if age <= dt.timedelta(hours=float(check.hours)):
+        return ""
+    hours = Decimal(age // dt.timedelta(hours=1))
+    return f"it is {_plain(hours)} hours old, at most {_plain(check.hours)} are agreed"

@@ -6,6 +6,8 @@
     - {type: library, metric: nullValues, mustBeLessThan: 5, unit: percent, severity: warning}
     - {type: custom, engine: zhixin, name: lands-after-it-took-off, implementation: "…"}
     - {type: custom, engine: zhixin, implementation: {metric: freshness, field: day, hours: 48}}
+    - {type: custom, engine: zhixin, implementation: {metric: rowCountChange, unit: percent, …}}
+    - {type: custom, engine: zhixin, implementation: {metric: rejectRate, mustNotJumpBy: 2, …}}
     - {type: custom, engine: greatExpectations, implementation: {expectation: …, arguments: {…}}}
     - {type: text, description: for people; checks nothing}
 
@@ -47,7 +49,23 @@ _ARGUMENTS = {
     "duplicateValues": ("properties",),
     "rowCount": (),
 }
+_UNREAD = {
+    "text": ("metric", "rule", "arguments", "engine", "implementation", "query", *_OPERATORS),
+    "custom": ("metric", "rule", "arguments", "query", *_OPERATORS),
+    "library": ("rule", "engine", "implementation", "query"),
+}
+_WORDS_OF_RULE = "ODCS has replaced rule by metric; write metric, of a rule of type library"
 _EXTERNAL = ("expectation", "arguments")  # or type and kwargs, as Great Expectations writes them
+_WHOLE = {
+    "freshness": ("field", "hours"),
+    "rejectedRows": ("unit", *_OPERATORS),
+    "rowCountChange": ("unit", *_OPERATORS),
+    "rejectRate": ("versions", "mustNotJumpBy"),
+    "failureRate": ("rule", "versions", "mustNotJumpBy"),
+}
+MOST_VERSIONS = 100
+"""As many of the last versions a rate is compared with, at most."""
+
 _SEVERITIES = ("error", "warning", "critical")
 _EXPECTATION = re.compile(r"(expect_[a-z_]+|Expect[A-Za-z]+)")
 
@@ -57,10 +75,12 @@ class QualityReader:
 
     Args:
         types: manifest type of each field of the contract.
+        zone: in which the source's times are that carry none; empty where nobody says.
     """
 
-    def __init__(self, types: Mapping[str, FieldType]) -> None:
+    def __init__(self, types: Mapping[str, FieldType], zone: str = "") -> None:
         self.types = types
+        self.zone = zone
 
     def read(self, place: Place, field: Field | None) -> list[r.Rule]:
         """Give the entry's rules: none where it is for people, or has a problem.
@@ -70,6 +90,9 @@ class QualityReader:
             field: whose ``quality`` it stands in; None for the schema object's.
         """
         kind = place.text("type") or "library"
+        for key in _UNREAD.get(kind, ()):
+            if key in place:
+                place.at(key).report(_WORDS_OF_RULE if key == "rule" else _not_of(kind))
         if kind == "text":
             return []
         if kind == "sql":
@@ -226,7 +249,7 @@ class QualityReader:
         if engine == "greatExpectations":
             return self._external(place, implementation)
         if engine != "zhixin":
-            if engine:
+            if "engine" in place:
                 place.at("engine").report(
                     "the engine is zhixin or greatExpectations; type: text keeps a rule as words"
                 )
@@ -252,29 +275,67 @@ class QualityReader:
 
     def _dataset_metric(self, place: Place, implementation: Place) -> r.Rule | None:
         metric = implementation.text("metric")
+        if metric not in _WHOLE:
+            implementation.report(
+                "an expression is a text; a mapping has metric "
+                f"{', '.join(_WHOLE)}{suggestion(metric, _WHOLE)}"
+            )
+            return None
+        self._close(implementation, ("metric", *_WHOLE[metric]))
         if metric == "freshness":
-            self._close(implementation, ("metric", "field", "hours"))
-            name, hours = implementation.text("field"), implementation.number("hours")
-            family = family_of(self.types[name]) if name in self.types else None
-            if family is None or family[0] not in ("date", "timestamptz") or not hours:
-                implementation.report(
-                    "freshness has field, a date or a timestamp with timezone: true, and hours"
-                )
-                return None
-            check = r.Freshness(name, Decimal(hours))
-            return self._whole(place, f"{name}.freshness", (name,), check, f"the newest {name}")
+            return self._freshness(place, implementation)
+        if metric in ("rejectRate", "failureRate"):
+            return self._jump(place, implementation, metric)
+        threshold = self._threshold(implementation)
+        if threshold is None:
+            implementation.report(f"exactly one of {', '.join(_OPERATORS)} is needed")
+            return None
+        percent = self._percent(implementation)
         if metric == "rejectedRows":
-            self._close(implementation, ("metric", "unit", *_OPERATORS))
-            threshold = self._threshold(implementation)
-            if threshold is None:
-                implementation.report(f"exactly one of {', '.join(_OPERATORS)} is needed")
-                return None
-            share = r.RejectedShare(threshold, percent=self._percent(implementation))
+            share = r.RejectedShare(threshold, percent)
             return self._whole(place, "rejected-rows", (), share, "the number of rejects")
-        implementation.report(
-            "an expression is a text; a mapping has metric freshness or rejectedRows"
-        )
-        return None
+        change = r.CountChange(threshold, percent)
+        return self._whole(place, "row-count-change", (), change, "the change of the row count")
+
+    def _freshness(self, place: Place, implementation: Place) -> r.Rule | None:
+        name, hours = implementation.text("field"), implementation.number("hours")
+        problem = self.no_time(name)
+        if problem or not hours or hours <= 0:
+            implementation.report(problem or "freshness has field and hours, a number above 0")
+            return None
+        check = r.Freshness(name, Decimal(hours), self.zone or "UTC")
+        return self._whole(place, f"{name}.freshness", (name,), check, f"the newest {name}")
+
+    def no_time(self, name: str) -> str:
+        """Why a field does not tell when: empty where it does."""
+        family = family_of(self.types[name]) if name in self.types else None
+        if family is not None and family[0] == "timestamp" and not self.zone:
+            return (
+                f"{name} is a timestamp without a zone, and none is guessed: say zhixin.timezone "
+                "of the server, or timezone: true where the source has it"
+            )
+        if family is None or family[0] not in ("date", "timestamp", "timestamptz"):
+            return "freshness has field, a date or a timestamp, and hours"
+        return ""
+
+    def _jump(self, place: Place, implementation: Place, metric: str) -> r.Rule | None:
+        """A rate against the last versions; the rule that it names is looked up at the end."""
+        points, versions = implementation.number("mustNotJumpBy"), implementation.number("versions")
+        if points is None or points <= 0:
+            implementation.report(f"{metric} has mustNotJumpBy, percentage points above 0")
+            return None
+        versions = 1 if versions is None else versions
+        if versions != int(versions) or not 1 <= versions <= MOST_VERSIONS:
+            implementation.at("versions").report(f"a whole number from 1 to {MOST_VERSIONS}")
+            return None
+        named = implementation.text("rule")
+        if (metric == "failureRate") != bool(named):
+            implementation.report("failureRate names a rule of this contract, rejectRate none")
+            return None
+        check = r.RateJump(named, Decimal(points), int(versions))
+        name = f"{named}.jump" if named else "reject-rate.jump"
+        subject = f"the share of records that break {named}" if named else "the share of rejects"
+        return self._whole(place, name, (), check, subject)
 
     def _external(self, place: Place, implementation: Place) -> r.Rule | None:
         keys = ("type", "kwargs") if "type" in implementation else _EXTERNAL
@@ -335,6 +396,10 @@ class QualityReader:
             words or message,
             check,
         )
+
+
+def _not_of(kind: str) -> str:
+    return f"nothing reads this in a rule of type {kind}; leave it out, or say another type"
 
 
 def _is_number(value: object) -> bool:

@@ -8,6 +8,7 @@ Where a rule comes from, and what it is called unless the contract names it::
     pattern                    carrier.pattern     enum                       dst.allowed
     unique                     code.unique         primaryKey                 primary-key
     relationships              dest.reference      quality                    its name, or metric
+    slaProperties              sla.latency
 
 Severity is ``error`` unless a quality rule or a relationship's ``zhixin.severity`` says otherwise;
 a rule about the whole dataset has no record to quarantine and is ``critical`` or ``warning``.
@@ -22,9 +23,11 @@ from decimal import Decimal
 from typing import cast
 
 from zhixin_schemas import rules as r
+from zhixin_schemas.agreements import AGES, RULE_PREFIX, hours_of
 from zhixin_schemas.document import Place
 from zhixin_schemas.expressions import family_of, literal_of
 from zhixin_schemas.model import Field, FieldType, Relationship
+from zhixin_schemas.odcs import suggestion
 from zhixin_schemas.patterns import pattern_problem
 from zhixin_schemas.quality_rules import QualityReader
 
@@ -63,6 +66,8 @@ class _Book:
         self.rules: list[r.Rule] = []
         self.relationships: list[Relationship] = []
         self.names: set[str] = set()
+        self.quality = QualityReader(self.types, _zone(schema_object.document.root))
+        self.jumps: list[tuple[r.RateJump, Place]] = []
 
     def read(self) -> None:
         for place in self.schema_object.items("properties"):
@@ -70,12 +75,14 @@ class _Book:
             if found is not None:
                 self._field(place, found)
         self._primary_key()
-        quality = QualityReader(self.types)
         for place in self.schema_object.items("quality"):
-            for rule in quality.read(place, None):
+            for rule in self.quality.read(place, None):
                 self.add(rule, place)
         for place in self.schema_object.items("relationships"):
             self._schema_relationship(place)
+        for place in self.schema_object.document.root.items("slaProperties"):
+            self._agreement(place)
+        self._check_jumps()
 
     def add(self, rule: r.Rule, place: Place, *, numbered: bool = False) -> None:
         """Take a rule in; a second of the same name is a problem, or gets a number."""
@@ -89,6 +96,8 @@ class _Book:
             return
         self.names.add(rule.name)
         self.rules.append(rule)
+        if isinstance(rule.check, r.RateJump):
+            self.jumps.append((rule.check, place))
 
     def _row(self, place: Place, field: Field, suffix: str, check: r.RowCheck, says: str) -> None:
         message = f"{field.name} {says}"
@@ -117,7 +126,7 @@ class _Book:
             says = f"{name} must be unique"
             self.add(r.Rule(f"{name}.unique", "error", "unique", (name,), says, check), place)
         for item in place.items("quality"):
-            for rule in QualityReader(self.types).read(item, field):
+            for rule in self.quality.read(item, field):
                 self.add(rule, item)
         for item in place.items("relationships"):
             self._relationship(item, name)
@@ -130,6 +139,34 @@ class _Book:
             check = r.Unique(names)
             rule = r.Rule("primary-key", "error", "unique", names, says, check)
             self.add(rule, self.schema_object)
+
+    # ---- about the whole
+
+    def _agreement(self, place: Place) -> None:
+        """A service level about the age of a field becomes a rule; by default it only warns."""
+        named = place.text("property")
+        element = place.text("element").rpartition(".")[2]
+        value = place.number("value")
+        hours = None if value is None else hours_of(value, place.text("unit"))
+        if named.lower() not in AGES or not hours or self.quality.no_time(element):
+            return
+        says = f"the newest {element} must be at most {hours.normalize():f} hours old"
+        check = r.Freshness(element, hours, self.quality.zone or "UTC")
+        severity = _severity(place, default="warning")
+        if severity == "error":
+            place.report("a rule about the whole dataset is critical or warning")
+        name = f"{RULE_PREFIX}{named}"
+        rule = r.Rule(name, severity, "dataset", (element,), says, check)
+        self.add(rule, place, numbered=True)
+
+    def _check_jumps(self) -> None:
+        """Look the rules up whose rates must not jump: those that count records."""
+        counted = [rule.name for rule in self.rules if rule.kind not in ("dataset", "external")]
+        for check, place in self.jumps:
+            if check.rule and check.rule not in counted:
+                place.at("implementation").at("rule").report(
+                    f'no rule "{check.rule}" counts records{suggestion(check.rule, counted)}'
+                )
 
     # ---- logicalTypeOptions
 
@@ -246,7 +283,16 @@ class _Book:
         self.relationships.append(Relationship(named, name, dataset, found["field"], severity))
 
 
-def _severity(place: Place) -> r.Severity:
+def _zone(root: Place) -> str:
+    """The zone of the source's times that carry none, as the server says it."""
+    for server in root.items("servers")[:1]:
+        for item in server.items("customProperties"):
+            if item.text("property") == "zhixin.timezone":
+                return item.text("value")
+    return ""
+
+
+def _severity(place: Place, default: r.Severity = "error") -> r.Severity:
     for item in place.items("customProperties"):
         if item.text("property") != "zhixin.severity":
             continue
@@ -254,7 +300,7 @@ def _severity(place: Place) -> r.Severity:
         if value in ("error", "warning", "critical"):
             return value
         item.at("value").report("zhixin.severity is error, warning or critical")
-    return "error"
+    return default
 
 
 def allowed_values(places: Sequence[Place], field: Field) -> tuple[r.Value, ...]:

@@ -9,11 +9,11 @@ Null semantics are SQL's: only :class:`Required` and :class:`Missing` fail on a 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
 if TYPE_CHECKING:
     import datetime as dt
-    from decimal import Decimal
 
     from zhixin_schemas.expressions import Expression
 
@@ -172,6 +172,17 @@ class Threshold:
         inside = _above(number, self.low) and _below(number, self.high)
         return inside != self.negated
 
+    def __str__(self) -> str:
+        """Say it: ``between 10 and 50``."""
+        low, high = self.low, self.high
+        words = "not " if self.negated else ""
+        if low and high:
+            ends = f"between {_number(low)} and {_number(high)}"
+            return words + (_number(low) if low.value == high.value else ends)
+        if low:
+            return f"{words}{'above' if low.exclusive else 'at least'} {_number(low)}"
+        return f"{words}{'below' if high.exclusive else 'at most'} {_number(high)}" if high else ""
+
 
 @dataclass(frozen=True)
 class RowCount:
@@ -292,6 +303,10 @@ class Rule:
     def field(self) -> str:
         """The fields as one text, as quarantine's reasons give them."""
         return ", ".join(self.fields)
+
+
+def _number(bound: Bound) -> str:
+    return format(Decimal(bound.value), "f")  # type: ignore[arg-type]
 
 
 def _above(number: float | Decimal, bound: Bound | None) -> bool:

@@ -378,7 +378,21 @@ RULES = [
     ("type: custom, engine: zhixin, implementation: {metric: freshness, field: t, hours: 4}",
      "implementation", "freshness has field"),
     ("type: custom, engine: zhixin, implementation: {metric: fresh}", "implementation",
-     "freshness or rejectedRows"),
+     'metric freshness, rejectedRows, rowCountChange, rejectRate, failureRate; did you mean'),
+    ("type: custom, engine: zhixin, implementation: {metric: freshness, field: t, hours: -4}",
+     "implementation", "freshness has field"),
+    ("type: custom, engine: zhixin, implementation: {metric: rowCountChange}", "implementation",
+     "exactly one of"),
+    ("type: custom, engine: zhixin, implementation: {metric: rejectRate}", "implementation",
+     "mustNotJumpBy, percentage points"),
+    ("type: custom, engine: zhixin, implementation: {metric: rejectRate, mustNotJumpBy: 1, "
+     "versions: 0}", "implementation.versions", "from 1 to 100"),
+    ("type: custom, engine: zhixin, implementation: {metric: rejectRate, mustNotJumpBy: 1, "
+     "rule: id.required}", "implementation", "unknown argument"),
+    ("type: custom, engine: zhixin, implementation: {metric: failureRate, mustNotJumpBy: 1}",
+     "implementation", "failureRate names a rule"),
+    ("type: custom, engine: zhixin, implementation: {metric: failureRate, mustNotJumpBy: 1, "
+     "rule: id.requird}", "implementation.rule", 'did you mean "id.required"'),
     ("type: custom, engine: zhixin, implementation: {metric: rejectedRows}", "implementation",
      "exactly one of"),
     ("type: custom, engine: zhixin, implementation: {metric: rejectedRows, mustBe: 0, unit: kg}",

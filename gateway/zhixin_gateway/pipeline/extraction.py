@@ -36,6 +36,7 @@ from zhixin_gateway.pipeline.contracting import check_step, publish_contract
 from zhixin_gateway.pipeline.inputs import Inputs
 from zhixin_gateway.pipeline.intake import Intake, Outcome
 from zhixin_gateway.pipeline.notarising import known_state
+from zhixin_gateway.pipeline.previous import past_quality
 from zhixin_gateway.pipeline.rereading import Source
 from zhixin_gateway.pipeline.schema import source_schema
 from zhixin_gateway.pipeline.staging import EXTRACTED, Staged, Work
@@ -112,10 +113,18 @@ def extract(
             state = _ledger_state(home, contract, progress, publish=publish)
             inputs = Inputs(home, state, progress)
             key_sets = inputs.key_sets(contract)
+            past = past_quality(home.store, state, contract)
 
             def attempt() -> Staged:
                 work.begin()
-                intake = Intake(work, compile_rules(contract), key_sets, treater, keep_input=report)
+                intake = Intake(
+                    work,
+                    compile_rules(contract),
+                    key_sets,
+                    treater,
+                    keep_input=report,
+                    past=past,
+                )
                 return _extract(work, contract, inputs, intake, progress)
 
             told = _insisted(attempt, progress)
@@ -184,6 +193,8 @@ def _extract(
     outcome = intake.finish(source)
     progress.done(f"{outcome.extracted:,} records, {outcome.quarantined:,} quarantined")
     _refuse_broken(contract, outcome)
+    for alert in outcome.alerts:
+        progress.warn(alert)
     return {
         "extracted_at": extracted_at,
         "extracted": outcome.extracted,
@@ -193,7 +204,7 @@ def _extract(
         "rules": outcome.rules,
         "columns": columns,
         "drift": [each.to_json() for each in drift],
-        "alerts": [],
+        "alerts": outcome.alerts,
     }
 
 

@@ -11,7 +11,7 @@ written; keys and relationships are compared as they are written, for that is wh
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -20,7 +20,7 @@ import pyarrow as pa
 from zhixin_connectors.protocol import Extracted, Misfit
 from zhixin_errors import ZhixinError
 from zhixin_schemas.compile import RowVerdict, RuleSet
-from zhixin_schemas.quality import Tally
+from zhixin_schemas.quality import Past, Tally
 from zhixin_schemas.staged import StagedInput
 
 from zhixin_gateway.datasets.canonical import too_long_mask
@@ -58,6 +58,7 @@ class Outcome:
         warned: accepted ones with at least one warning.
         rules: {rule, severity, checked, failed} of every rule.
         broken: messages of broken critical rules, by rule; with any, nothing is published.
+        alerts: messages of broken rules about the whole that only warn.
     """
 
     extracted: int
@@ -66,6 +67,7 @@ class Outcome:
     warned: int
     rules: list[dict[str, Any]]
     broken: dict[str, str]
+    alerts: list[str]
 
 
 class Intake:
@@ -77,6 +79,7 @@ class Intake:
         key_sets: verified keys, by the name of a relationship's rule.
         treater: makes what may be written of what was read.
         keep_input: keep all records for the second opinion too.
+        past: what the versions before say, the newest first.
     """
 
     def __init__(
@@ -87,6 +90,7 @@ class Intake:
         treater: Treater,
         *,
         keep_input: bool = False,
+        past: Sequence[Past] = (),
     ) -> None:
         contract = rules.contract
         self._work = work
@@ -107,6 +111,7 @@ class Intake:
         self._reasons = {rule.name: at for at, rule in enumerate(rules.rules)}
         self._told = [Reason(rule.name, rule.field, rule.message) for rule in rules.rules]
         self._tally = Tally(rules)
+        self._past = past
         self._rejected: list[np.ndarray] = []
         self._unfit: dict[str, int] = {treater.line(field): 0 for field in treater.treatments}
         self._warned = 0
@@ -155,8 +160,7 @@ class Intake:
         excluded = self._compare_keys(rejected)
         np.save(self._work.folder / "excluded.npy", excluded)
         if len(excluded):
-            again = (self._treater.treat(extracted).extracted for extracted in source())
-            for rows, texts in raw_texts(lambda: again, self._passed_before(excluded)):
+            for rows, texts in raw_texts(self._treated(source), self._passed_before(excluded)):
                 self._rejects.add(rows, texts)
         self._rejects.close()
         self._pairs.close()
@@ -169,6 +173,15 @@ class Intake:
             self._told,
         )
         return self._outcome(quarantined, warned, len(excluded))
+
+    def _treated(self, source: Source) -> Source:
+        """The source, treated: what is read again is compared with what was written."""
+
+        def read() -> Iterator[Extracted]:
+            for extracted in source():
+                yield self._treater.treat(extracted).extracted
+
+        return read
 
     def _passed_before(self, excluded: np.ndarray) -> Iterator[pa.RecordBatch]:
         """The records at these positions, as they were read, in the order of the positions."""
@@ -264,7 +277,8 @@ class Intake:
         return count
 
     def _outcome(self, quarantined: int, warned: int, excluded: int) -> Outcome:
-        found = self._tally.outcomes(rejected=quarantined, now=dt.datetime.now(dt.UTC))
+        now = dt.datetime.now(dt.UTC)
+        found = self._tally.outcomes(rejected=quarantined, now=now, past=self._past)
         rules = [outcome.to_json() for outcome in found]
         names = {outcome.rule for outcome in found}
         rules += [
@@ -279,7 +293,12 @@ class Intake:
         broken = {o.rule: o.message for o in found if o.severity == "critical" and o.failed}
         accepted, extracted = self._accepted - excluded, self._tally.extracted
         check_balance(extracted, accepted, quarantined)
-        return Outcome(extracted, accepted, quarantined, warned, rules, broken)
+        alerts = [
+            f"{o.rule}: {o.message}"
+            for o in found
+            if o.severity == "warning" and o.failed and self._rules[o.rule].kind == "dataset"
+        ]
+        return Outcome(extracted, accepted, quarantined, warned, rules, broken, alerts)
 
 
 def check_balance(extracted: int, accepted: int, quarantined: int) -> None:

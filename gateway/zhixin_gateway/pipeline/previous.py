@@ -1,4 +1,4 @@
-"""The version before, as this home's own store has it, if it is the one that the ledger knows."""
+"""The versions before, as this home's own store has them, if they are those that were stated."""
 
 from __future__ import annotations
 
@@ -7,14 +7,18 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from zhixin_errors import FormatError
 from zhixin_ledger.encoding import sha256
+from zhixin_schemas.loader import read_contract
+from zhixin_schemas.quality import Past
+from zhixin_schemas.rules import CountChange, RateJump
 
 from zhixin_gateway.datasets import directory
 from zhixin_gateway.datasets.manifest import Manifest, parse_manifest
 
 if TYPE_CHECKING:
     from zhixin_ledger.state import State
+    from zhixin_schemas.model import Contract
 
-__all__ = ["Previous", "previous_version"]
+__all__ = ["Previous", "past_quality", "previous_version"]
 
 
 class Previous(NamedTuple):
@@ -38,18 +42,87 @@ def previous_version(store: Path, known: State, dataset: str) -> Previous | None
         whole.
     """
     fact = known.dataset(dataset)
-    stated = None if fact is None else known.stated(dataset, fact.version)
-    if fact is None or stated is None:
+    found = None if fact is None else _stated_version(store, known, dataset, fact.version)
+    if found is None:
         return None
-    folder = directory.version_path(store, dataset, fact.version)
+    try:
+        sizes = [(found.folder / part.path).stat().st_size for part in found.manifest.parts]
+    except OSError:
+        return None
+    return found if sizes == [part.size_bytes for part in found.manifest.parts] else None
+
+
+def past_quality(store: Path, known: State, contract: Contract) -> list[Past]:
+    """What the last versions' manifests say, as far as the contract's rules look back at them.
+
+    Args:
+        store: the home's.
+        known: the ledger's state.
+        contract: the one that judges now; of an earlier contract's rules only those count that
+            check the same.
+
+    Returns:
+        The newest first; without versions that are withdrawn, or not in the store as they were
+        stated. Empty where no rule looks back.
+    """
+    checks = [rule.check for rule in contract.rules]
+    wanted = max(
+        [each.versions for each in checks if isinstance(each, RateJump)]
+        + [1 for each in checks if isinstance(each, CountChange)],
+        default=0,
+    )
+    fact = known.dataset(contract.dataset)
+    found: list[Past] = []
+    if fact is None or not wanted:
+        return found
+    same = _Comparable(contract)
+    for version in range(fact.version, 0, -1):
+        before = _stated_version(store, known, contract.dataset, version)
+        if version in fact.withdrawn or before is None:
+            continue
+        manifest, rules = before.manifest, same.rules(before)
+        failed = {item.rule: item.failed for item in manifest.quality if item.rule in rules}
+        extracted = manifest.records + manifest.quarantined
+        found.append(Past(version, extracted, manifest.quarantined, failed))
+        if len(found) == wanted:
+            break
+    return found
+
+
+class _Comparable:
+    """Which rules of an earlier version's contract check the same as now; each contract once."""
+
+    def __init__(self, contract: Contract) -> None:
+        self._now = {rule.name: rule.check for rule in contract.rules}
+        self._known = {bytes.fromhex(contract.sha256): set(self._now)}
+
+    def rules(self, before: Previous) -> set[str]:
+        digest = before.manifest.contract.sha256
+        if digest not in self._known:
+            self._known[digest] = self._read(before.folder, digest)
+        return self._known[digest]
+
+    def _read(self, folder: Path, digest: bytes) -> set[str]:
+        try:
+            data = (folder / directory.CONTRACT_FILE).read_bytes()
+        except OSError:
+            return set()
+        contract = read_contract(data).contract if sha256(data) == digest else None
+        rules = () if contract is None else contract.rules
+        return {rule.name for rule in rules if self._now.get(rule.name) == rule.check}
+
+
+def _stated_version(store: Path, known: State, dataset: str, version: int) -> Previous | None:
+    """A version whose statement and manifest are those that the ledger knows."""
+    stated = known.stated(dataset, version)
+    if stated is None:
+        return None
+    folder = directory.version_path(store, dataset, version)
     try:
         statement = (folder / directory.STATEMENT_FILE).read_bytes()
         data = (folder / directory.MANIFEST_FILE).read_bytes()
         if sha256(statement) != stated.statement or sha256(data) != stated.manifest:
             return None
-        manifest = parse_manifest(data)
-        if any((folder / part.path).stat().st_size != part.size_bytes for part in manifest.parts):
-            return None
-        return Previous(fact.version, folder, manifest)
+        return Previous(version, folder, parse_manifest(data))
     except (OSError, FormatError):
         return None
