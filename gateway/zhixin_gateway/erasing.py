@@ -35,6 +35,7 @@ from zhixin_gateway.erasure_plan import (
 )
 from zhixin_gateway.pipeline.notarising import known_state
 from zhixin_gateway.pipeline.staging import Work
+from zhixin_gateway.quarantine import ATTEMPT, files_of
 from zhixin_gateway.standing_file import find_beside, make_standing
 
 if TYPE_CHECKING:
@@ -199,7 +200,8 @@ def _destroy(home: Home, dataset: str, version: int, step: Hook) -> None:
     step(f"unlink {version}")
     _remove(aside)
     step(f"quarantine {version}")
-    _remove(home.quarantine / dataset / f"{version}.parquet")
+    for rejects in files_of(home, dataset, version):
+        _remove(rejects)
     step(f"standing {version}")
     try:
         data = make_standing(home.ledger_client(), dataset)
@@ -212,7 +214,8 @@ def _destroy(home: Home, dataset: str, version: int, step: Hook) -> None:
 def _destroy_staging(home: Home, dataset: str) -> None:
     Work(home, dataset).discard()
     folder = directory.dataset_path(home.store, dataset)
-    for path in (home.reports / dataset, *sorted(folder.glob(".staging-*"))):
+    left = (*files_of(home, dataset, ATTEMPT), home.reports / dataset)
+    for path in (*left, *sorted(folder.glob(".staging-*"))):
         _remove(path)
 
 

@@ -17,6 +17,7 @@ from zhixin_errors import ConfigError, FormatError, ValidationRefused
 from zhixin_gateway.datasets import directory
 from zhixin_gateway.pipeline.notarising import known_state
 from zhixin_gateway.pipeline.staging import SIGNED, Work
+from zhixin_gateway.quarantine import ATTEMPT, files_of
 
 if TYPE_CHECKING:
     from zhixin_ledger.client import LedgerClient
@@ -278,7 +279,8 @@ def _files(home: Home, dataset: str, versions: Sequence[int]) -> Iterator[Path]:
     """What lies in this home of these versions, and of runs that have not ended."""
     folder = directory.dataset_path(home.store, dataset)
     yield from (path for path in _versions_files(home, dataset, versions) if path.exists())
-    for path in (home.reports / dataset, Work(home, dataset).folder):
+    left = (*files_of(home, dataset, ATTEMPT), home.reports / dataset, Work(home, dataset).folder)
+    for path in left:
         if path.exists():
             yield path
     if folder.is_dir():
@@ -291,7 +293,7 @@ def _versions_files(home: Home, dataset: str, versions: Sequence[int]) -> Iterat
     for version in versions:
         yield folder / str(version)
         yield folder / f"{ASIDE}{version}"
-        yield home.quarantine / dataset / f"{version}.parquet"
+        yield from files_of(home, dataset, version)
 
 
 def _parts_of(files: Sequence[Path]) -> Iterator[Path]:

@@ -91,6 +91,12 @@ def tell_run(result: RunResult, *, as_json: bool = False) -> int:
     if not as_json:
         sys.stdout.write(f"{result.path}\n")
     say(f"published {result.dataset}@{result.version}, entry {result.index}: {counts}")
+    if result.released is not None:
+        before = f"{result.dataset}@{result.released['version']}"
+        say(
+            f"{result.released['records']:,} of the {result.released['of']:,} rejects of {before} "
+            f"came in: zhixin quarantine release {before}"
+        )
     if result.quarantined:
         say(f"see them: zhixin quarantine show {result.dataset}@{result.version}")
     return 0

@@ -44,6 +44,7 @@ from zhixin_gateway.pipeline.treating import Treater
 from zhixin_gateway.pipeline.writing import summary
 from zhixin_gateway.progress import NullProgress, Progress
 from zhixin_gateway.pseudonyms import load_key
+from zhixin_gateway.quarantine import ATTEMPT, keep_attempt
 
 if TYPE_CHECKING:
     from zhixin_ledger.state import State
@@ -128,7 +129,9 @@ def extract(
                 return _extract(work, contract, inputs, intake, progress)
 
             told = _insisted(attempt, progress)
-        except BaseException:
+        except BaseException as error:
+            if isinstance(error, ValidationRefused) and publish:
+                _keep_rejects(work, error, progress)
             work.discard()
             raise
         directory.write_file(work.folder / "contract.yaml", contract.bytes)
@@ -147,6 +150,13 @@ def extract(
         }
         work.save(staged)
         return summary(staged)
+
+
+def _keep_rejects(work: Work, error: ValidationRefused, progress: Progress) -> None:
+    """Keep the rejects of a run that publishes nothing: the steward needs them most now."""
+    extracted = error.details.get("extracted")
+    if keep_attempt(work, error.code, extracted if isinstance(extracted, int) else None):
+        progress.say(f"its rejects: zhixin quarantine show {work.dataset}@{ATTEMPT}")
 
 
 def _ledger_state(home: Home, contract: Contract, progress: Progress, *, publish: bool) -> State:

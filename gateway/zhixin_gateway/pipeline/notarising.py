@@ -13,6 +13,8 @@ is the same payload, and the ledger gives its index again.
 
 from __future__ import annotations
 
+import datetime as dt
+import json
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -21,7 +23,7 @@ from typing import TYPE_CHECKING, Any
 from zhixin_errors import LedgerRefused, LedgerUnavailable
 from zhixin_ledger import client as ledger
 from zhixin_ledger.dsse import sign_envelope
-from zhixin_ledger.encoding import sha256_hex
+from zhixin_ledger.encoding import format_time, sha256_hex
 
 from zhixin_gateway.datasets import directory
 from zhixin_gateway.datasets.manifest import Manifest, QualityItem, parse_manifest
@@ -33,6 +35,7 @@ from zhixin_gateway.pipeline.previous import previous_version
 from zhixin_gateway.pipeline.results import RunResult, last_run, remember_run
 from zhixin_gateway.pipeline.staging import SIGNED, Staged, Work, unfinished
 from zhixin_gateway.progress import NullProgress, Progress
+from zhixin_gateway.quarantine import ATTEMPT, drop_attempt, keep_attempt
 
 if TYPE_CHECKING:
     from zhixin_ledger.client import LedgerClient
@@ -211,9 +214,19 @@ def _publish(work: Work, target: Path, version: int) -> None:
     aside = work.home.quarantine / work.dataset / f"{version}.parquet"
     if work.quarantine.exists():
         aside.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _tell_release(work, aside.parent, version)
         work.quarantine.replace(aside)
         directory.sync_folder(aside.parent)
+    drop_attempt(work)
     directory.publish(work.version, target)
+
+
+def _tell_release(work: Work, folder: Path, version: int) -> None:
+    """Tell beside the rejects of the version before what came of them with this one."""
+    if work.release.exists():
+        told = json.loads(work.release.read_bytes())
+        told |= {"by": version, "at": format_time(dt.datetime.now(dt.UTC))}
+        directory.write_whole(folder / f"{told['version']}.release.json", json.dumps(told).encode())
 
 
 def _unchanged(home: Home, work: Work, known: State, state: dict[str, Any]) -> int | None:
@@ -242,6 +255,8 @@ def _says(manifest: Manifest, only_checked: set[str]) -> tuple[object, ...]:
 
 def _nothing_new(work: Work, state: dict[str, Any], standing: int, *, withdrawn: bool) -> RunResult:
     notes = [f"nothing changed since {work.dataset}@{standing}, so nothing is published"]
+    if keep_attempt(work, "unchanged", state["extracted"]):
+        notes.append(f"its rejects: zhixin quarantine show {work.dataset}@{ATTEMPT}")
     if withdrawn:
         notes.append("that version is withdrawn; --force publishes the same records again")
     result = replace(
@@ -295,4 +310,5 @@ def _result(
         notes=notes,
         drift=state.get("drift", ()),
         alerts=state.get("alerts", ()),
+        released=state.get("released"),
     )

@@ -36,6 +36,8 @@ class RunResult:
         notes: sentences for people.
         drift: {kind, column, message} each: how the source's columns changed.
         alerts: messages of broken rules about the whole that only warn.
+        released: {version, records, of}: of the rejects of the version before so many came in;
+            None where there were none, or they can't be compared.
     """
 
     dataset: str
@@ -53,6 +55,7 @@ class RunResult:
     notes: tuple[str, ...] = field(default=())
     drift: Sequence[Mapping[str, str]] = ()
     alerts: Sequence[str] = ()
+    released: Mapping[str, int] | None = None
 
     @property
     def extracted(self) -> int:
@@ -75,6 +78,7 @@ class RunResult:
             "rules": [dict(rule) for rule in self.rules],
             "drift": [dict(each) for each in self.drift],
             "alerts": list(self.alerts),
+            "released": None if self.released is None else dict(self.released),
             "seconds": round(self.seconds, 3),
         }
 

@@ -9,6 +9,7 @@
       late/                what had passed until keys were compared
       input.parquet        all extracted records, for the second opinion (only where one is asked)
       quarantine.parquet   the version's rejects
+      release.json         what came of the rejects of the version before
     <store>/bts.gov.example/flights/
       .staging-run/        the version's directory, complete but for the receipt
 
@@ -94,6 +95,11 @@ class Work:
     def quarantine(self) -> Path:
         """The version's rejects."""
         return self.folder / "quarantine.parquet"
+
+    @property
+    def release(self) -> Path:
+        """What came of the rejects of the version before."""
+        return self.folder / "release.json"
 
     def begin(self) -> str:
         """Throw away what lies here, and give a new token.

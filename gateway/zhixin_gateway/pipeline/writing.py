@@ -5,6 +5,7 @@ May be run again: it begins anew in the staging folder beside the version's plac
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Sequence
 
@@ -32,6 +33,7 @@ from zhixin_gateway.home import Home
 from zhixin_gateway.pipeline import sorting
 from zhixin_gateway.pipeline.intake import check_balance
 from zhixin_gateway.pipeline.previous import previous_version
+from zhixin_gateway.pipeline.releasing import Before, rejects_before
 from zhixin_gateway.pipeline.schema import contract_schema
 from zhixin_gateway.pipeline.staging import EXTRACTED, WRITTEN, Staged, Work
 from zhixin_gateway.progress import NullProgress, Progress
@@ -77,13 +79,18 @@ def _version(work: Work, contract: Contract, state: Staged, progress: Progress) 
     shutil.rmtree(work.version, ignore_errors=True)
     work.version.mkdir(parents=True)
     schema = contract_schema(contract)
+    before = rejects_before(work, contract)
     excluded = np.load(work.folder / "excluded.npy")
     with VersionWriter(work.version, schema, contract.primary_key) as writer:
         for batch in sorting.merged(work.records, contract.primary_key):
             kept = _without(batch, excluded)
-            writer.write(pa.record_batch(kept.columns[:-1], schema=schema))
+            records = pa.record_batch(kept.columns[:-1], schema=schema)
+            writer.write(records)
+            if before is not None:
+                before.see(records)
             progress.advance(kept.num_rows)
         entries = writer.finish()
+    state["released"] = _came_of(work, before)
     entries = _carried(work, schema, entries, progress)
     manifest = _manifest(contract, schema, entries, state)
     check_balance(int(state["extracted"]), manifest.records, manifest.quarantined)
@@ -91,6 +98,18 @@ def _version(work: Work, contract: Contract, state: Staged, progress: Progress) 
     directory.write_file(work.version / directory.MANIFEST_FILE, manifest.to_bytes())
     state["records"] = manifest.records
     state["root"] = manifest.root.hex()
+
+
+def _came_of(work: Work, before: Before | None) -> dict[str, int] | None:
+    """Keep what came of each reject of the version before, and give what a run says of it."""
+    if before is None:
+        return None
+    told = before.outcome(work.quarantine)
+    directory.write_file(work.release, json.dumps(told).encode())
+    if "counts" not in told:
+        return None
+    counts = told["counts"]
+    return {"version": told["version"], "records": counts["accepted"], "of": sum(counts.values())}
 
 
 def _without(batch: pa.RecordBatch, excluded: np.ndarray) -> pa.RecordBatch:
