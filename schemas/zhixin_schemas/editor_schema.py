@@ -15,6 +15,13 @@ from __future__ import annotations
 from copy import deepcopy
 from typing import Any
 
+from zhixin_schemas.editor_values import (
+    CLEAR,
+    SEVERITIES,
+    SEVERITY,
+    SOURCE_VALUES,
+    TREATMENTS,
+)
 from zhixin_schemas.fields import INTEGER_FORMATS, ISO_FORMS
 from zhixin_schemas.header import (
     ADDRESS_KEYS,
@@ -167,7 +174,7 @@ def _field() -> Schema:
     found["properties"] |= {
         "quality": {"type": "array", "items": _ref("FieldQuality")},
         "relationships": {"type": "array", "items": _ref("FieldRelationship")},
-        "customProperties": _custom_properties(_TREATMENTS),
+        "customProperties": _custom_properties(TREATMENTS),
     }
     return {**found, "required": ["name", "logicalType"], "allOf": _by_type(_OPTIONS)}
 
@@ -179,7 +186,7 @@ def _inner_field(*, named: bool) -> Schema:
         found["properties"][key] = {"const": False, "description": "Rules hold for fields only."}
     for key in ("primaryKeyPosition", "quality", "enum", "relationships"):
         del found["properties"][key]
-    found["properties"]["customProperties"] = _custom_properties(_CLEAR)
+    found["properties"]["customProperties"] = _custom_properties(CLEAR)
     required = ["name", "logicalType"] if named else ["logicalType"]
     return {**found, "required": required, "allOf": _by_type(_INNER_OPTIONS)}
 
@@ -282,7 +289,6 @@ _INNER_OPTIONS: dict[str, Schema] = {
 
 # ---- rules
 
-_SEVERITIES = ("error", "warning", "critical")
 _METRICS = {
     True: ("nullValues", "missingValues", "invalidValues", "duplicateValues"),
     False: ("rowCount", "duplicateValues"),
@@ -327,7 +333,7 @@ def _quality(*, of_field: bool) -> Schema:
         },
         {
             "if": {"not": _type_is("text")},
-            "then": {"properties": {"severity": {"enum": list(_SEVERITIES)}}},
+            "then": {"properties": {"severity": {"enum": list(SEVERITIES)}}},
         },
     ]
     return found
@@ -392,7 +398,7 @@ def _relationship(*, of_field: bool) -> Schema:
     found["properties"]["to"] = (
         {**one, "pattern": _REFERENCE} if of_field else {"anyOf": [one, many]}
     )
-    found["properties"]["customProperties"] = _custom_properties(_SEVERITY)
+    found["properties"]["customProperties"] = _custom_properties(SEVERITY)
     if of_field:
         del found["properties"]["from"]
     else:
@@ -403,101 +409,8 @@ def _relationship(*, of_field: bool) -> Schema:
 # ---- custom properties
 
 
-_KEY_OF: Schema = {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"}
-_GENERAL: Schema = {
-    "type": "object",
-    "minProperties": 1,
-    "maxProperties": 1,
-    "additionalProperties": False,
-    "properties": {
-        "to": {"enum": ["month", "year"], "description": "A date or timestamp to its beginning."},
-        "step": {"type": "number", "exclusiveMinimum": 0, "description": "17 → 15 by a step of 5."},
-        "prefix": {"type": "integer", "minimum": 1, "description": "The first characters only."},
-    },
-}
-_CLEAR: dict[str, Schema] = {
-    "clear": {"const": True, "description": "true: restricted, and meant to be written as it is."}
-}
-_TREATMENTS: dict[str, Schema] = {
-    "treatment": {
-        "type": "object",
-        "minProperties": 1,
-        "maxProperties": 1,
-        "additionalProperties": False,
-        "properties": {
-            "pseudonym": {**_KEY_OF, "description": "Name of the key, which stays in the home."},
-            "generalise": _GENERAL,
-        },
-        "description": "What becomes of the values before anything is written.",
-    },
-    **_CLEAR,
-}
-_CHARACTER: Schema = {"type": "string", "maxLength": 2}
-_SOURCE_VALUES: dict[str, Schema] = {
-    "null": {
-        "type": "array",
-        "items": {"type": "string"},
-        "description": "Words that mean null in a text source, such as [NA].",
-    },
-    "nullQuoted": {"type": "boolean", "description": "true: they mean null in quotes too."},
-    "delimiter": {**_CHARACTER, "description": "Between fields: one ASCII character, or \\t."},
-    "quote": {**_CHARACTER, "description": "Around fields: one ASCII character; empty for none."},
-    "encoding": {"type": "string", "description": "Of a text file, such as gb18030; else UTF-8."},
-    "skipRows": {"type": "integer", "minimum": 0, "description": "Lines before the header."},
-    "headerRows": {
-        "type": "integer",
-        "minimum": 0,
-        "maximum": 9,
-        "description": "Header lines, joined by /; 1 where it is not said, 0 for none.",
-    },
-    "sheet": {
-        "type": ["string", "integer"],
-        "description": "Of a workbook: the sheet's name, or its number from 1.",
-    },
-    "range": {"type": "string", "description": "The table's cells in a sheet, such as A3:F200."},
-    "dateFormat": {
-        "type": "string",
-        "description": "Form of texts that are dates, such as y年M月d日; ISO 8601 if not said.",
-    },
-    "timezone": {
-        "type": "string",
-        "description": "IANA name of the zone of times that carry none, such as Asia/Shanghai.",
-    },
-    "binary": {"enum": ["base64", "hex"], "description": "How a text source writes bytes."},
-    "records": {
-        "type": "string",
-        "description": "Where in a JSON document the list of records is, such as data.items.",
-    },
-    "optional": {
-        "type": "array",
-        "items": {"type": "string"},
-        "description": "Members that may be absent from all records of JSON.",
-    },
-    "total": {"type": "string", "description": "The member that counts all records of JSON."},
-    "paging": {
-        "enum": ["none", "link", "cursor", "page", "offset"],
-        "description": "How pages follow one another over HTTP; none if not said.",
-    },
-    "next": {"type": "string", "description": "The member with the next address or cursor."},
-    "pageParameter": {
-        "type": "string",
-        "description": "The parameter that takes the cursor, page or offset.",
-    },
-    "firstPage": {"type": "integer", "minimum": 0, "description": "1 where it is not said."},
-    "pageSize": {"type": "integer", "minimum": 0, "description": "Records of a page."},
-    "sizeParameter": {"type": "string", "description": "The parameter that takes pageSize."},
-    "sql": {
-        "type": "string",
-        "description": 'One SELECT in DuckDB\'s SQL over "member/dataset", of a derived dataset.',
-    },
-}
-_SEVERITY: dict[str, Schema] = {
-    "severity": {"enum": list(_SEVERITIES), "description": "Of the relationship; else error."}
-}
-
-
 def _source_options() -> dict[str, Schema]:
-    return {name: _SOURCE_VALUES.get(name, {}) for name in (*SOURCE_OPTIONS, "sql")}
+    return {name: SOURCE_VALUES.get(name, {}) for name in (*SOURCE_OPTIONS, "sql")}
 
 
 def _custom_properties(ours: dict[str, Schema]) -> Schema:

@@ -146,8 +146,9 @@ def _time(logical: str, options: Place) -> FieldType:
     form = options.text("format")
     if form and form not in ISO_FORMS:
         options.at("format").report(
-            "sources are read in ISO 8601's form (2013-01-31, 08:30:00, 2013-01-31T08:30:00Z); "
-            "rewrite others in a view or query"
+            "dates and times are read in ISO 8601's form (2013-01-31, 08:30:00, "
+            "2013-01-31T08:30:00Z); a file's other dates by zhixin.dateFormat of the server, a "
+            "database's in a view"
         )
     if "timezone" in options and logical != "timestamp":
         options.at("timezone").report("only a timestamp has a time zone")
