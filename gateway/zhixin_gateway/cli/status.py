@@ -79,7 +79,9 @@ def _rows(home: Home) -> list[dict[str, Any]]:
     waiting = {work.dataset: work.load() or {} for work in unfinished(home)}
     own = {name for name in directory.list_datasets(home.store) if _is_own(home, name)}
     folder = home.path / "runs" / home.member
-    own |= {f"{home.member}/{path.stem}" for path in folder.glob("*.json")}
+    # Beside a dataset's answer lies NAME.columns.json: no dataset's name has a point.
+    names = {path.stem for path in folder.glob("*.json") if "." not in path.stem}
+    own |= {f"{home.member}/{name}" for name in names}
     return [
         {
             "dataset": name,
