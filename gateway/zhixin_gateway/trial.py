@@ -64,7 +64,8 @@ def try_contract(contract: Contract, source: Connector, progress: Progress) -> T
 
     if contract.derived:
         raise ConfigError(f"{contract.dataset} is derived: it has no source of its own")
-    judged = [rule for rule in contract.rules if rule.kind != "relationship"]
+    left_out = [item.rule for item in contract.relationships if item.dataset != contract.dataset]
+    judged = [rule for rule in contract.rules if rule.name not in left_out]
     request = ReadRequest(
         object=contract.object, schema=source_schema(contract), options=contract.options
     )
@@ -80,5 +81,4 @@ def try_contract(contract: Contract, source: Connector, progress: Progress) -> T
             progress.advance(extracted.batch.num_rows)
         outcome = intake.finish(lambda: iter(()))  # what they hold is not asked
     progress.done(f"{outcome.extracted:,} records")
-    left_out = [rule.name for rule in contract.rules if rule.kind == "relationship"]
     return Trial(outcome.extracted, outcome.quarantined, outcome.rules, left_out)

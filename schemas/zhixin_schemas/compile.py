@@ -23,7 +23,7 @@ from zhixin_errors import ContractError
 from zhixin_schemas import rules as r
 from zhixin_schemas.bounds import inclusive_range, value_set
 from zhixin_schemas.evaluate import evaluate
-from zhixin_schemas.model import Contract, Relationship
+from zhixin_schemas.model import Contract
 
 __all__ = ["KeySets", "Reason", "RowVerdict", "RuleSet", "compile_rules"]
 
@@ -49,7 +49,8 @@ class RowVerdict:
 
     Args:
         rows: number of records.
-        failed: for each row and relationship rule, a mask without nulls: true where it is broken.
+        failed: for each row rule, and each relationship that is not decided at the end, a mask
+            without nulls: true where it is broken.
         measured: likewise for dataset rules that count records; they reject none.
         rules: the set that judged.
     """
@@ -96,19 +97,32 @@ class RuleSet:
     Args:
         contract: whose rules they are.
         rules: its rules; a test may leave some out.
+        late: names of relationships whose keys don't fit in memory. These, those of several fields
+            and those within the dataset have no mask: the pipeline decides them over all records.
     """
 
-    def __init__(self, contract: Contract, rules: Iterable[r.Rule]) -> None:
+    def __init__(
+        self, contract: Contract, rules: Iterable[r.Rule], late: Iterable[str] = ()
+    ) -> None:
         self.contract = contract
         self.rules = tuple(rules)
+        self.late = tuple(rule for rule in self.rules if self._is_late(rule, set(late)))
         self._by_name = {rule.name: rule for rule in self.rules}
         self._makers: dict[str, _MaskMaker] = {}
         self._measures: dict[str, _MaskMaker] = {}
         for rule in self.rules:
+            if rule in self.late:
+                continue
             if rule.kind in ("row", "relationship"):
                 self._makers[rule.name] = _maker(rule.name, rule.check, contract.schema)
             elif isinstance(rule.check, r.WithinThreshold):
                 self._measures[rule.name] = _maker(rule.name, rule.check.check, contract.schema)
+
+    def _is_late(self, rule: r.Rule, named: set[str]) -> bool:
+        check = rule.check
+        return isinstance(check, r.Reference) and (
+            rule.name in named or len(check.fields) > 1 or check.dataset == self.contract.dataset
+        )
 
     def __getitem__(self, name: str) -> r.Rule:
         """Give a rule by its name."""
@@ -127,11 +141,6 @@ class RuleSet:
     def unique(self) -> tuple[r.Rule, ...]:
         """Rules that the pipeline decides over all records: fields are the key to compare."""
         return self.of_kind("unique")
-
-    @property
-    def relationships(self) -> tuple[Relationship, ...]:
-        """Relationships whose key sets :meth:`check` wants."""
-        return tuple(item for item in self.contract.relationships if item.rule in self._by_name)
 
     def check(
         self,
@@ -174,13 +183,17 @@ class RuleSet:
         return mask
 
 
-def compile_rules(contract: Contract) -> RuleSet:
+def compile_rules(contract: Contract, late: Iterable[str] = ()) -> RuleSet:
     """Compile all rules of a contract.
+
+    Args:
+        contract: whose rules they are.
+        late: see :class:`RuleSet`.
 
     Raises:
         ContractError: a rule can't be compiled for the contract's types.
     """
-    return RuleSet(contract, contract.rules)
+    return RuleSet(contract, contract.rules, late)
 
 
 def _none(rows: int) -> Mask:

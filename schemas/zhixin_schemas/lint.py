@@ -6,6 +6,7 @@ rules that a null passes, a dataset without a key, an owner who is not named.
 
 from __future__ import annotations
 
+from zhixin_schemas.agreements import AGES, RULE_PREFIX
 from zhixin_schemas.document import Document, Place, read_document
 from zhixin_schemas.expressions import nulls_pass
 from zhixin_schemas.loader import read_contract
@@ -31,6 +32,7 @@ def advice(data: bytes) -> list[Problem]:
         return []
     document = read_document(data)
     _on_nulls(contract, document)
+    _on_agreements(contract, document)
     root = document.root
     if not contract.primary_key:
         document.report(
@@ -43,6 +45,23 @@ def advice(data: bytes) -> list[Problem]:
     if not root.text("status"):
         document.report((), "no status; active says that the dataset can be relied on")
     return sorted(document.problems)
+
+
+def _on_agreements(contract: Contract, document: Document) -> None:
+    """Say which rule each service level about age has become, or how it becomes one."""
+    made = [rule for rule in contract.rules if rule.name.startswith(RULE_PREFIX)]
+    for place in document.root.items("slaProperties"):
+        if place.text("property").lower() not in AGES:
+            continue
+        element = place.text("element").rpartition(".")[2]
+        found = [rule for rule in made if rule.fields == (element,)]
+        if found:
+            place.report(f'is the rule "{found[0].name}" ({found[0].severity}): {found[0].message}')
+        else:
+            place.report(
+                "nothing checks this; with a value, a unit of time and as element the field that "
+                "tells when, it becomes a rule"
+            )
 
 
 def _on_nulls(contract: Contract, document: Document) -> None:

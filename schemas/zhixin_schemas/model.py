@@ -84,20 +84,20 @@ class Field:
 
 @dataclass(frozen=True)
 class Relationship:
-    """A field's values must stand in a field of another dataset.
+    """Values of fields must stand together in fields of a dataset: another one, or the same.
 
     Args:
-        rule: name of the rule that checks it; the key set is handed over under this name.
-        field: own field.
-        dataset: ``member/name`` of the other dataset.
-        target: field of the other dataset.
+        rule: name of the rule that checks it; the keys are handed over under this name.
+        fields: own fields, at least one.
+        dataset: ``member/name`` of the dataset that they point to.
+        targets: its fields, as many, in the same order.
         severity: error, warning or critical.
     """
 
     rule: str
-    field: str
+    fields: tuple[str, ...]
     dataset: str
-    target: str
+    targets: tuple[str, ...]
     severity: str
 
 

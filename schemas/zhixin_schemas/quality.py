@@ -4,7 +4,7 @@
     for batch in batches:
         verdict = rules.check(batch, key_sets)
         tally.add(verdict, batch)
-    tally.add_unique("primary-key", 2)
+    tally.add_late("primary-key", 2)
     outcomes = tally.outcomes(rejected=7, now=now, past=past)
 
 ``failed`` counts extracted records, ``checked`` how many were looked at. A rule about the whole
@@ -108,8 +108,8 @@ class Tally:
             if newest is not None and (known is None or newest > known):
                 self._newest[rule.name] = newest
 
-    def add_unique(self, rule: str, failed: int) -> None:
-        """Count records that share a unique key: all of them."""
+    def add_late(self, rule: str, failed: int) -> None:
+        """Count the records that break a rule which was decided over all of them."""
         self._failed[rule] = self._failed.get(rule, 0) + failed
 
     def add_external(self, rule: str, checked: int, failed: int) -> None:

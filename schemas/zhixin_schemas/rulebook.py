@@ -45,6 +45,10 @@ _REFERENCE = re.compile(
     r"(?P<member>[a-z0-9-]+(?:\.[a-z0-9-]+)+)/(?P<name>[a-z][a-z0-9-]{0,62})\.ya?ml"
     r"#/schema/[A-Za-z0-9_-]+/properties/(?P<field>[A-Za-z0-9_-]+)"
 )
+_OWN = re.compile(
+    r"(?P<object>[A-Za-z_][A-Za-z0-9_-]*)\.(?P<field>[A-Za-z_][A-Za-z0-9_-]*)"
+    r"|/?schema/(?P<id>[A-Za-z0-9_-]+)/properties/(?P<name>[A-Za-z0-9_-]+)"
+)
 
 
 def read_rules(
@@ -129,7 +133,7 @@ class _Book:
             for rule in self.quality.read(item, field):
                 self.add(rule, item)
         for item in place.items("relationships"):
-            self._relationship(item, name)
+            self._relationship(item, (name,))
 
     def _primary_key(self) -> None:
         keys = sorted((f.key_position, f.name) for f in self.fields.values() if f.key_position)
@@ -248,39 +252,83 @@ class _Book:
     # ---- relationships
 
     def _schema_relationship(self, place: Place) -> None:
-        source = place.at("from").value
-        prefix = self.schema_object.text("name") + "."
-        if not isinstance(source, str) or not isinstance(place.at("to").value, str):
-            place.report("a relationship of several fields is not checked yet; relate one field")
-            return
-        name = source.removeprefix(prefix)
-        if name not in self.fields:
-            place.at("from").report(f"no field of this contract; write {prefix}<field>")
-            return
-        self._relationship(place, name)
+        names = [self._own_field(item) for item in _listed(place.at("from"))]
+        fields = [name for name in names if name is not None]
+        if fields and len(fields) == len(names):
+            self._relationship(place, tuple(fields))
 
-    def _relationship(self, place: Place, name: str) -> None:
+    def _own_field(self, place: Place) -> str | None:
+        """The field of this contract that a reference names."""
+        found = _OWN.fullmatch(place.value) if isinstance(place.value, str) else None
+        own = self.schema_object.text("name")
+        if found is None or (found["object"] or found["id"]) != own:
+            place.report(f"no field of this contract; write {own}.<field>")
+            return None
+        name = found["field"] or found["name"]
+        if name not in self.fields:
+            place.report(f"no field of this contract{suggestion(name, self.fields)}")
+            return None
+        return name
+
+    def _relationship(self, place: Place, names: tuple[str, ...]) -> None:
         to = place.at("to")
-        found = _REFERENCE.fullmatch(to.value) if isinstance(to.value, str) else None
-        if found is None:
-            to.report(
-                "a relationship points to another dataset: "
-                "member/dataset.yaml#/schema/object/properties/field"
-            )
+        found = [self._target(item) for item in _listed(to)]
+        targets = [each for each in found if each is not None]
+        if len(targets) != len(found) or not targets:
             return
-        if not isinstance(self.types[name], str):
+        datasets = {dataset for dataset, _ in targets}
+        if len(targets) != len(names) or len(datasets) != 1:
+            to.report("as many fields as in from are wanted, all of one dataset")
+            return
+        (dataset,) = datasets
+        there = tuple(name for _, name in targets)
+        if any(not isinstance(self.types[name], str) for name in names):
             place.report("an array or object can't refer to another dataset")
             return
-        severity = _severity(place)
-        dataset = f"{found['member']}/{found['name']}"
-        check = r.Reference((name,), dataset, (found["field"],))
-        says = f"{name} must stand in {found['field']} of {dataset}"
-        rule = r.Rule(
-            place.text("id") or f"{name}.reference", severity, "relationship", (name,), says, check
-        )
+        own = dataset == self.schema_object.document.root.text("id")
+        if own and not self._alike(to, names, there):
+            return
+        severity, says = _severity(place), f"{', '.join(names)} must stand in {', '.join(there)}"
+        says += " of this dataset" if own else f" of {dataset}"
+        name = place.text("id") or f"{'-'.join(names)}.reference"
+        check = r.Reference(names, dataset, there)
+        rule = r.Rule(name, severity, "relationship", names, says, check)
         self.add(rule, place, numbered=not place.text("id"))
         named = self.rules[-1].name
-        self.relationships.append(Relationship(named, name, dataset, found["field"], severity))
+        self.relationships.append(Relationship(named, names, dataset, there, severity))
+
+    def _target(self, place: Place) -> tuple[str, str] | None:
+        """Dataset and field that a reference points to."""
+        found = _REFERENCE.fullmatch(place.value) if isinstance(place.value, str) else None
+        if found is not None:
+            return f"{found['member']}/{found['name']}", found["field"]
+        own = _OWN.fullmatch(place.value) if isinstance(place.value, str) else None
+        if own is not None and (own["object"] or own["id"]) == self.schema_object.text("name"):
+            name = self._own_field(place)
+            return None if name is None else (self.schema_object.document.root.text("id"), name)
+        place.report(
+            "a relationship points to another dataset, "
+            "member/dataset.yaml#/schema/object/properties/field, or to a field of this one, "
+            f"{self.schema_object.text('name')}.<field>"
+        )
+        return None
+
+    def _alike(self, to: Place, names: tuple[str, ...], there: tuple[str, ...]) -> bool:
+        """Whether fields and targets of this dataset can be compared as they are written."""
+        for name, target in zip(names, there, strict=True):
+            if target not in self.fields:
+                to.report(f"this dataset has no field {target}")
+                return False
+            one, two = self.fields[name], self.fields[target]
+            if (one.type, one.treatment) != (two.type, two.treatment):
+                to.report(f"{name} and {target} must have the same type and treatment")
+                return False
+        return True
+
+
+def _listed(place: Place) -> list[Place]:
+    """A reference or a list of them, as a list."""
+    return list(place) if isinstance(place.value, list) else [place]
 
 
 def _zone(root: Place) -> str:

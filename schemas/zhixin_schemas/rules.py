@@ -285,8 +285,8 @@ class Rule:
     Args:
         name: unique in the contract; stands in the manifest's quality.
         severity: error (the record goes to quarantine), warning (counted), critical (no version).
-        kind: row and relationship are decided record by record, unique over all records, dataset
-            at the end, external by Great Expectations alone.
+        kind: row is decided record by record, relationship too where the keys fit in memory,
+            unique over all records, dataset at the end, external by Great Expectations alone.
         fields: those that it looks at.
         message: one sentence for people; never a record's value.
         check: what is checked.

@@ -59,7 +59,7 @@ class StagedInput:
         self._names = [
             rule.name
             for rule in rules.rules
-            if rule.kind in ("row", "relationship") or isinstance(rule.check, r.WithinThreshold)
+            if rule.kind == "row" or isinstance(rule.check, r.WithinThreshold)
         ]
         extra = [(ROW, pa.int64()), (_DRAW, pa.float64()), (UNREAD, pa.bool_())]
         masks = [(FAILED + name, pa.bool_()) for name in self._names]

@@ -474,17 +474,44 @@ def test_takes_a_relationship_at_either_level(contract_of):
     ]
     other = contract_of(_ID, _TEXT, relationships=[f"from: things.t, {to}"])
     (found,) = other.relationships
-    assert (found.field, found.dataset, found.target) == ("t", "faa.gov.example/airports", "faa")
+    assert (found.fields, found.dataset, found.targets) == (
+        ("t",), "faa.gov.example/airports", ("faa",),
+    )  # fmt: skip
 
 
-def test_refuses_a_relationship_of_several_fields(contract_text):
-    to = "faa.gov.example/a.yaml#/schema/a/properties"
-    text = contract_text(
-        _ID, _TEXT, relationships=[f"from: [things.t, things.id], to: ['{to}/a', '{to}/b']"]
+_A = "faa.gov.example/a.yaml#/schema/a/properties"
+
+
+def test_takes_a_relationship_of_several_fields_and_one_within_the_dataset(contract_of):
+    several = f"from: [things.t, things.id], to: ['{_A}/a', '{_A}/b']"
+    within = "from: schema/things/properties/up, to: things.id, id: tree"
+    contract = contract_of(
+        _ID, _TEXT, "name: up, logicalType: integer", relationships=[several, within]
     )
-    check(text, "relationships[0]", "of several fields is not checked yet")
-    text = contract_text(_ID, _TEXT, relationships=[f"from: things.x, to: '{to}/a'"])
-    check(text, "relationships[0].from", "no field of this contract")
+    assert [(r.rule, r.fields, r.dataset, r.targets) for r in contract.relationships] == [
+        ("t-id.reference", ("t", "id"), "faa.gov.example/a", ("a", "b")),
+        ("tree", ("up",), "test.gov.example/things", ("id",)),
+    ]
+    assert contract.rules[-1].message == "up must stand in id of this dataset"
+
+
+SEVERAL = [
+    (f"from: things.x, to: '{_A}/a'", "from", "no field of this contract"),
+    (f"from: other.t, to: '{_A}/a'", "from", "write things.<field>"),
+    (f"from: [things.t, things.id], to: ['{_A}/a']", "to", "as many fields as in from"),
+    (f"from: [things.t, things.id], to: ['{_A}/a', '{_A.replace('/a.', '/b.')}/b']", "to",
+     "all of one dataset"),
+    ("from: things.t, to: things.x", "to", "no field of this contract"),
+    ("from: things.t, to: things.id", "to", "the same type and treatment"),
+    ("from: things.t, to: test.gov.example/things.yaml#/schema/a/properties/no", "to",
+     "this dataset has no field no"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("relation", "where", "says"), SEVERAL)
+def test_refuses_a_relationship_of_several_fields(contract_text, relation, where, says):
+    text = contract_text(_ID, _TEXT, relationships=[relation])
+    check(text, f"relationships[0].{where}", says)
 
 
 DERIVED = [
@@ -588,3 +615,18 @@ def test_lint_never_raises_on_a_damaged_contract(contract_text, data):
         word = data.draw(st.sampled_from(["[]", "{}", "~", "5", "true", "x", "[{}]", "{a: []}"]))
         lines[at] = lines[at].split(":")[0] + ": " + word
     lint("\n".join(lines).encode())
+
+
+@pytest.mark.parametrize(
+    ("agreement", "says"),
+    [
+        ("value: 2, unit: d, element: things.day",
+         'is the rule "sla.latency" (warning): the newest day must be at most 48 hours old'),
+        ("value: 2, unit: d", "nothing checks this"),
+    ],
+)  # fmt: skip
+def test_advises_what_a_service_level_has_become(contract_text, agreement, says):
+    text = contract_text(_ID, "name: day, logicalType: date")
+    told = f"slaProperties: [{{property: latency, {agreement}}}]\nservers:"
+    found = [str(p) for p in advice(text.replace("servers:", told, 1).encode())]
+    assert any("slaProperties[0]" in each and says in each for each in found), found

@@ -18,7 +18,7 @@ def outcomes(contract, batches, *, rejected=0, unique=(), now=NOW, past=()):
     for batch in batches:
         tally.add(rules.check(batch), batch)
     for name, failed in unique:
-        tally.add_unique(name, failed)
+        tally.add_late(name, failed)
     return {o.rule: o for o in tally.outcomes(rejected=rejected, now=now, past=past)}
 
 

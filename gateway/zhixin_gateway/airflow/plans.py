@@ -194,7 +194,9 @@ def _plan(home: Path, path: Path, contract: Contract) -> DatasetPlan:
         description=contract.description or contract.titles.get("en", ""),
         source="" if contract.derived else contract.server,
         inputs=contract.inputs,
-        references=tuple(sorted({to.dataset for to in contract.relationships})),
+        references=tuple(
+            sorted({to.dataset for to in contract.relationships} - {contract.dataset})
+        ),
         derived=contract.derived,
     )
 

@@ -113,18 +113,19 @@ def extract(
         try:
             state = _ledger_state(home, contract, progress, publish=publish)
             inputs = Inputs(home, state, progress)
-            key_sets = inputs.key_sets(contract)
+            key_sets, targets = inputs.keys_of(contract)
             past = past_quality(home.store, state, contract)
 
             def attempt() -> Staged:
                 work.begin()
                 intake = Intake(
                     work,
-                    compile_rules(contract),
+                    compile_rules(contract, targets),
                     key_sets,
                     treater,
                     keep_input=report,
                     past=past,
+                    targets=targets,
                 )
                 return _extract(work, contract, inputs, intake, progress)
 
@@ -142,7 +143,8 @@ def extract(
             "dataset": contract.dataset,
             "run": [orchestrator, run_id],
             "only_checked": sorted(
-                {item.dataset for item in contract.relationships} - set(contract.inputs)
+                {item.dataset for item in contract.relationships}
+                - {contract.dataset, *contract.inputs}
             ),
             "inputs": inputs.listed(),
             "report": report,

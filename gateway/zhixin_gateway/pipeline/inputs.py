@@ -7,6 +7,8 @@ new version's inputs. A byte that was changed stops the run with the gate's code
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterator
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pyarrow as pa
@@ -24,6 +26,12 @@ if TYPE_CHECKING:
     from zhixin_gateway.home import Home
 
 __all__ = ["Inputs"]
+
+
+Targets = Callable[[], Iterator[pa.RecordBatch]]
+
+KEY_BYTES = 64 * 1024 * 1024
+"""Keys of a relationship that take more are compared outside memory."""
 
 
 class Inputs:
@@ -64,27 +72,37 @@ class Inputs:
             self._versions[dataset] = version
         return self._opened[dataset]
 
-    def key_sets(self, contract: Contract) -> dict[str, Any]:
-        """The keys that a contract's relationships are checked against, by rule.
+    def keys_of(self, contract: Contract) -> tuple[dict[str, Any], dict[str, Targets]]:
+        """The keys that a contract's relationships to other datasets are checked against.
+
+        Returns:
+            By rule, the keys that fit in memory; and what reads the others, as often as need be:
+            those of several fields, and those that are too many.
 
         Raises:
-            ContractError: the other dataset has no such field.
+            ConfigError: the other dataset has no version that stands.
+            ContractError: it has no such field.
         """
-        return {item.rule: self._keys(item.dataset, item.target) for item in contract.relationships}
-
-    def _keys(self, dataset: str, field: str) -> Any:  # noqa: ANN401 - an Arrow array
-        opened = self.open(dataset)
-        if field not in opened.schema.names:
-            raise ContractError(
-                f"{dataset} has no field {field}, which a relationship points to",
-                code="relationship-field",
-            )
-        found = [
-            pc.unique(batch.column(batch.schema.names.index(field))) for batch in opened.batches()
-        ]
-        if not found:
-            return pa.array([], opened.schema.field(field).type)
-        return pc.unique(pa.chunked_array(found)).drop_null()
+        fitting: dict[str, Any] = {}
+        others: dict[str, Targets] = {}
+        for item in contract.relationships:
+            if item.dataset == contract.dataset:
+                continue
+            opened = self.open(item.dataset)
+            for target in item.targets:
+                if target not in opened.schema.names:
+                    raise ContractError(
+                        f"{item.dataset}@{opened.version} has no field {target}, which the "
+                        f'relationship "{item.rule}" points to',
+                        code="relationship-field",
+                        hint=f"it has {', '.join(opened.schema.names)}",
+                    )
+            keys = _keys(opened, item.targets[0]) if len(item.targets) == 1 else None
+            if keys is None:
+                others[item.rule] = partial(_columns, opened, item.targets)
+            else:
+                fitting[item.rule] = keys
+        return fitting, others
 
     def listed(self) -> list[dict[str, Any]]:
         """What was opened, as the manifest lists it: sorted by dataset."""
@@ -97,3 +115,21 @@ class Inputs:
                 {"dataset": dataset, "version": version, "statement": stated.statement.hex()}
             )
         return rows
+
+
+def _columns(opened: VerifiedDataset, names: tuple[str, ...]) -> Iterator[pa.RecordBatch]:
+    for batch in opened.batches():
+        yield batch.select(list(names))
+
+
+def _keys(opened: VerifiedDataset, field: str) -> Any:  # noqa: ANN401 - an Arrow array
+    """The different values of a field; None where they are too many for memory."""
+    keys: Any = pa.array([], opened.schema.field(field).type)
+    fresh: list[Any] = []
+    for batch in opened.batches():
+        fresh.append(pc.unique(batch.column(batch.schema.names.index(field))))
+        if sum(each.nbytes for each in fresh) > KEY_BYTES:
+            keys, fresh = pc.unique(pa.chunked_array([keys, *fresh])), []
+        if keys.nbytes > KEY_BYTES:
+            return None
+    return pc.unique(pa.chunked_array([keys, *fresh])).drop_null()

@@ -11,7 +11,7 @@ written; keys and relationships are compared as they are written, for that is wh
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -25,6 +25,7 @@ from zhixin_schemas.staged import StagedInput
 
 from zhixin_gateway.datasets.canonical import too_long_mask
 from zhixin_gateway.pipeline import sorting
+from zhixin_gateway.pipeline.references import ReferencePile, rejected_by_references
 from zhixin_gateway.pipeline.rejects import (
     ROW,
     Reason,
@@ -80,6 +81,7 @@ class Intake:
         treater: makes what may be written of what was read.
         keep_input: keep all records for the second opinion too.
         past: what the versions before say, the newest first.
+        targets: reads the other dataset's keys of a relationship that is decided at the end.
     """
 
     def __init__(
@@ -91,6 +93,7 @@ class Intake:
         *,
         keep_input: bool = False,
         past: Sequence[Past] = (),
+        targets: Mapping[str, Callable[[], Iterator[pa.RecordBatch]]] | None = None,
     ) -> None:
         contract = rules.contract
         self._work = work
@@ -108,6 +111,13 @@ class Intake:
             rule.name: KeyPile(work.keys / str(at), self.schema, rule.fields)
             for at, rule in enumerate(rules.unique)
         }
+        self._targets = targets or {}
+        self._references = [
+            ReferencePile(
+                work.keys / f"to-{at}", self.schema, rule, own=rule.name not in self._targets
+            )
+            for at, rule in enumerate(rules.late)
+        ]
         self._reasons = {rule.name: at for at, rule in enumerate(rules.rules)}
         self._told = [Reason(rule.name, rule.field, rule.message) for rule in rules.rules]
         self._tally = Tally(rules)
@@ -141,7 +151,9 @@ class Intake:
             self._pass(batch.filter(kept), rows[~rejected])
         else:
             self._pass(batch, rows)
-        for pile in self._keys.values():
+        for keys in self._keys.values():
+            keys.add(batch, extracted.first_row)
+        for pile in self._references:
             pile.add(batch, extracted.first_row)
         if self._input is not None:
             lost = {name: pa.array(mask) for name, mask in treated.failed.items()}
@@ -157,7 +169,7 @@ class Intake:
         if self._input is not None:
             self._input.close()
         rejected = np.concatenate([np.empty(0, dtype=np.int64), *self._rejected])
-        excluded = self._compare_keys(rejected)
+        excluded = self._compare_references(rejected, self._compare_keys(rejected))
         np.save(self._work.folder / "excluded.npy", excluded)
         if len(excluded):
             for rows, texts in raw_texts(self._treated(source), self._passed_before(excluded)):
@@ -253,18 +265,33 @@ class Intake:
         excluded = [np.empty(0, dtype=np.int64)]
         for name, pile in self._keys.items():
             shared = pile.shared()
-            self._tally.add_unique(name, len(shared))
+            self._tally.add_late(name, len(shared))
             self._pairs.add(shared, self._reasons[name])
             if self._rules[name].severity != "warning":
                 excluded.append(shared)
         return np.setdiff1d(np.concatenate(excluded), rejected)
+
+    def _compare_references(self, rejected: np.ndarray, excluded: np.ndarray) -> np.ndarray:
+        """Reject what points to nothing, or to what is rejected; with those excluded before."""
+        if not self._references:
+            return excluded
+        for pile in self._references:
+            if not pile.own:
+                pile.add_targets(self._targets[pile.rule.name]())
+        gone = np.union1d(rejected, excluded)
+        broken, gone = rejected_by_references(self._references, gone)
+        for name, rows in broken.items():
+            self._tally.add_late(name, len(rows))
+            self._pairs.add(rows, self._reasons[name])
+        return np.setdiff1d(gone, rejected)
 
     def _count_warned(self, rejected: np.ndarray, excluded: int) -> int:
         """Accepted records with a warning: counted anew where keys changed who is accepted."""
         warnings = np.array(
             [self._reasons[rule.name] for rule in self._rules.rules if rule.severity == "warning"]
         )
-        late = any(self._rules[name].severity == "warning" for name in self._keys)
+        decided = (*self._rules.unique, *self._rules.late)
+        late = any(rule.severity == "warning" for rule in decided)
         if not excluded and not late:
             return self._warned
         count, last = 0, -1
@@ -333,8 +360,10 @@ class _Judge:
         ]
         self._rules = rules
         self._key_sets = key_sets
-        self._clear = RuleSet(contract, [rule for rule in rules.rules if rule not in named])
-        self._written = RuleSet(replace(contract, fields=contract.written_fields), named)
+        late = [rule.name for rule in rules.late]
+        clear = [rule for rule in rules.rules if rule not in named]
+        self._clear = RuleSet(contract, clear, late)
+        self._written = RuleSet(replace(contract, fields=contract.written_fields), named, late)
 
     def __call__(
         self, clear: pa.RecordBatch, written: pa.RecordBatch, unread: dict[str, Any]

@@ -23,7 +23,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["BATCH_ROWS", "RunWriter", "duplicates", "merged", "rebatched"]
+__all__ = ["BATCH_ROWS", "RunWriter", "duplicates", "merged", "rebatched", "unmatched"]
 
 BATCH_ROWS = 65_536
 RUN_BYTES = 48 * 1024 * 1024
@@ -194,6 +194,34 @@ def duplicates(
         held = batch, mask
     if held is not None:
         yield held
+
+
+def unmatched(
+    batches: Iterable[pa.RecordBatch], key: Sequence[str], gone: np.ndarray
+) -> Iterator[np.ndarray]:
+    """Find, in a stream of seekers and targets, the seekers whose key no target has.
+
+    Args:
+        batches: sorted by ``key`` and then by their last column: -1 - row of a target, row of a
+            seeker, so that a key's targets come before its seekers.
+        key: names of the fields.
+        gone: rows of targets that do not count, rising.
+
+    Yields:
+        Rows of seekers, of each batch that has some.
+    """
+    held: tuple[pa.RecordBatch, bool] | None = None
+    for batch in batches:
+        rows = batch.column(batch.num_columns - 1).to_numpy()
+        group = np.concatenate(([0], np.cumsum(~_equal_neighbours(batch, key))))
+        known = np.zeros(group[-1] + 1, dtype=bool)
+        known[group[(rows < 0) & ~np.isin(-1 - rows, gone)]] = True
+        if held is not None and held[1] and _same_key(held[0], batch.slice(0, 1), key):
+            known[0] = True
+        found = rows[(rows >= 0) & ~known[group]]
+        if len(found):
+            yield found
+        held = batch.slice(batch.num_rows - 1), bool(known[-1])
 
 
 def _merge(paths: list[Path], key: Sequence[str]) -> Iterator[pa.RecordBatch]:

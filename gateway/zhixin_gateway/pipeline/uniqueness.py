@@ -9,6 +9,7 @@ neighbours.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import reduce
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ import pyarrow.compute as pc
 from zhixin_gateway.pipeline import sorting
 from zhixin_gateway.pipeline.rejects import ROW
 
-__all__ = ["KeyPile"]
+__all__ = ["KeyPile", "whole_keys"]
 
 
 class KeyPile:
@@ -49,12 +50,7 @@ class KeyPile:
         rows = pa.array(np.arange(first_row, first_row + batch.num_rows, dtype=np.int64))
         columns = [*(batch.column(name) for name in self._fields), rows]
         keys = pa.record_batch(columns, schema=self._schema)
-        whole: Any = None
-        for name in self._fields:
-            if batch.column(name).null_count:
-                valid = pc.is_valid(batch.column(name))
-                whole = valid if whole is None else pc.and_(whole, valid)
-        self._writer.add(keys if whole is None else keys.filter(whole))
+        self._writer.add(whole_keys(keys, len(self._fields)))
 
     def shared(self) -> np.ndarray:
         """Positions of all records that share their key with another, rising."""
@@ -65,3 +61,14 @@ class KeyPile:
             if mask.any():
                 found.append(batch.column(len(self._fields)).to_numpy()[mask])
         return np.sort(np.concatenate(found))
+
+
+def whole_keys(keys: pa.RecordBatch, fields: int) -> pa.RecordBatch:
+    """Only the keys that can be compared: with no null among their first fields, and no NaN."""
+    for column in keys.columns[:fields]:
+        if column.null_count or pa.types.is_floating(column.type):
+            masks: list[Any] = [
+                pc.invert(pc.is_null(each, nan_is_null=True)) for each in keys.columns[:fields]
+            ]
+            return keys.filter(reduce(pc.and_, masks))
+    return keys
