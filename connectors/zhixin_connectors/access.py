@@ -16,6 +16,7 @@ None of these may stand in a contract: it travels, and would choose where a secr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -24,8 +25,13 @@ from zhixin_errors import ConfigError
 
 from zhixin_connectors.options import SECRET, Secret
 
-__all__ = ["ACCESS_NAMES", "AUTHS", "Access", "split_access"]
+__all__ = ["ACCESS_NAMES", "AUTHS", "Access", "secret_parameter", "split_access"]
 
+_SECRET = re.compile(
+    r"(?:api|access|subscription|auth)[_.-]?key|(?:access|api|auth)?[_.-]?token|passw(?:or)?d|pwd|secret|"
+    r"client[_-]?secret|sig(?:nature)?",
+    re.IGNORECASE,
+)
 AUTHS = ("basic", "bearer", "oauth", "header", "query")
 
 
@@ -64,6 +70,13 @@ def split_access(options: Mapping[str, Any]) -> tuple[Access, dict[str, Any]]:
     names = ACCESS_NAMES & set(options)
     read = {name: _READERS.get(name, _number)(name, options[name]) for name in names}
     return Access(**read), {name: value for name, value in options.items() if name not in names}
+
+
+def secret_parameter(address: str) -> str:
+    """The parameter of an address whose name says that its value is a secret; empty if none."""
+    query = address.partition("?")[2].partition("#")[0]
+    names = [each.partition("=")[0] for each in query.split("&")]
+    return next((name for name in names if _SECRET.fullmatch(name)), "")
 
 
 def _text(name: str, value: object) -> str:

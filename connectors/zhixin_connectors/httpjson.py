@@ -32,7 +32,7 @@ from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
 from zhixin_errors import ConfigError, PermanentSourceError, TransientSourceError
 
 from zhixin_connectors import jsoncolumns
-from zhixin_connectors.access import Access, split_access
+from zhixin_connectors.access import Access, secret_parameter, split_access
 from zhixin_connectors.describe import describe
 from zhixin_connectors.jsoncolumns import JsonRow, declared, seen_columns
 from zhixin_connectors.jsondocument import JsonDocument, count_of, member_at
@@ -157,9 +157,8 @@ class HttpSource:
         """
         with self._client() as client:
             pages = self._pages(client, request.object, request.options)
-            place = f"{self.name}, {request.object}"
             yield from jsoncolumns.batches(
-                pages.rows(), place, request, pages.options, lambda: pages.invalid
+                pages.rows(), pages.place, request, pages.options, lambda: pages.invalid
             )
 
     @contextmanager
@@ -186,6 +185,14 @@ class HttpSource:
             raise PermanentSourceError(
                 f"source {self.name}: {path} lies outside of its address",
                 hint="physicalName is a path and a query under the source's url",
+            )
+        secret = secret_parameter(table)
+        if secret:
+            raise PermanentSourceError(
+                f"source {self.name}: {path} has the parameter {secret}, and a secret has no place "
+                "in a contract",
+                code="secret-in-contract",
+                hint=f'say auth = "query" and key_name = "{secret}" in [sources] of zhixin.toml',
             )
         base = urlsplit(self._base)
         joined = f"{base.path.rstrip('/')}/{path.lstrip('/')}" if path else base.path

@@ -21,7 +21,7 @@
 
     [sources.weather]
     url = "https://api.example/v2"     # its secret: ZHIXIN_SOURCES_WEATHER_SECRET
-    auth = "bearer"                    # further keys: docs/sources.md and the connector's own
+    auth = "bearer"                    # further keys: docs/contracts.md and the connector's own
 
     [stores]
     "faa.gov.example" = "../faa.gov.example/store"
@@ -43,6 +43,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
+from zhixin_connectors.access import secret_parameter
 from zhixin_connectors.registry import check_options
 from zhixin_errors import ConfigError
 
@@ -386,12 +387,12 @@ def check_source_url(name: str, url: str, what: str) -> str:
         ConfigError: it holds a password, or is no address.
     """
     try:
-        password = urlsplit(url).password
+        secret = urlsplit(url).password or secret_parameter(url)
     except ValueError as error:
         raise ConfigError(f"{what} is no address") from error
-    if password:
+    if secret:
         raise ConfigError(
-            f"{what} holds a password, which has no place in zhixin.toml",
+            f"{what} holds a password or key, which has no place in zhixin.toml",
             hint=f"leave it out of the address and set it in {secret_variable(name)}, "
             "or keep the source in an Airflow connection",
         )

@@ -592,6 +592,14 @@ def test_an_object_stays_under_the_sources_address(server, take, name):
     assert server.asked == []
 
 
+@pytest.mark.parametrize("name", ["api_key", "apikey", "Token", "sig", "client_secret"])
+def test_a_secret_in_a_contracts_object_is_refused(server, take, name):
+    error = refused(server, f"list?q=1&{name}={SECRET}", take)
+    assert error.code == "secret-in-contract"
+    assert f'key_name = "{name}"' in error.hint
+    assert server.asked == []
+
+
 @pytest.mark.parametrize("url", ["http://", "https://h:99999/", "http://[x/", "http://h/#x"])
 def test_an_address_that_is_none_is_refused(url):
     with pytest.raises(ConfigError, match="no address of a server"):
