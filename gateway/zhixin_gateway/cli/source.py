@@ -69,6 +69,9 @@ def tables(context: Context, url: str, *, as_json: bool) -> None:
         ]
         answer({"tables": rows})
         return
+    if not found:
+        say("nothing is listed: the source is empty, or does not list what it has (JSON over HTTP)")
+        return
     table(
         ["name", "kind", "rows", "columns"],
         [
