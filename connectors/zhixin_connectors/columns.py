@@ -13,15 +13,16 @@ from __future__ import annotations
 import datetime as dt
 import json
 import re
+import uuid
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
-from typing import Protocol, cast
+from typing import NamedTuple, Protocol, cast
 
 import pyarrow as pa
 import pyarrow.types as pt
 
-from zhixin_connectors._arrow import Array, pc
+from zhixin_connectors._arrow import Array, nulls, pc
 from zhixin_connectors.cast import Cast, cast_texts
 from zhixin_connectors.grammar import Reading
 from zhixin_connectors.protocol import Extracted, Misfit
@@ -29,6 +30,7 @@ from zhixin_connectors.typed import cast_typed, is_text, plain, raw_texts
 
 __all__ = [
     "ArrowColumn",
+    "Doubtful",
     "FloatColumn",
     "SourceColumn",
     "escape_byte",
@@ -42,6 +44,13 @@ __all__ = [
 _ESCAPE = 0x10FF00
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _ESCAPED = re.compile("[\U0010ff00-\U0010ffff]")
+
+
+class Doubtful(NamedTuple):
+    """A value of which the driver, or we, can't tell what the database holds."""
+
+    raw: str
+    reason: str
 
 
 class SourceColumn(Protocol):
@@ -118,6 +127,19 @@ class FloatColumn(ArrowColumn):
 
 
 @dataclass(frozen=True)
+class _DoubtfulColumn(ArrowColumn):
+    """Raw texts of doubtful values, each a misfit for its own reason."""
+
+    reasons: Sequence[str] = ()
+
+    def cast(self, wanted: pa.DataType, reading: Reading) -> Cast:  # noqa: ARG002
+        """Whatever is wanted."""
+        valid = self.array.is_valid().to_pylist()
+        misfits = [(row, self.reasons[row]) for row, there in enumerate(valid) if there]
+        return Cast(nulls(len(self.array), wanted), misfits)
+
+
+@dataclass(frozen=True)
 class _MixedColumn:
     """Values of several kinds: for each kind its rows, in order, and their array."""
 
@@ -190,7 +212,7 @@ def null_words(column: ArrowColumn, words: Sequence[str]) -> ArrowColumn:
     if not words or not is_text(array.type):
         return column
     word = pc.is_in(array, value_set=pa.array(words, pa.string()))
-    return ArrowColumn(pc.if_else(word, pa.scalar(None, pa.string()), array), column.escaped)
+    return replace(column, array=pc.if_else(word, pa.scalar(None, pa.string()), array))
 
 
 def extracted(
@@ -244,6 +266,7 @@ def unescape(text: str) -> str:
 
 _KINDS: list[tuple[type, str]] = [
     (type(None), ""),
+    (Doubtful, "doubtful"),
     (bool, "boolean"),
     (int, "integer"),
     (float, "float"),
@@ -256,6 +279,7 @@ _KINDS: list[tuple[type, str]] = [
     (dt.date, "date"),
     (dt.time, "time"),
     (dt.timedelta, "interval"),
+    (uuid.UUID, "uuid"),
     (dict, "json"),
     (list, "json"),
 ]
@@ -332,6 +356,18 @@ def _interval_text(value: object) -> str:
     return f"-{text}" if length < dt.timedelta() else text
 
 
+def _doubtful(values: Sequence[object]) -> ArrowColumn:
+    unknown = "a value of the driver's that has no exact text"
+    known = [
+        value
+        if value is None or isinstance(value, Doubtful)
+        else Doubtful(f"({type(value).__name__})", unknown)
+        for value in values
+    ]
+    raws = pa.array([each and each.raw for each in known], pa.string())
+    return _DoubtfulColumn(raws, reasons=[each.reason if each else "" for each in known])
+
+
 def _json_text(value: object) -> str:
     return json.dumps(value, ensure_ascii=False, default=str)
 
@@ -350,5 +386,7 @@ _BUILDERS: dict[str, Callable[[Sequence[object]], ArrowColumn]] = {
     "time with offset": _by(_clock_text),
     "interval": _by(_interval_text),
     "json": _by(_json_text),
-    "other": _by(str),
+    "uuid": _by(str),
+    "doubtful": _doubtful,
+    "other": _doubtful,
 }

@@ -177,7 +177,7 @@ def read(
     statement = f"COPY (SELECT {selected} FROM {relation}{order}) TO STDOUT (FORMAT csv)"
     readings = [Reading(options.timezone, "")] * len(request.schema)
     first_row = 0
-    with driver.cursor() as cursor, cursor.copy(statement.encode()) as copy:
+    with driver.cursor() as cursor, cursor.copy(statement.encode(codec or "utf-8")) as copy:
         for chunk, rows in _chunks(copy, request.batch_rows):
             texts, escaped = _parse(*_decoded(chunk, codec), len(request.schema))
             cells = [

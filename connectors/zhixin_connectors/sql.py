@@ -1,9 +1,10 @@
 """Databases by SQLAlchemy: SQLite, PostgreSQL, and any dialect that is installed.
 
-SQLAlchemy connects, names and quotes; the rows are taken from the driver's own cursor, as its own
-values, so that no type of SQLAlchemy's changes one on the way. A whole extraction is one read-only
-transaction. An object is a table, ``schema.table``, a query (it begins with SELECT or WITH), or a
-file of one (``queries/open.sql``, from the folder in which the process works).
+SQLAlchemy connects, names and quotes; the rows are the driver's own values, for a statement in the
+database's own words has no type of SQLAlchemy's that could change one on the way. A whole
+extraction is one read-only transaction. An object is a table, ``schema.table``, a query (it begins
+with SELECT or WITH), or a file of one (``queries/open.sql``, from the folder in which the process
+works).
 
 PostgreSQL has a way of its own (``postgresql.py``): its COPY gives every value as text, so that
 infinite dates and NaN numerics arrive.
@@ -24,12 +25,12 @@ from urllib.parse import quote
 import pyarrow as pa
 from zhixin_errors import ConfigError, PermanentSourceError
 
-from zhixin_connectors import mysql, mysqltypes, postgresql
+from zhixin_connectors import generic, mysql, mysqltypes, postgresql
 from zhixin_connectors.checks import check_columns
 from zhixin_connectors.columns import extracted, from_values
 from zhixin_connectors.describe import Declared, describe
 from zhixin_connectors.grammar import Reading
-from zhixin_connectors.options import SECRET, parse_options
+from zhixin_connectors.options import SECRET, SourceOptions, parse_options
 from zhixin_connectors.protocol import (
     Extracted,
     ReadRequest,
@@ -187,15 +188,35 @@ class SqlSource:
                 kinds = {name: oid for name, oid, _ in found}
                 yield from postgresql.read(connection, relation, kinds, request, options)
                 return
-            self._check([column[0] for column in _described(connection, relation)], request)
-            statement = self._select(connection, relation, request)
-            readings = [Reading(options.timezone, "")] * len(request.schema)
-            first_row = 0
-            for values in _fetch(connection, statement, request.batch_rows):
-                columns = [from_values(column, options.null) for column in values]
-                batch = extracted(columns, request.schema, readings, first_row)
-                yield batch
-                first_row += batch.batch.num_rows
+            described = _described(connection, relation)
+            self._check([column[0] for column in described], request)
+            yield from self._read_values(connection, relation, described, request, options)
+
+    def _read_values(
+        self,
+        connection: Connection,
+        relation: str,
+        described: Sequence[Any],
+        request: ReadRequest,
+        options: SourceOptions,
+    ) -> Iterator[Extracted]:
+        """Yield records of the driver's own Python values."""
+        sqlite, query = connection.dialect.name == "sqlite", relation.startswith("(")
+        found = None if sqlite or query else self._found(connection, request.object)
+        lossy = generic.losses(connection, found)
+        of = {column[0]: column for column in described}
+        names = request.schema.names
+        statement = self._select(connection, relation, request)
+        readings = [Reading(options.timezone, "")] * len(names)
+        first_row = 0
+        for values in _fetch(connection, statement, request.batch_rows):
+            columns = [
+                from_values(generic.shown(own, of[name], lossy.get(name)), options.null)
+                for name, own in zip(names, values, strict=True)
+            ]
+            batch = extracted(columns, request.schema, readings, first_row)
+            yield batch
+            first_row += batch.batch.num_rows
 
     def _check(self, there: Sequence[str], request: ReadRequest, **told: str) -> None:
         repeated = sorted({name for name in there if list(there).count(name) > 1})
@@ -235,7 +256,7 @@ class SqlSource:
     def _relation(self, connection: Connection, named: str) -> str:
         """What stands after FROM: a quoted name, or a query in parentheses."""
         if _QUERY.match(named):
-            return f"({named.strip().rstrip(';')}) AS q"
+            return f"({named.strip().rstrip(';')}) q"
         if named.lower().endswith(".sql"):
             return self._relation(connection, self._query_file(named))
         return self._quoted(connection, *self._found(connection, named))
@@ -348,7 +369,7 @@ class SqlSource:
             return postgresql.prepared(connection)
         if connection.dialect.driver == "pymysql":
             return mysql.prepared(connection)
-        return connection.execution_options(stream_results=True)
+        return generic.prepared(connection)
 
 
 def _described(connection: Connection, relation: str) -> list[Any]:
@@ -368,32 +389,31 @@ def _short(named: str) -> str:
 def _fetch(connection: Connection, statement: str, most: int) -> Iterator[list[tuple[object, ...]]]:
     """Batches of columns of the driver's values, of bounded size in bytes.
 
-    A text that is not UTF-8 stops SQLite's driver: the statement is run again in the same
-    transaction, decoding byte by byte, and goes on where it was.
+    They are fetched through SQLAlchemy's result: where it streams, it has taken the first rows from
+    the driver's cursor already. A text that is not UTF-8 stops SQLite's driver: the statement is
+    run again in the same transaction, decoding byte by byte, and goes on where it was.
     """
     done = 0
-    escaping = False
-    while True:
-        cursor: Any = connection.exec_driver_sql(statement).cursor
-        try:
-            if escaping:
-                connection.connection.driver_connection.text_factory = _decode  # type: ignore[union-attr]
-                _skip(cursor, done)
-            for columns in _batches(cursor, most):
-                yield columns
-                done += len(columns[0])
-            return
-        except sqlite3.OperationalError as error:
-            if escaping or "Could not decode to UTF-8" not in str(error):
-                raise
-            escaping = True
-        finally:
-            cursor.close()
+    try:
+        for columns in _batches(connection.exec_driver_sql(statement), most):
+            yield columns
+            done += len(columns[0])
+        return
+    except Exception as error:
+        cause = getattr(error, "orig", None) or error
+        told = isinstance(cause, sqlite3.OperationalError) and str(cause)
+        if not told or "Could not decode to UTF-8" not in told:
+            raise
+    driver: Any = connection.connection.driver_connection
+    driver.text_factory = _decode
+    result = connection.exec_driver_sql(statement)
+    _skip(result, done)
+    yield from _batches(result, most)
 
 
-def _batches(cursor: Any, most: int) -> Iterator[list[tuple[object, ...]]]:  # noqa: ANN401 (DB-API)
+def _batches(result: Any, most: int) -> Iterator[list[tuple[object, ...]]]:  # noqa: ANN401
     size = min(_FIRST_FETCH, most)
-    while rows := cursor.fetchmany(size):
+    while rows := result.fetchmany(size):
         columns = list(zip(*rows, strict=True))
         yield columns
         sample = [value for row in rows[:64] for value in row]
@@ -402,9 +422,9 @@ def _batches(cursor: Any, most: int) -> Iterator[list[tuple[object, ...]]]:  # n
         size = max(1, min(most, _MOST_FETCH, int(_FETCH_BYTES / each)))
 
 
-def _skip(cursor: Any, rows: int) -> None:  # noqa: ANN401 (DB-API)
+def _skip(result: Any, rows: int) -> None:  # noqa: ANN401
     while rows > 0:
-        passed = cursor.fetchmany(min(rows, _FIRST_FETCH))
+        passed = result.fetchmany(min(rows, _FIRST_FETCH))
         rows -= len(passed) or rows
 
 
