@@ -18,6 +18,7 @@ import pyarrow.types as pt
 
 from zhixin_connectors._arrow import Array, no_misfit, pc
 from zhixin_connectors.cast import cast_texts
+from zhixin_connectors.forms import form_of
 from zhixin_connectors.grammar import Reading
 from zhixin_connectors.protocol import (
     ColumnDescription,
@@ -31,6 +32,7 @@ __all__ = ["Declared", "describe"]
 
 _MOST_BYTES = 1 << 27
 _MOST_DISTINCT = 20
+_MOST_COUNTED = 15  # digits; the old identity numbers have as many, cards 16, the new ones 18
 _WORDS = ["NA", "N/A", "n/a", "NULL", "null", "None", "nan", "NaN", "-", ".", "?"]
 _UTC = pa.timestamp("us", tz="UTC")
 _TIMES = (pa.date32(), pa.timestamp("us"), _UTC, pa.time64("us"))
@@ -151,8 +153,22 @@ def _guess(column: Array) -> tuple[pa.DataType, str]:
     if pc.any(pc.match_substring_regex(column, _CODE), min_count=0).as_py():
         times = _times(column)
         return (times, "") if times else (pa.string(), _codes(column))
+    digits = _long_digits(column)
+    if digits:
+        return pa.string(), f"kept as text: numbers of {digits} digits each name things"
     found = _numbers(column) or _times(column)
     return (found, "") if found else (pa.string(), _would_be(column))
+
+
+def _long_digits(column: Array) -> int:
+    """The length of numbers that are all equally long and too long to count with; else 0."""
+    values = column.drop_null()
+    length = len(str(values[0])) if len(values) > 1 else 0
+    if length < _MOST_COUNTED or not no_misfit(
+        pc.match_substring_regex(values, f"^[0-9]{{{length}}}$")
+    ):
+        return 0
+    return length
 
 
 def _codes(column: Array) -> str:
@@ -216,7 +232,11 @@ def _would_be(column: Array) -> str:
 def _nearly(column: Array) -> str:
     """What all but a few texts are, and those few would have to be rejected."""
     values = len(column)
-    if pc.any(pc.match_substring_regex(column, _CODE), min_count=0).as_py():
+    long = pc.max(pc.utf8_length(column)).as_py() or 0
+    if (
+        long >= _MOST_COUNTED
+        or pc.any(pc.match_substring_regex(column, _CODE), min_count=0).as_py()
+    ):  # such a number names a thing
         kinds: tuple[pa.DataType, ...] = _TIMES
     else:
         kinds = (pa.int64(), pa.float64(), *_TIMES)
@@ -266,10 +286,19 @@ def _column(name: str, own: Declared, seen: _Rows, remark: str) -> ColumnDescrip
         minimum=low,
         maximum=high,
         distinct=distinct,
+        lengths=_lengths(values),
+        form=form_of(values) if pt.is_string(kind) else "",
         unique=unique,
         source_type=own.source_type,
         remark=remark,
     )
+
+
+def _lengths(values: Array) -> tuple[int, int] | None:
+    if not pt.is_string(values.type) or not len(values):
+        return None
+    bounds = pc.min_max(pc.utf8_length(values))
+    return bounds["min"].as_py(), bounds["max"].as_py()
 
 
 def _texts(values: Array) -> list[str]:

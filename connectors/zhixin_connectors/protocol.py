@@ -141,6 +141,8 @@ class ColumnDescription:
         nullable: what the source declares; None where it declares nothing.
         minimum, maximum: canonical texts, None for types without an order.
         distinct: the different values' texts where they are at most 20, else None.
+        lengths: characters of the shortest and the longest text; None for other types.
+        form: an anchored pattern that every text has; empty where there is none to speak of.
         remark: what a person should look at ("leading zeros: kept as string").
     """
 
@@ -152,6 +154,8 @@ class ColumnDescription:
     minimum: str | None = None
     maximum: str | None = None
     distinct: Sequence[str] | None = None
+    lengths: tuple[int, int] | None = None
+    form: str = ""
     unique: bool | None = None
     source_type: str = ""
     remark: str = ""

@@ -1,28 +1,35 @@
 """Writes a first contract for a table: sound, short, and honest about what it guessed.
 
 It proposes types, the primary key and ``required`` as the source declares them, and says in
-comments what a person should decide. No value of the table stands in it: contracts travel.
+comments what a person should decide: every line that begins with ``# `` and a key is a suggestion
+that becomes part of the contract by removing ``# ``, alone or with all others.
 
-    # Proposed by `zhixin source infer` from 3 rows (all there are). Read it, then make it yours.
+    # Proposed by `zhixin source infer` from 340 rows (all there are). …
     apiVersion: v3.2.0
     …
           - name: id
             logicalType: integer
             primaryKey: true
+          # 2.4 % are null (8 of 340)
+          - name: kind
+            logicalType: string
+            # enum: [{value: 零售}, {value: 餐饮}]   # each seen often
+
+Contracts travel, comments too: which values a suggestion may tell is decided in
+:mod:`zhixin_schemas.suggestions`.
 """
 
 from __future__ import annotations
 
-import json
-import re
-from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, Protocol
+from collections.abc import Generator, Iterator, Mapping, Sequence
+from typing import Any, Protocol, cast
 
 import pyarrow as pa
 from zhixin_errors import ContractError
 
 from zhixin_schemas.header import SOURCE_OPTIONS, is_dataset_name
 from zhixin_schemas.loader import read_contract
+from zhixin_schemas.suggestions import flow, notes, rules_of_the_whole, scalar, suggestions
 
 __all__ = ["ColumnSeen", "TableSeen", "infer_contract"]
 
@@ -53,6 +60,31 @@ class ColumnSeen(Protocol):
     @property
     def misfits(self) -> int:
         """Values seen that the proposed type can't say."""
+        ...
+
+    @property
+    def minimum(self) -> str | None:
+        """Least value, as canonical text."""
+        ...
+
+    @property
+    def maximum(self) -> str | None:
+        """Greatest value, as canonical text."""
+        ...
+
+    @property
+    def distinct(self) -> Sequence[str] | None:
+        """The different values where they are few."""
+        ...
+
+    @property
+    def lengths(self) -> tuple[int, int] | None:
+        """Characters of the shortest and the longest text."""
+        ...
+
+    @property
+    def form(self) -> str:
+        """A pattern that every text has; empty where there is none."""
         ...
 
     @property
@@ -100,13 +132,14 @@ class TableSeen(Protocol):
         ...
 
 
-def infer_contract(dataset: str, table: TableSeen, *, server: str) -> str:
+def infer_contract(dataset: str, table: TableSeen, *, server: str, with_values: bool = True) -> str:
     """Write a contract for a table.
 
     Args:
         dataset: ``member/name``.
         table: what the connector saw.
         server: name of the source in the home's ``zhixin.toml``.
+        with_values: suggestions may tell ranges and allowed values.
 
     Returns:
         YAML text that lints clean.
@@ -119,7 +152,7 @@ def infer_contract(dataset: str, table: TableSeen, *, server: str) -> str:
             f'"{dataset}" is no dataset name; it is member/dataset in lowercase, such as '
             "bts.gov.example/flights"
         )
-    text = "\n".join(_lines(dataset, table, server)) + "\n"
+    text = "\n".join(_lines(dataset, table, server, with_values)) + "\n"
     problems = read_contract(text.encode("utf-8")).problems
     if problems:
         raise ContractError(
@@ -129,21 +162,22 @@ def infer_contract(dataset: str, table: TableSeen, *, server: str) -> str:
     return text
 
 
-def _lines(dataset: str, table: TableSeen, server: str) -> Iterator[str]:
+def _lines(dataset: str, table: TableSeen, server: str, with_values: bool) -> Iterator[str]:
     name = dataset.partition("/")[2]
     seen = "all there are" if table.complete else "there are more"
     yield f"# Proposed by `zhixin source infer` from {table.rows:,} rows ({seen})."
-    yield "# Read it, add rules and titles, make it yours; docs/contracts.md says what it may say."
+    yield "# Read it and make it yours. A line that begins with # and a key is a suggestion: remove"
+    yield "# the # to take it. It says what these rows have in common, not what holds for ever."
     yield "apiVersion: v3.2.0"
     yield "kind: DataContract"
     yield f"id: {dataset}"
     yield "version: 1.0.0"
     yield "status: draft"
-    yield f"name: {_scalar(name)}"
+    yield f"name: {scalar(name)}"
     yield "# description: {purpose: …, usage: …, limitations: …}"
     yield "# team: {name: who answers for it}"
     yield "servers:"
-    yield f"  - server: {_scalar(server)}"
+    yield f"  - server: {scalar(server)}"
     yield "    type: custom"
     options = [(key, table.options[key]) for key in sorted(table.options)]
     known = [
@@ -153,18 +187,20 @@ def _lines(dataset: str, table: TableSeen, server: str) -> Iterator[str]:
         yield "    customProperties:"
     for key, value in known:
         named = f"zhixin.{key.removeprefix('zhixin.')}"
-        yield f"      - {{property: {named}, value: {_flow(value)}}}"
+        yield f"      - {{property: {named}, value: {flow(value)}}}"
     yield "schema:"
-    yield f"  - name: {_scalar(name)}"
-    yield f"    physicalName: {_scalar(table.object)}"
+    yield f"  - name: {scalar(name)}"
+    yield f"    physicalName: {scalar(table.object)}"
     yield "    logicalType: object"
+    yield "    # description: what one record is"
     yield "    properties:"
     key_fields, guessed = _key(table)
     if not key_fields:
         yield "      # No primary key: records keep the source's order. Better name one."
     for column in table.columns:
         position = key_fields.index(column.name) + 1 if column.name in key_fields else 0
-        yield from _column(column, table, position, guessed=guessed)
+        yield from _column(column, table, position, guessed=guessed, with_values=with_values)
+    yield from rules_of_the_whole(table.columns)
 
 
 def _key(table: TableSeen) -> tuple[list[str], bool]:
@@ -179,22 +215,43 @@ def _key(table: TableSeen) -> tuple[list[str], bool]:
     return [], False
 
 
-def _column(column: ColumnSeen, table: TableSeen, position: int, *, guessed: bool) -> Iterator[str]:
-    if column.remark:
-        remark = "".join(ch if ch.isprintable() else " " for ch in column.remark)
-        yield f"      # {' '.join(remark.split())}"
-    if column.misfits:
-        yield f"      # {column.misfits:,} of {table.rows:,} values do not fit this type: rejects"
-    yield f"      - name: {_scalar(column.name)}"
-    yield from _type(column.type, " " * 8)
+def _column(
+    column: ColumnSeen, table: TableSeen, position: int, *, guessed: bool, with_values: bool
+) -> Iterator[str]:
+    for note in notes(column, table.rows):
+        yield f"      # {note}"
+    yield f"      - name: {scalar(column.name)}"
+    suggested = dict(suggestions(column, table, key=position > 0, with_values=with_values))
+    options = cast("dict[str, object]", suggested.pop("logicalTypeOptions", {}))
+    nested = yield from _type_lines(column.type, options)
     if position:
         note = "  # a guess: every value seen differs" if guessed else ""
         yield f"        primaryKey: true{note}"
         yield f"        primaryKeyPosition: {position}"
     if position or column.nullable is False:
         yield "        required: true"
-    elif not column.nulls and column.nullable is None and table.rows:
-        yield "        # required: true    no null was seen"
+    if options and not nested:
+        yield f"        # logicalTypeOptions: {flow(options)}"
+    for key, value in suggested.items():
+        yield f"        # {key}: {flow(value)}"
+
+
+def _type_lines(kind: pa.DataType, options: Mapping[str, object]) -> Generator[str, None, bool]:
+    """Write a type; suggested options go among its own, where it has some (then true)."""
+    lines = list(_type(kind, " " * 8))
+    own = [line for line in lines if line.startswith(" " * 8 + "logicalTypeOptions: {")]
+    if not own or not options:
+        yield from lines
+        return False
+    for line in lines:
+        if line not in own:
+            yield line
+            continue
+        yield "        logicalTypeOptions:"
+        yield f"          {line.partition('{')[2].rstrip('}')}"
+        for key, value in options.items():
+            yield f"          # {key}: {flow(value)}"
+    return True
 
 
 def _type(kind: pa.DataType, indent: str) -> Iterator[str]:
@@ -206,7 +263,7 @@ def _type(kind: pa.DataType, indent: str) -> Iterator[str]:
         yield f"{indent}logicalType: object"
         yield f"{indent}properties:"
         for at in range(kind.num_fields):
-            yield f"{indent}  - name: {_scalar(kind.field(at).name)}"
+            yield f"{indent}  - name: {scalar(kind.field(at).name)}"
             yield from _type(kind.field(at).type, indent + "    ")
     else:
         yield from _plain_type(kind, indent)
@@ -240,30 +297,3 @@ def _odcs(kind: pa.DataType) -> tuple[str, str, str]:
     if isinstance(kind, pa.TimestampType):
         return "timestamp", "", "timezone: true" if kind.tz else ""
     return next((told for is_kind, told in _KINDS if is_kind(kind)), ("string", "", ""))
-
-
-# ---- YAML
-
-_PLAIN = re.compile(r"[A-Za-z_\u4e00-\u9fff][A-Za-z0-9_\u4e00-\u9fff./-]*")
-_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
-
-
-def _scalar(text: str) -> str:
-    """Write a text so that every YAML reader takes it for one."""
-    if _PLAIN.fullmatch(text) and text.casefold() not in _WORDS:
-        return text
-    quoted = json.dumps(text, ensure_ascii=False)
-    return "".join(ch if ch.isprintable() else _escape(ch) for ch in quoted)
-
-
-def _escape(character: str) -> str:
-    code = ord(character)
-    return f"\\u{code:04x}" if code < 0x10000 else f"\\U{code:08x}"
-
-
-def _flow(value: object) -> str:
-    if isinstance(value, bool):
-        return "true" if value else "false"
-    if isinstance(value, list | tuple):
-        return f"[{', '.join(_flow(item) for item in value)}]"
-    return json.dumps(value, ensure_ascii=True)

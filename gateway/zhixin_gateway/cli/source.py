@@ -22,6 +22,8 @@ from zhixin_gateway.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from zhixin_connectors.protocol import Connector
 
     from zhixin_gateway.home import Home
@@ -122,13 +124,22 @@ def drift(context: Context, contract: Path, *, as_json: bool) -> int:
     short_help="A first contract for a table.",
     epilog=examples(
         "zhixin source infer sqlite:///permits.db permits > contracts/permits.odcs.yaml",
-        "zhixin source infer permits.csv permits",
+        "zhixin source infer permits.csv permits.csv",
+        "zhixin source infer 许可.csv 许可.csv --option encoding=gb18030 --option 'delimiter=;'",
     ),
 )
 @click.argument("url")
 @click.argument("name", metavar="TABLE")
 @click.option("--dataset", metavar="MEMBER/NAME", help="The dataset; the home's member and TABLE.")
 @click.option("--source", metavar="NAME", help="What the source is called; made from its address.")
+@click.option(
+    "--option",
+    "given",
+    metavar="NAME=VALUE",
+    multiple=True,
+    help="How it is read, such as encoding=gb18030; stands in the contract. Repeatable.",
+)
+@click.option("--no-values", is_flag=True, help="Suggest no ranges and no allowed values.")
 @json_option
 @home_option
 @click.pass_obj
@@ -139,17 +150,21 @@ def infer(
     *,
     dataset: str | None,
     source: str | None,
+    given: tuple[str, ...],
+    no_values: bool,
     as_json: bool,
 ) -> None:
     """Write a contract for TABLE to standard output, and the source's address to zhixin.toml.
 
-    It proposes what the source declares; what it guessed stands in comments. No value of the table
-    stands in it.
+    It proposes what the source declares; what the rows have in common stands in comments, each a
+    line to be taken by removing #. Comments travel with a contract: they tell of values only
+    rounded ends, and words that many records share; nothing of columns that look personal, and
+    nothing at all with --no-values.
     """
     from zhixin_schemas.infer import infer_contract
 
     home = context.find_home()
-    connector = open_named(context, url)
+    connector = open_named(context, url, _options(given))
     if dataset is None:
         if home is None:
             raise ConfigError(
@@ -159,7 +174,8 @@ def infer(
         dataset = f"{home.member}/{_slug(Path(name.rpartition('.')[0] or name).name, 'dataset')}"
     known = home is not None and url in home.settings.sources
     server = source or (url if known else _slug(_last(url), "source"))
-    text = infer_contract(dataset, connector.describe(name), server=server)
+    seen = connector.describe(name)
+    text = infer_contract(dataset, seen, server=server, with_values=not no_values)
     if home is not None and not known:
         _remember(home, server, url)
     if as_json:
@@ -169,13 +185,44 @@ def infer(
     say("read it, change what is guessed, and try it: zhixin contract lint FILE --against URL")
 
 
-def open_named(context: Context, url: str) -> Connector:
-    """Open a source by its address, or by its name in the home's settings."""
+def open_named(
+    context: Context, url: str, options: Mapping[str, object] | None = None
+) -> Connector:
+    """Open a source by its address, or by its name in the home's settings.
+
+    Args:
+        context: the command's.
+        url: address or name.
+        options: how it is read, besides what the settings say.
+    """
     from zhixin_connectors.registry import open_source
 
     if re.fullmatch(r"[A-Za-z0-9_-]+", url) and not Path(url).exists():
-        return context.open_home().open_source(url)
-    return open_source(url)
+        return context.open_home().open_source(url, options)
+    return open_source(url, options)
+
+
+_LISTS = ("null", "optional")
+
+
+def _options(given: tuple[str, ...]) -> dict[str, object]:
+    """Read ``NAME=VALUE``, with or without the prefix ``zhixin.``; lists grow by each."""
+    options: dict[str, object] = {}
+    words: dict[str, list[str]] = {}
+    for each in given:
+        name, is_there, value = each.partition("=")
+        name = name.removeprefix("zhixin.")
+        if not is_there:
+            raise ConfigError(
+                f"--option {each} has no value", hint="write --option encoding=gb18030"
+            )
+        if name in _LISTS:
+            words.setdefault(name, []).append(value)
+        else:
+            options[name] = {"true": True, "false": False}.get(
+                value, int(value) if value.isascii() and value.isdecimal() else value
+            )
+    return options | words
 
 
 def _remember(home: Home, name: str, url: str) -> None:
