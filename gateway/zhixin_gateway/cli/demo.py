@@ -40,9 +40,9 @@ _COLUMNS = [
 @click.argument(
     "directory", metavar="[DIR]", default="zhixin-demo", type=click.Path(path_type=Path)
 )
-@click.option("--bts-url", metavar="URL", help="Put BTS's records into this database.")
-@click.option("--faa-url", metavar="URL", help="Put FAA's records into this database.")
-@click.option("--noaa-url", metavar="URL", help="Put NOAA's records into this database.")
+@click.option("--bts-url", metavar="URL", help="Where BTS's records lie or are put.")
+@click.option("--faa-url", metavar="URL", help="Where FAA's records lie or are put.")
+@click.option("--noaa-url", metavar="URL", help="Where NOAA's records lie or are put.")
 @click.option(
     "--network",
     is_flag=True,
@@ -66,6 +66,10 @@ def command(
     verifies them, publishes a sixth, made of three, and withdraws its first version for a second.
     Then every version is verified, one record is proved to an official, and tampered copies and
     the withdrawn version are refused. Run it twice: nothing new is published.
+
+    The three lie in SQLite, Parquet and CSV files, or where a URL says: postgresql://, mariadb://
+    or another database, which is filled; or http:// and https://, where their tables are served
+    already, each as a list of records in JSON at URL/TABLE.
     """
     from zhixin_gateway.demo.story import published, show_all
     from zhixin_gateway.demo.world import BTS, FAA, NOAA, open_world

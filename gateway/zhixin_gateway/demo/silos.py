@@ -2,7 +2,8 @@
 
 Three kinds, because agencies have three: BTS keeps a SQLite database, NOAA a folder of CSV files
 as its stations sent them, FAA a folder of Parquet files. Each can be put into any other database
-that SQLAlchemy opens, and yields the same datasets from there.
+that SQLAlchemy opens, such as PostgreSQL or MariaDB, or be served as JSON over HTTP by somebody,
+and yields the same datasets from there.
 """
 
 from __future__ import annotations
@@ -17,7 +18,8 @@ from urllib.parse import quote
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from zhixin_errors import PermanentSourceError, TransientSourceError
+from zhixin_connectors.sqlerrors import translated
+from zhixin_errors import PermanentSourceError
 
 from zhixin_gateway.demo.records import COLUMNS, batches, raw_file
 
@@ -27,6 +29,12 @@ if TYPE_CHECKING:
 __all__ = ["SILOS", "Silo", "seed"]
 
 _ROWS_A_STATEMENT = 5_000
+_DRIVERS = {
+    "postgres": "postgresql+psycopg",
+    "postgresql": "postgresql+psycopg",
+    "mysql": "mysql+pymysql",
+    "mariadb": "mariadb+pymysql",
+}
 
 
 @dataclass(frozen=True)
@@ -52,7 +60,8 @@ def seed(silo: Silo, folder: Path, url: str | None = None) -> str:
     Args:
         silo: which one.
         folder: where SQLite, CSV and Parquet silos of the demo lie.
-        url: a database to use in place of the silo's own kind.
+        url: a database to use in place of the silo's own kind, or an address under which its tables
+            are served already, as JSON.
 
     Returns:
         The source's URL.
@@ -60,8 +69,10 @@ def seed(silo: Silo, folder: Path, url: str | None = None) -> str:
     Raises:
         ConfigError: the records are not installed.
         TransientSourceError: the database can't be reached.
-        PermanentSourceError: a table of that name is there and holds something else.
+        PermanentSourceError: the database refuses, or has a table of that name which is not ours.
     """
+    if url is not None and url.partition(":")[0].lower() in {"http", "https"}:
+        return url
     folder.mkdir(parents=True, exist_ok=True)
     if url is None and silo.kind == "sqlite":
         url = "sqlite:///" + quote(str(folder / f"{silo.member}.db"))
@@ -100,23 +111,23 @@ def _write_parquet(table: str, path: Path) -> None:
 
 
 def _seed_database(url: str, silo: Silo) -> None:
+    with translated(silo.source), _engine(url).begin() as connection:
+        for table in silo.tables:
+            _seed_table(connection, table)
+
+
+def _engine(url: str) -> sa.Engine:
     import sqlalchemy as sa
+    from sqlalchemy.pool import NullPool
 
     name = sa.make_url(url)
-    if name.drivername in {"postgres", "postgresql"}:
-        name = name.set(drivername="postgresql+psycopg")
-    engine = sa.create_engine(name)
-    try:
-        with engine.begin() as connection:
-            for table in silo.tables:
-                _seed_table(connection, table)
-    except sa.exc.OperationalError as error:
-        raise TransientSourceError(
-            f"the {silo.member} silo's database can't be reached",
-            hint="check the address, the login and that the server runs",
-        ) from error
-    finally:
-        engine.dispose()
+    driver = _DRIVERS.get(name.drivername)
+    told = {}
+    if driver is not None:
+        name = name.set(drivername=driver)
+    if name.get_driver_name() == "pymysql":
+        told["init_command"] = "SET time_zone = '+00:00'"  # of what goes into a TIMESTAMP
+    return sa.create_engine(name, connect_args=told, poolclass=NullPool)
 
 
 def _seed_table(connection: sa.Connection, name: str) -> None:
@@ -131,24 +142,29 @@ def _seed_table(connection: sa.Connection, name: str) -> None:
                 hint="give the demo an empty database",
             )
         return
-    sqlite = connection.dialect.name == "sqlite"
+    dialect = connection.dialect.name
     table = sa.Table(
         name,
         sa.MetaData(),
-        *[sa.Column(each.name, _sql_type(each.type, sqlite)) for each in columns],
+        *[sa.Column(each.name, _sql_type(each.type, dialect)) for each in columns],
+        mysql_charset="utf8mb4",
+        mariadb_charset="utf8mb4",
     )
     table.create(connection)
     for batch in batches(name):
-        for rows in _rows(batch, sqlite):
+        for rows in _rows(batch, dialect == "sqlite"):
             connection.execute(table.insert(), rows)
 
 
-def _sql_type(kind: pa.DataType, sqlite: bool) -> sa.types.TypeEngine[Any]:
+def _sql_type(kind: pa.DataType, dialect: str) -> sa.types.TypeEngine[Any]:
     import sqlalchemy as sa
+    from sqlalchemy.dialects import mysql
 
     if pa.types.is_timestamp(kind):
-        # SQLite has no times: agencies that use it keep them as ISO 8601 texts.
-        return sa.Text() if sqlite else sa.TIMESTAMP(timezone=True)
+        if dialect == "sqlite":  # it has no times: agencies that use it keep ISO 8601 texts
+            return sa.Text()
+        own = dialect in {"mysql", "mariadb"}  # whose TIMESTAMP has whole seconds if not told
+        return mysql.TIMESTAMP(fsp=6) if own else sa.TIMESTAMP(timezone=True)
     if pa.types.is_integer(kind):
         return sa.BigInteger()
     return sa.Double() if pa.types.is_floating(kind) else sa.String(255)

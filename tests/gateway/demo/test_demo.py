@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import csv
+import io
 import json
 import shutil
 import subprocess
@@ -10,9 +12,12 @@ from pathlib import Path
 
 import pytest
 from zhixin_gateway.datasets.manifest import parse_manifest
-from zhixin_gateway.demo.world import BTS, FAA, open_world
+from zhixin_gateway.demo.records import raw_file
+from zhixin_gateway.demo.world import BTS, FAA, NOAA, open_world
 from zhixin_gateway.pipeline import run
 from zhixin_gateway.progress import NullProgress
+
+from tests.connectors.hostile_http import HostileServer, Reply, paged
 
 pytestmark = [pytest.mark.slow, pytest.mark.xdist_group("demo")]
 
@@ -202,23 +207,76 @@ def test_lineage_names_the_three_inputs(demo) -> None:
         assert dataset in done.stdout
 
 
-def test_postgresql_gives_the_same_contents_as_sqlite(demo, tmp_path, postgresql_url) -> None:
-    """The `content` digest of every part, for all five published datasets."""
+@pytest.fixture
+def weather_server():
+    """NOAA's stations as an agency serves them: JSON, page after page, each naming the next."""
+    with raw_file("weather") as data:
+        rows = list(csv.DictReader(io.StringIO(data.read().decode())))
+    pages = paged(rows, 5_000)
+
+    def page(request):
+        number = int(request.query.get("page", "1"))
+        body = "[" + ",".join(map(station_json, pages[number - 1])) + "]"
+        following = f'</weather?page={number + 1}>; rel="next"' if number < len(pages) else ""
+        return Reply(body.encode(), headers={"link": following})
+
+    server = HostileServer({"/weather": page})
+    yield server.url
+    server.close()
+
+
+def station_json(row):
+    """Numbers with the digits that the station sent."""
+    members = []
+    for name, text in row.items():
+        written = name not in {"origin", "time_hour"} or text == "NA"
+        value = "null" if text == "NA" else text if written else json.dumps(text)
+        members.append(f"{json.dumps(name)}:{value}")
+    return "{" + ",".join(members) + "}"
+
+
+def test_servers_give_the_same_contents_as_sqlite_and_files(
+    demo, tmp_path, postgresql_url, mariadb_url, weather_server
+) -> None:
+    """BTS in PostgreSQL, FAA in MariaDB, NOAA over HTTP: all five published datasets."""
+    world = open_world(
+        tmp_path / "world",
+        {BTS: postgresql_url, FAA: mariadb_url, NOAA: weather_server},
+        NullProgress(),
+    )
+    paging(world.contract("noaa.gov.example/weather"))
+    hold_to(demo, world, DUE[:5])
+
+
+@pytest.mark.parametrize("server", ["postgresql_url", "mariadb_url"])
+def test_a_server_gives_the_same_contents_of_what_others_keep_in_files(
+    demo, tmp_path, request, server
+) -> None:
+    urls = dict.fromkeys((FAA, NOAA), request.getfixturevalue(server))
+    hold_to(demo, open_world(tmp_path / "world", urls, NullProgress()), DUE[:3])
+
+
+def hold_to(demo, world, due) -> None:
+    """Publish in another world: the counts that are due, and the `content` of every part."""
     _, answer = demo
-    urls = dict.fromkeys((BTS, FAA, "noaa.gov.example"), postgresql_url)
-    world = open_world(tmp_path / "world", urls, NullProgress())
-    for dataset, *_ in DUE[:5]:
-        home = world.home(dataset.partition("/")[0])
-        path = run(home, world.contract(dataset)).path
-        assert path is not None
-        contents = [
-            [
-                part.content
-                for part in parse_manifest((Path(each) / "manifest.json").read_bytes()).parts
-            ]
-            for each in (path, find(answer, dataset)["path"])
-        ]
-        assert contents[0] == contents[1], dataset
+    for dataset, _, records, quarantined, warned in due:
+        result = run(world.home(dataset.partition("/")[0]), world.contract(dataset))
+        counts = (result.records, result.quarantined, result.warned)
+        assert counts == (records, quarantined, warned)
+        assert contents(result.path) == contents(find(answer, dataset)["path"]), dataset
+
+
+def paging(contract) -> None:
+    """Say in a contract how its server turns pages."""
+    text, null = contract.read_text("utf-8"), "      - {property: zhixin.null, value: [NA]}\n"
+    assert null in text
+    more = null + "      - {property: zhixin.paging, value: link}\n"
+    contract.write_text(text.replace(null, more), "utf-8")
+
+
+def contents(path) -> list[str]:
+    manifest = parse_manifest((Path(path) / "manifest.json").read_bytes())
+    return [part.content for part in manifest.parts]
 
 
 WATCHED = """
