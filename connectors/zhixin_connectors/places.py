@@ -134,7 +134,7 @@ def open_place(url: str, name: str) -> Place:
             hint="the file system takes them from the environment, such as AWS_ACCESS_KEY_ID",
         )
     # A pattern is no URL to pyarrow: the file system is opened for the part before it.
-    root = unquote(parts.netloc + parts.path)
+    root = unquote(parts.netloc + parts.path).rstrip("/")
     opened = parts._replace(path=_GLOB.split(parts.path, maxsplit=1)[0]).geturl()
     return Place(name, root, lambda: pafs.FileSystem.from_uri(opened)[0])
 
@@ -169,7 +169,7 @@ class Place:
 
     def kind(self) -> str:
         """``folder``, ``file``, ``pattern``; raises where nothing is there."""
-        root = self.root.rstrip("/") or "/"
+        root = self.root
         info = self._info(root)
         if info.type == pafs.FileType.Directory:
             return "folder"
@@ -217,7 +217,7 @@ class Place:
         return self._named(table, inside)
 
     def _named(self, table: str, inside: str) -> list[SourceFile]:
-        path = f"{self.root.rstrip('/')}/{inside}" if inside != "." else self.root
+        path = self._join(inside)
         info = self._info(path)
         if info.type == pafs.FileType.Directory:
             self._check_no_log(path, table)
@@ -226,7 +226,7 @@ class Place:
             return [self._file(path)]
         parts = inside.split("/")
         for end in range(len(parts) - 1, 0, -1):
-            ahead = f"{self.root.rstrip('/')}/{'/'.join(parts[:end])}"
+            ahead = self._join("/".join(parts[:end]))
             if self._info(ahead).type == pafs.FileType.File:
                 return [replace(self._file(ahead), inside="/".join(parts[end:]))]
         if _GLOB.search(inside):
@@ -253,7 +253,8 @@ class Place:
         return replace(file, inside=table.removeprefix(f"{own}/"))
 
     def _matching(self, pattern: str) -> list[SourceFile]:
-        before = _GLOB.split(pattern, maxsplit=1)[0].rpartition("/")[0] or "/"
+        before = _GLOB.split(pattern, maxsplit=1)[0].rpartition("/")[0]
+        before = before or ("/" if pattern.startswith("/") else "")
         rest = pattern[len(before) :].lstrip("/")
         wanted = rest.split("/")
         found = [
@@ -279,13 +280,12 @@ class Place:
     def _below(self, folder: str, *, recursive: bool = False) -> list[pafs.FileInfo]:
         selector = pafs.FileSelector(folder, allow_not_found=True, recursive=recursive)
         with self._telling():
-            found = self.filesystem.get_file_info(selector)
-        shown = [
-            each
-            for each in found
-            if each.type == pafs.FileType.File and not _hidden(each.path[len(folder) :])
-        ]
-        return sorted(shown, key=lambda each: each.path)
+            shown = [
+                each
+                for each in self.filesystem.get_file_info(selector)
+                if each.type == pafs.FileType.File and not _hidden(each.path[len(folder) :])
+            ]
+            return sorted(shown, key=lambda each: each.path)
 
     def _info(self, path: str) -> pafs.FileInfo:
         with self._telling():
@@ -297,6 +297,12 @@ class Place:
         return SourceFile(
             name or self._relative(path), self.name, self.filesystem, path, stamp[0], stamp
         )
+
+    def _join(self, inside: str) -> str:
+        """A path in the file system; on some a root has no slash before it, or is empty."""
+        if inside == ".":
+            return self.root
+        return f"{self.root.rstrip('/')}/{inside}" if self.root else inside
 
     def _relative(self, path: str) -> str:
         folder = _GLOB.split(self.root, maxsplit=1)[0]

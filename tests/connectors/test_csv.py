@@ -1,6 +1,8 @@
 """CSV files as agencies have them."""
 
+import csv
 import gzip
+import io
 import zipfile
 
 import pyarrow as pa
@@ -98,6 +100,48 @@ def test_an_empty_line_is_a_null_where_there_is_one_column_only(read):
     assert table["id"].to_pylist() == [1, None, 3]
 
 
+def test_lines_before_the_header_are_left_out_where_declared(read):
+    data = '"a title, with ""quotes""\n\nof 2021\r\nid,name\n1,a\n\n2,b'
+    table, misfits, _ = read(data, skipRows=3)
+    assert table.to_pydict() == {"id": [1, 2], "name": ["a", "b"]}
+    assert misfits == []
+
+
+def test_header_lines_are_joined_and_merged_cells_filled_to_the_right(read):
+    data = "id,a,,b\n,x,y,\n1,2,3,4\n5,6\n"
+    fields = dict.fromkeys(["id", "a/x", "a/y", "b"], pa.string())
+    table, misfits, _ = read(data, fields, headerRows=2)
+    assert table.to_pylist()[0] == {"id": "1", "a/x": "2", "a/y": "3", "b": "4"}
+    assert [(row, field) for row, field, *_ in misfits] == [(1, WHOLE)]
+
+
+def test_a_file_without_a_header_has_the_contracts_columns_in_its_order(read):
+    assert read("1,a\n2,b\n", headerRows=0)[0].to_pydict() == {"id": [1, 2], "name": ["a", "b"]}
+    assert read("", headerRows=0)[0].num_rows == 0
+    with pytest.raises(PermanentSourceError, match="3 columns without names, and the contract"):
+        read("1,a,x\n", headerRows=0)
+    with pytest.raises(ConfigError, match=r"zhixin\.headerRows"):
+        read("1,a\n", headerRows="two")
+
+
+def test_a_field_may_be_longer_than_a_block(read, monkeypatch):
+    monkeypatch.setattr(csvfile, "_BLOCKS", (1 << 12, 1 << 22))
+    long = "x" * 500_000
+    table, misfits, _ = read(f"id,name\n1,{long}\n2,{long},more\n3,b")
+    assert table["name"].to_pylist() == [long, None, "b"]
+    assert misfits[0][:3] == (1, WHOLE, "fields in the row: 3, in the header: 2")
+
+
+def test_control_characters_are_characters(read):
+    data = b"id,name\n1,a\0b\n2,\x0b\x1f\n3,\xe2\x80\xa8\n"
+    assert read(data)[0]["name"].to_pylist() == ["a\0b", "\x0b\x1f", "\u2028"]
+
+
+def test_line_ends_may_be_mixed_and_the_last_be_missing(read):
+    table, misfits, _ = read('id,name\r\n1,a\n2,b\r3,"c"')
+    assert (table["name"].to_pylist(), misfits) == (["a", "b", "c"], [])
+
+
 def test_a_header_alone_gives_no_record(read):
     assert read("id,name\n")[0].num_rows == 0
     assert read("id,name")[0].num_rows == 0
@@ -125,11 +169,39 @@ def test_a_first_column_without_a_name_may_number_the_rows(read):
     assert read(",id,name\n0,1,a\n")[0].to_pydict() == {"id": [1], "name": ["a"]}
 
 
-@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "gb18030", "utf-16", "utf-16-le"])
-def test_reads_the_declared_encoding_with_or_without_a_mark(read, encoding):
-    table, misfits, _ = read("id,name\n1,甲𠀀\n".encode(encoding), encoding=encoding)
-    assert table["name"].to_pylist() == ["甲𠀀"]
+@pytest.mark.parametrize(
+    ("encoding", "text"),
+    [
+        *((name, "甲𠀀") for name in ("utf-8", "utf-8-sig", "gb18030", "utf-16", "utf-16-le")),
+        ("utf-16-be", "甲𠀀"),
+        ("gbk", "甲乙丂"),
+        ("big5", "甲乙許功蓋"),  # whose second bytes are ASCII's backslash, among others
+        ("shift_jis", "表示ソ能"),
+        ("euc_kr", "가나"),
+        ("cp1252", "Müller–€"),
+    ],
+)
+def test_reads_the_declared_encoding_with_or_without_a_mark(read, encoding, text):
+    data = f'id,name\n1,{text}\n2,"{text},\n{text}"\n'.encode(encoding)
+    table, misfits, _ = read(data, encoding=encoding)
+    assert table["name"].to_pylist() == [text, f"{text},\n{text}"]
     assert misfits == []
+
+
+@pytest.mark.parametrize(
+    ("encoding", "would"), [("gb18030", "gb18030"), ("shift_jis", "shift_jis"), ("big5", "big5")]
+)
+def test_a_header_in_another_encoding_tells_what_would_read_it(read, encoding, would):
+    with pytest.raises(PermanentSourceError, match="not valid utf-8") as refusal:
+        read("編號,名稱\n1,甲\n".encode(encoding), {"編號": pa.int64()})
+    assert would in refusal.value.hint
+    assert "never guessed" in refusal.value.hint
+
+
+def test_a_text_cut_within_a_character_rejects_its_record(read):
+    table, misfits, _ = read("id,name\n1,甲\n2,乙".encode("utf-16-le")[:-1], encoding="utf-16-le")
+    assert table["name"].to_pylist() == ["甲", None]
+    assert [row for row, *_ in misfits] == [1]
 
 
 @pytest.mark.parametrize(("encoding", "bad"), [("utf-8", b"\xffz"), ("gb18030", b"\xffz")])
@@ -202,6 +274,36 @@ def test_every_text_comes_back_through_a_csv(tmp_path_factory, rows, end):
         for row in each.batch.to_pylist()
     ]
     assert got == rows
+
+
+pieces = st.sampled_from(
+    ["a", "1", ",", ",", "\n", "\r\n", "\r", '"', '""', '"b,\n"', "", "甲", "\0"]
+)
+
+
+@given(pieces=st.lists(pieces, max_size=30), columns=st.integers(1, 3))
+def test_records_and_ragged_rows_are_the_rows_that_python_sees(tmp_path_factory, pieces, columns):
+    """Where Python's csv reads a file to its end, the count and the fields are the same."""
+    body = "".join(pieces)
+    names = ["a", "b", "c"][:columns]
+    path = tmp_path_factory.mktemp("csv") / "t.csv"
+    path.write_text(",".join(names) + "\n" + body, encoding="utf-8", newline="")
+    expected = list(csv.reader(io.StringIO(body, newline=""), strict=False))
+    rows = [row for row in expected if row or columns == 1]
+    schema = pa.schema([(name, pa.string()) for name in names])
+    try:
+        seen = list(open_source(str(path)).read(ReadRequest("t", schema)))
+    except PermanentSourceError:  # it ends inside of quotes, of which Python says nothing by itself
+        with pytest.raises(csv.Error):
+            list(csv.reader(io.StringIO(body, newline=""), strict=True))
+        return
+    records = [list(row.values()) for each in seen for row in each.batch.to_pylist()]
+    ragged = {each.first_row + m.row for each in seen for m in each.misfits}
+    assert len(records) == len(rows)
+    assert ragged == {at for at, row in enumerate(rows) if len(row or [""]) != columns}
+    for at, row in enumerate(rows):
+        if at not in ragged:
+            assert [text or "" for text in records[at]] == (row or [""])
 
 
 @given(data=st.binary(max_size=60))
