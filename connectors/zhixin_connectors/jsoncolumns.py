@@ -22,9 +22,10 @@ from typing import Any, NamedTuple
 import pyarrow as pa
 import pyarrow.types as pt
 
+from zhixin_connectors._arrow import no_misfit, pc
 from zhixin_connectors.cast import Cast
 from zhixin_connectors.checks import check_columns
-from zhixin_connectors.columns import ArrowColumn, extracted, unescape
+from zhixin_connectors.columns import ArrowColumn, extracted, null_words, unescape
 from zhixin_connectors.describe import Declared
 from zhixin_connectors.grammar import Reading, Unfit, json_text, parse_json
 from zhixin_connectors.jsontext import JsonRecord, Number, is_text, member_texts
@@ -34,6 +35,7 @@ from zhixin_connectors.protocol import Extracted, Misfit, ReadRequest, SeenColum
 __all__ = ["JsonRow", "batches", "declared", "row_of", "seen_columns"]
 
 _PEEKED = 1_000
+_BATCH_ROWS = 1 << 14  # a record of Python values takes about ten times its text
 _BATCH_CHARACTERS = 1 << 24
 _KINDS = {
     type(None): "",
@@ -111,7 +113,7 @@ def batches(
             "is named in zhixin.optional",
         )
     first_row = 0
-    for part in _parts(_chained(peeked, rows), request.batch_rows):
+    for part in _parts(_chained(peeked, rows), min(request.batch_rows, _BATCH_ROWS)):
         yield _extracted(part, request.schema, options, first_row, escaped=escaped())
         first_row += len(part)
 
@@ -164,8 +166,42 @@ class _JsonColumn:
 
     def cast(self, wanted: pa.DataType, reading: Reading) -> Cast:
         """As the wanted type."""
-        nested = pt.is_list(wanted) or pt.is_struct(wanted)
-        read = self._nested if nested else self._scalar
+        if pt.is_list(wanted) or pt.is_struct(wanted):
+            values, misfits = self._one_by_one(self._nested, wanted, reading)
+            return Cast(pa.array(values, wanted), misfits)
+        texts = self._at_once(wanted)
+        if texts is not None:
+            return texts.cast(wanted, reading)
+        values, misfits = self._one_by_one(self._scalar, wanted, reading)
+        done = ArrowColumn(pa.array(values, pa.string()), self.escaped).cast(wanted, reading)
+        return Cast(done.array, sorted(done.misfits + misfits))
+
+    def raw(self, rows: Sequence[int]) -> list[str | None]:
+        """The texts of chosen rows: a string's contents, else the source's own JSON."""
+        return [self._raw(place) for place in rows]
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def _at_once(self, wanted: pa.DataType) -> ArrowColumn | None:
+        """A column of nothing but strings, or numbers; None where a value needs a look."""
+        values = [row.members.get(self.name) for row in self.rows]
+        kinds = set(map(type, values)) - {type(None)}
+        if kinds - {str} and (kinds - {Number} or pt.is_binary(wanted)):
+            return None
+        try:
+            texts = ArrowColumn(pa.array(values, pa.string()), self.escaped)
+        except UnicodeEncodeError:
+            return None
+        if Number not in kinds:
+            return null_words(texts, list(self.null))
+        as_written = pt.is_floating(wanted) or pt.is_string(wanted)
+        exponents = pc.match_substring_regex(texts.array, "[eE]")
+        return texts if as_written or no_misfit(pc.invert(exponents)) else None
+
+    def _one_by_one(
+        self, read: Callable[..., Any], wanted: pa.DataType, reading: Reading
+    ) -> tuple[list[Any], list[tuple[int, str]]]:
         values: list[Any] = []
         misfits: list[tuple[int, str]] = []
         for place in range(len(self.rows)):
@@ -175,18 +211,7 @@ class _JsonColumn:
             except Unfit as unfit:
                 values.append(None)
                 misfits.append((place, str(unfit)))
-        if nested:
-            return Cast(pa.array(values, wanted), misfits)
-        texts = ArrowColumn(pa.array(values, pa.string()), self.escaped)
-        done = texts.cast(wanted, reading)
-        return Cast(done.array, sorted(done.misfits + misfits) if misfits else done.misfits)
-
-    def raw(self, rows: Sequence[int]) -> list[str | None]:
-        """The texts of chosen rows: a string's contents, else the source's own JSON."""
-        return [self._raw(place) for place in rows]
-
-    def __len__(self) -> int:
-        return len(self.rows)
+        return values, misfits
 
     def _value(self, place: int) -> Any:  # noqa: ANN401 - whatever JSON has
         value = self.rows[place].members.get(self.name)

@@ -1,6 +1,7 @@
 """JSON in lines and documents: numbers by their own text, a record or a misfit of the whole."""
 
 import gzip
+import io
 import json
 from decimal import Decimal
 
@@ -274,9 +275,16 @@ def test_an_element_beyond_all_measure_is_refused(tmp_path, take, monkeypatch):
         take(tmp_path, "a.json", {"id": INT})
 
 
-def test_a_long_document_takes_the_memory_of_a_window(tmp_path):
-    import io
+@pytest.mark.parametrize("window", range(1, 12))
+def test_a_number_that_the_window_cuts_is_read_to_its_end(monkeypatch, window):
+    monkeypatch.setattr("zhixin_connectors.jsondocument._CHUNK", window)
+    stream = io.BytesIO(b'{"n":1234567,"i":[12345,-1.5e10],"m":true}')
+    document = JsonDocument(Utf8Stream(stream, "utf-8"), "i", "t")
+    assert [row.text for row in document.rows()] == ["12345", "-1.5e10"]
+    assert document.beside == {"n": "1234567", "i": {}, "m": True}
 
+
+def test_a_long_document_takes_the_memory_of_a_window(tmp_path):
     element = b'{"id":1,"text":"' + b"x" * 1000 + b'"},'
     stream = io.BytesIO(b"[" + element * 20_000 + b"{}]")
     document = JsonDocument(Utf8Stream(stream, "utf-8"), "", "t")
