@@ -38,18 +38,32 @@ def command() -> None:
 )
 @click.argument("file", type=click.Path(path_type=Path))
 @click.option("--against", metavar="URL", help="Show what each rule would reject in that source.")
+@click.option(
+    "--examples",
+    "shown",
+    type=click.IntRange(0, 100),
+    default=0,
+    metavar="N",
+    help="Show the values of N rejects of each rule: on a terminal, or in --json.",
+)
 @json_option
 @home_option
 @click.pass_obj
-def lint(context: Context, file: Path, against: str | None, *, as_json: bool) -> int:
-    """Check that a contract can be used: every problem with its line, and what to think of."""
+def lint(context: Context, file: Path, against: str | None, *, shown: int, as_json: bool) -> int:
+    """Check that a contract can be used: every problem with its place, and what to think of.
+
+    --against reads the whole source (its address, or its name in the home's settings) and keeps
+    nothing: it tells of columns that differ, and how many records each rule would reject, with the
+    positions of the first; values of records are private and shown only with --examples.
+    """
     from zhixin_schemas.lint import advice
     from zhixin_schemas.lint import lint as find_problems
 
+    _check_shown(against, shown, as_json=as_json)
     data = _read(file)
     problems = find_problems(data)
     advices = [] if problems else advice(data)
-    tried = None if problems or against is None else _try(context, data, file, against)
+    tried = None if problems or against is None else _try(context, data, file, against, shown)
     if as_json:
         answer(
             {
@@ -184,17 +198,29 @@ def _read(file: Path) -> bytes:
         raise ConfigError(f"{file} can't be read: {error.strerror}") from error
 
 
-def _try(context: Context, data: bytes, file: Path, url: str) -> dict[str, Any]:
+def _check_shown(against: str | None, shown: int, *, as_json: bool) -> None:
+    """Keep values of records off files and logs, unless a program asks for them."""
+    if shown and against is None:
+        raise click.UsageError("--examples shows records of a source: give --against URL too")
+    if shown and not as_json and not sys.stdout.isatty():
+        raise ConfigError(
+            "--examples shows values of records, and standard output is no terminal",
+            hint="leave it out; or --json, where the answer is to hold them",
+        )
+
+
+def _try(context: Context, data: bytes, file: Path, url: str, shown: int) -> dict[str, Any]:
     from zhixin_schemas.loader import load_contract
 
     from zhixin_gateway.cli.source import open_named
     from zhixin_gateway.trial import try_contract
 
+    contract = load_contract(data, str(file))
+    home = context.find_home()
+    source = open_named(context, url, contract.options)
     progress = context.open_progress()
     try:
-        return vars(
-            try_contract(load_contract(data, str(file)), open_named(context, url), progress)
-        )
+        return vars(try_contract(contract, source, progress, home=home, examples=shown))
     except ContractError as error:
         raise ConfigError(error.message) from error
     finally:
@@ -202,13 +228,26 @@ def _try(context: Context, data: bytes, file: Path, url: str) -> dict[str, Any]:
 
 
 def _tell_trial(tried: dict[str, Any]) -> None:
+    for each in tried["drift"]:
+        say(each["message"])
     table(
-        ["rule", "severity", "checked", "would fail"],
+        ["rule", "severity", "checked", "would fail", "first at"],
         [
-            [rule["rule"], rule["severity"], f"{rule['checked']:,}", f"{rule['failed']:,}"]
+            [rule["rule"], rule["severity"], f"{rule['checked']:,}", f"{rule['failed']:,}",
+             ", ".join(map(str, rule["rows"]))]
             for rule in tried["rules"]
         ],
-    )
-    for name in tried["left_out"]:
-        say(f"not tried: {name} needs another member's verified version")
+    )  # fmt: skip
+    if tried["examples"]:
+        say("values of records, for your eyes only:")
+        table(
+            ["rule", "record", "field", "value"],
+            [
+                [each["rule"], str(each["row"]), each["field"],
+                 "(null)" if each["value"] is None else each["value"]]
+                for each in tried["examples"]
+            ],
+        )  # fmt: skip
+    for each in tried["left_out"]:
+        say(f"not tried: {each['rule']}: {each['reason']}")
     say(f"{tried['records']:,} records, of which {tried['rejected']:,} would be quarantined")
