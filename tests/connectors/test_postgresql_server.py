@@ -133,6 +133,8 @@ def test_settings_of_a_login_change_nothing(postgresql, take):
     odd = take(login, "t", fields)
     assert odd[0].equals(plain[0])
     assert odd[1:] == plain[1:]
+    said = take(login, "SELECT current_setting('lc_monetary') AS s", {"s": pa.string()})
+    assert said[0]["s"].to_pylist() == ["C"]
     run("DROP OWNED BY odd; DROP ROLE odd")
 
 
@@ -199,6 +201,18 @@ def test_any_driver_in_the_address_is_read_the_same_way(postgresql, take):
         assert [m[3] for m in misfits] == ["infinity"]
 
 
+def paged(url, count):
+    """The sum as a reader finds it who takes page after page, each in a transaction of its own."""
+    import psycopg
+
+    total = 0
+    with psycopg.connect(url, autocommit=True) as connection:
+        for first in range(0, count, 200):
+            page = "SELECT sum(amount) FROM accounts WHERE id > %s AND id <= %s"
+            total += connection.execute(page, [first, first + 200]).fetchone()[0]
+    return total
+
+
 def test_a_sum_holds_in_one_snapshot_while_others_move_values_all_the_time(postgresql):
     """Each transfer keeps the sum; rows also come and go in pairs that add up to nothing."""
     import psycopg
@@ -232,6 +246,7 @@ def test_a_sum_holds_in_one_snapshot_while_others_move_values_all_the_time(postg
         request = ReadRequest(
             "accounts", pa.schema([("id", pa.int64()), ("amount", pa.int64())]), batch_rows=2_000
         )
+        assert paged(url, count) != count * 100  # the writer does disturb who keeps no snapshot
         total, ids, during = 0, [], len(written)
         for each in open_source(url).read(request):
             ids += each.batch["id"].to_pylist()

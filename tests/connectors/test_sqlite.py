@@ -1,7 +1,9 @@
 """SQLite as a source: any value in any column, and files that are not there."""
 
+import datetime as dt
 import sqlite3
 from contextlib import closing
+from decimal import Decimal
 
 import pyarrow as pa
 import pytest
@@ -88,6 +90,94 @@ def test_one_snapshot_is_read_while_others_write(database):
         run("INSERT INTO t VALUES (-1); DELETE FROM t WHERE id > 4000")
         seen += each.batch.num_rows
     assert seen == 5_000
+
+
+def test_one_snapshot_is_read_where_a_text_makes_it_begin_again(database):
+    """Bytes that are no UTF-8 stop the driver: the second statement sees what the first did."""
+    url, run = database
+    run("PRAGMA journal_mode = WAL; CREATE TABLE t (id INTEGER, s TEXT)")
+    run("INSERT INTO t VALUES (?, 'x')", [(n,) for n in range(5_000)])
+    run("INSERT INTO t VALUES (5000, CAST(x'ff' AS TEXT))")
+    request = ReadRequest("t", pa.schema([("id", pa.int64()), ("s", pa.string())]), batch_rows=500)
+    seen = []
+    for each in open_source(url).read(request):
+        run("DELETE FROM t WHERE id < 300; INSERT INTO t VALUES (-1, 'y')")
+        seen += each.batch["id"].to_pylist()
+    assert seen == list(range(5_001))
+
+
+CASES = [
+    ("INTEGER", "'abc'", pa.int64(), None, "abc"),
+    ("INTEGER", "'12'", pa.int64(), 12, None),
+    ("INTEGER", "1.0", pa.int64(), 1, None),
+    ("INTEGER", "1.5", pa.int64(), None, "1.5"),
+    ("INTEGER", "9223372036854775808", pa.uint64(), None, "9223372036854776000"),  # a REAL
+    ("TEXT", "'18446744073709551615'", pa.uint64(), 2**64 - 1, None),
+    ("INTEGER", "-9223372036854775808", pa.int64(), -(2**63), None),
+    ("INTEGER", "x'31'", pa.int64(), None, "\\x31"),
+    ("BOOLEAN", "TRUE", pa.bool_(), True, None),
+    ("BOOLEAN", "2", pa.bool_(), None, "2"),
+    ("BOOLEAN", "'yes'", pa.bool_(), None, "yes"),
+    ("REAL", "5", pa.float64(), 5.0, None),
+    ("REAL", "5", pa.string(), "5", None),
+    ("REAL", "9007199254740993", pa.float64(), 9007199254740992.0, None),
+    ("REAL", "1e400", pa.float64(), None, "inf"),
+    ("REAL", "-1e400", pa.decimal128(5, 2), None, "-inf"),
+    ("REAL", "'1e400'", pa.string(), "inf", None),
+    ("NUMERIC", "'1e400x'", pa.float64(), None, "1e400x"),
+    ("NUMERIC", "0.1", pa.decimal128(5, 2), Decimal("0.10"), None),
+    ("NUMERIC", "0.125", pa.decimal128(5, 2), None, "0.125"),
+    ("TEXT", "12", pa.string(), "12", None),
+    ("TEXT", "1.50", pa.string(), "1.5", None),
+    ("TEXT", "'12345678901234567890.123456789012345678'", pa.decimal128(38, 18),
+     Decimal("12345678901234567890.123456789012345678"), None),
+    ("TEXT", "char(97, 0, 98)", pa.string(), "a\0b", None),
+    ("TEXT", "x'00ff'", pa.string(), None, "\\x00ff"),
+    ("BLOB", "x'00ff'", pa.binary(), b"\x00\xff", None),
+    ("BLOB", "'a'", pa.binary(), None, "a"),
+    ("TEXT", "''", pa.int64(), None, ""),
+    ("DATE", "'2024-01-05'", pa.date32(), dt.date(2024, 1, 5), None),
+    ("DATE", "2460314.5", pa.date32(), None, "2460314.5"),
+    ("DATE", "1704412800", pa.date32(), None, "1704412800"),
+    ("DATETIME", "1704412800", pa.timestamp("us"), None, "1704412800"),
+    ("DATETIME", "'2024-01-05 09:30:00'", pa.timestamp("us"),
+     dt.datetime(2024, 1, 5, 9, 30), None),  # noqa: DTZ001
+    ("DATETIME", "'2024-01-05 24:00:00'", pa.timestamp("us"), None, "2024-01-05 24:00:00"),
+    ("TIMESTAMP", "'2024-01-05T09:30:00+08:00'", pa.timestamp("us", tz="UTC"),
+     dt.datetime(2024, 1, 5, 1, 30, tzinfo=dt.UTC), None),
+    ("JSON", "'[1, 9007199254740993]'", pa.list_(pa.int64()), [1, 2**53 + 1], None),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("form", ["", "WITHOUT ROWID", "VIEW"])
+def test_each_value_is_read_as_what_it_is_whatever_the_column_says(database, take, form):
+    url, run = database
+    columns = ", ".join(f"c{n} {case[0]}" for n, case in enumerate(CASES))
+    table = form if form != "VIEW" else ""
+    run(f"CREATE TABLE held (k INTEGER PRIMARY KEY, {columns}) {table}")
+    run("CREATE VIEW t AS SELECT * FROM held")
+    run(f"INSERT INTO held VALUES (1, {', '.join(case[1] for case in CASES)})")
+    run("INSERT INTO held (k) VALUES (2)")
+    wanted = {f"c{n}": case[2] for n, case in enumerate(CASES)}
+    read, misfits, raw = take(url, "t" if form == "VIEW" else "held", wanted)
+    for n, (kind, put, _, value, text) in enumerate(CASES):
+        assert read[f"c{n}"].to_pylist() == [value, None], (kind, put)
+        assert [m[3] for m in misfits if m[1] == f"c{n}"] == ([] if text is None else [text])
+        assert text is None or raw[f"c{n}"].to_pylist() == [text, None]
+
+
+def test_strict_tables_and_generated_columns(database, take):
+    url, run = database
+    run("CREATE TABLE s (a, b INT, c TEXT AS (b || '!') STORED, d INT AS (b * 2))")
+    run("CREATE TABLE strict_one (a ANY, b INTEGER, c REAL, d BLOB) STRICT")
+    run("INSERT INTO s (a, b) VALUES (x'00', 5)")
+    run("INSERT INTO strict_one VALUES ('007', 5, 5, x'00')")
+    table, misfits, _ = take(url, "s", {"c": pa.string(), "d": pa.int64(), "b": pa.int64()})
+    assert table.to_pylist() == [{"c": "5!", "d": 10, "b": 5}]
+    kinds = {"a": pa.string(), "b": pa.int64(), "c": pa.float64(), "d": pa.binary()}
+    table, more, _ = take(url, "strict_one", kinds)
+    assert table.to_pylist() == [{"a": "007", "b": 5, "c": 5.0, "d": b"\0"}]
+    assert misfits == more == []
 
 
 def test_a_locked_database_is_worth_a_retry(database, take, monkeypatch):
