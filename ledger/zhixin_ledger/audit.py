@@ -37,7 +37,7 @@ from zhixin_ledger.store import Store
 from zhixin_ledger.tiles import HASH_BYTES, WIDTH, DirectorySource, Tiles, TileSource
 from zhixin_ledger.trust import Trust
 
-__all__ = ["AuditReport", "audit", "audit_cached", "audit_source"]
+__all__ = ["AuditReport", "altered", "audit", "audit_cached", "audit_source"]
 
 Progress = Callable[[int, int], None]
 
@@ -219,6 +219,34 @@ def _check_bundle(tree: Tiles, index: int) -> list[bytes]:
             place = index * WIDTH + at
             raise _FaultError("tile", f"entry {place} and its hash in the tile differ", place)
     return leaves
+
+
+def altered(tree: Tiles, root: bytes, start: int) -> AuditReport | None:
+    """Look for files that are not their own checkpoint's, in what is served from an entry on.
+
+    Such files were damaged, or altered by who serves them: the log itself signed others.
+
+    Args:
+        tree: what is served.
+        root: the checkpoint's.
+        start: the first entry that is looked at.
+
+    Returns:
+        The first fault, `tile` or `root`; None where the files are the checkpoint's, or can't be
+        had now.
+    """
+    try:
+        for index in range(start // WIDTH, -(-tree.size // WIDTH)):
+            leaves = _check_bundle(tree, index)
+            if len(leaves) == WIDTH and merkle.root(leaves) != tree.node(8, index):
+                raise _FaultError("tile", f"tile {index} and its hash in the tile above differ")
+        if tree.root() != root:
+            raise _FaultError("root", "the checkpoint's root is not the tree's")
+    except _FaultError as fault:
+        return AuditReport(False, fault.code, fault.index, fault.message, tree.size)
+    except (FormatError, LedgerUnavailable):
+        return None
+    return None
 
 
 class _Rows:

@@ -22,9 +22,10 @@ Nothing is changed here; ``rebuild`` repairs.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from itertools import accumulate
 from pathlib import Path
 
 from zhixin_errors import FormatError, LedgerUnavailable
@@ -43,7 +44,16 @@ from zhixin_ledger.fsck_database import (
     opened,
 )
 from zhixin_ledger.state import State
-from zhixin_ledger.tiles import CHECKPOINT, HASH_BYTES, WIDTH, DirectorySource, Tiles
+from zhixin_ledger.tiles import (
+    CHECKPOINT,
+    HASH_BYTES,
+    WIDTH,
+    DirectorySource,
+    Tiles,
+    entries_path,
+    pack_entries,
+    tile_path,
+)
 from zhixin_ledger.trust import Trust
 
 __all__ = ["Part", "check_log", "check_mirror"]
@@ -198,6 +208,8 @@ def _audited(
 ) -> AuditReport:
     """Audit a folder by itself, and then hold it to the root that the caller pinned."""
     report = auditor(directory, progress=progress)
+    if report.ok:
+        report = _check_earlier(directory, report.entries) or report
     if trust is None or not report.ok or report.state is None:
         return report
     size, code, told = report.entries, "", ""
@@ -209,6 +221,45 @@ def _audited(
     elif Tiles(DirectorySource(directory), size).root(trust.size) != trust.root:
         code, told = "forked", f"the trust has another root of the first {trust.size} entries"
     return AuditReport(False, code, None, told, size) if code else report
+
+
+def _check_earlier(directory: Path, size: int) -> AuditReport | None:
+    """Hold the partial files of earlier sizes, whose readers still ask for them, to the tree."""
+    tree, level = Tiles(DirectorySource(directory), size), 0
+    while size >> 8 * level:
+        index, width = divmod(size >> 8 * level, WIDTH)
+        if width:
+            hashes = tree.tile(level, index)
+            row = [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)]
+            report = _check_row(tree, row, partial(tile_path, level, index), (index, 8 * level))
+            if report is None and level == 0:
+                row = [pack_entries([entry]) for entry in tree.bundle(index)]
+                report = _check_row(tree, row, partial(entries_path, index), (index, 0))
+            if report is not None:
+                return report
+        level += 1
+    return None
+
+
+def _check_row(
+    tree: Tiles, row: Sequence[bytes], path_of: Callable[[int], str], place: tuple[int, int]
+) -> AuditReport | None:
+    """Hold every earlier form of one file to what it holds now.
+
+    Args:
+        tree: the tree.
+        row: the file's items.
+        path_of: gives the file's path for a number of items.
+        place: the file's index, and by how much an item's is shifted to be an entry's.
+    """
+    for width in range(1, len(row)):
+        data, wanted = tree.source.read(path_of(width)), b"".join(row[:width])
+        if data is not None and data != wanted:
+            ends = enumerate(accumulate(map(len, row[:width])))
+            at = next((at for at, end in ends if data[:end] != wanted[:end]), width - 1)
+            told = f"{path_of(width)}, of an earlier size, is not what today's file begins with"
+            return AuditReport(False, "tile", (place[0] * WIDTH + at) << place[1], told, tree.size)
+    return None
 
 
 def _of_report(what: str, report: AuditReport) -> Part:

@@ -31,7 +31,7 @@ from zhixin_errors import (
     ZhixinError,
 )
 
-from zhixin_ledger import admission, checked, checkpoint, cosignature, forks, merkle, tiles
+from zhixin_ledger import admission, audit, checked, checkpoint, cosignature, forks, merkle, tiles
 from zhixin_ledger.checkpoint import Checkpoint
 from zhixin_ledger.database import TIMEOUT_S, Database, mapped
 from zhixin_ledger.files import make_lasting_folder, write_file
@@ -140,7 +140,8 @@ class Mirror:
 
         Raises:
             LedgerRefused: an entry breaks a rule (its code), the ledger does not end with a seal
-                there (`seal`), the root is another (`forked`), the log's signature fails
+                there (`seal`), the root is another (`forked`), the files are not those of their
+                own checkpoint (`tile`, `root`), the log's signature fails
                 (`log-signature`), or it is another ledger (`other-origin`).
             LedgerUnavailable: the source can't be read; `ledger-rolled-back`: the copy, and what
                 the log shows, are older than the checkpoint that the copy kept.
@@ -153,7 +154,25 @@ class Mirror:
             ) from fault
         except LedgerRefused as fault:
             self.keep_evidence(fault, note, source)
-            raise
+            found = None if "report" in fault.details else self._altered(note, source)
+            if found is None:
+                raise
+            raise found from fault
+
+    def _altered(self, note: Note, source: TileSource) -> LedgerRefused | None:
+        """Say it where the entries that were replayed are not those of their own checkpoint."""
+        made, before = checkpoint.parse(note.text), self.state().size
+        if made.size <= before:
+            return None
+        found = audit.altered(Tiles(source, made.size), made.root, before)
+        if found is None:
+            return None
+        return LedgerRefused(
+            f"what serves the ledger serves other files than its checkpoint says: {found.message}",
+            code=found.code or "",
+            hint="ask another that serves it: the log, or any member's copy",
+            details={} if found.index is None else {"index": found.index},
+        )
 
     def _follow(self, note: Note, made: Checkpoint, source: TileSource) -> State:
         with self._changing() as state:

@@ -57,7 +57,7 @@ def test_a_copy_that_grows_past_a_bundle_keeps_what_it_had(world, tmp_path):
     published(world, *versions(world, 130, 4, first[-1]))
     with pytest.raises(LedgerRefused) as refused:
         mirror.follow(newest(source), Changing(world.log_dir))
-    assert refused.value.code == "forked"
+    assert refused.value.code == "tile"
     assert mirror.state().size == before
     assert mirror.tree().root() == root
     mirror.follow(newest(source), source)

@@ -155,7 +155,7 @@ def test_a_copy_put_back_from_a_backup_never_cosigns_against_the_checkpoint_it_k
 def test_a_root_that_is_not_the_entries_gets_no_cosignature(world, liar):
     liar.follow([world.contract(PLANES)]).sealed()
     note = liar.note(root=b"\7" * 32)
-    assert refusal(witness_of(world, liar.source), liar, note).code == "forked"
+    assert refusal(witness_of(world, liar.source), liar, note).code == "root"
 
 
 def test_a_checkpoint_that_the_log_did_not_sign_gets_no_cosignature(world, liar):
@@ -309,7 +309,7 @@ def test_a_tile_that_changes_between_two_readings_is_noticed(world, liar):
     mirror = Mirror(world.home(WITNESS) / "ledger")
     with pytest.raises(LedgerRefused) as refused:
         mirror.follow(note, Changing())
-    assert refused.value.code == "forked"
+    assert refused.value.code == "tile"
     assert mirror.state().size == 0
     mirror.follow(note, liar.source)
     assert mirror.tree().root() == liar.state.root
