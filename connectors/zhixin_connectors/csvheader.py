@@ -28,7 +28,15 @@ from zhixin_connectors.options import SourceOptions
 from zhixin_connectors.textstream import Utf8Stream
 from zhixin_connectors.unpack import Damaged, OpenStream
 
-__all__ = ["Header", "check_names", "csv_lines", "joined", "read_header"]
+__all__ = [
+    "Header",
+    "check_beginning",
+    "check_names",
+    "check_width",
+    "csv_lines",
+    "joined",
+    "read_header",
+]
 
 _HEADER_BYTES = 1 << 20
 _CANDIDATES = ("gb18030", "big5", "shift_jis", "euc_kr", "utf-16", "cp1252")
@@ -81,9 +89,28 @@ def read_header(open_stream: OpenStream, place: str, options: SourceOptions) -> 
         )
     names = joined(rows)
     if invalid and any(unescape(name) != name for name in names):
-        raise _undeclared(open_stream, place, options)
+        raise _undeclared(open_stream, place, options, "the header")
     check_names(place, names, first[0] if first and options.header_rows == 1 else [])
     return Header(names, start, first[0] if first else [])
+
+
+def check_beginning(open_stream: OpenStream, place: str, options: SourceOptions) -> None:
+    """Refuse a file that was not described as it is, before a contract is written for it.
+
+    A run rejects such records, each by itself.
+
+    Raises:
+        PermanentSourceError: it is in another encoding, or its first line is a title.
+    """
+    header = read_header(open_stream, place, options)
+    check_width(place, len(header.names) or len(header.first), len(header.first))
+    text, invalid = _beginning(open_stream, place, options)
+    if not invalid:
+        return
+    foreign = [character for character in text if not character.isascii()]
+    wrong = sum(unescape(character) != character for character in foreign)
+    if wrong * 2 > len(foreign):
+        raise _undeclared(open_stream, place, options, "the text")
 
 
 def joined(rows: Sequence[Sequence[str]]) -> list[str]:
@@ -129,6 +156,20 @@ def check_names(place: str, names: Sequence[str], below: Sequence[str]) -> None:
     )
 
 
+def check_width(place: str, names: int, below: int) -> None:
+    """Refuse a header that is narrower than the record below it: it is a title, as a rule.
+
+    Raises:
+        PermanentSourceError: says how to leave it out.
+    """
+    if below > names:
+        raise PermanentSourceError(
+            f"the header of source {place} names {names} columns, and the line below has {below}",
+            code="header",
+            hint="is it a title? leave out the lines before the header by zhixin.skipRows",
+        )
+
+
 def csv_lines(text: io.StringIO, options: SourceOptions) -> Iterator[list[str]]:
     """A text's records, split as the options say."""
     if not options.quote:
@@ -147,7 +188,7 @@ def _beginning(open_stream: OpenStream, place: str, options: SourceOptions) -> t
 
 
 def _undeclared(
-    open_stream: OpenStream, place: str, options: SourceOptions
+    open_stream: OpenStream, place: str, options: SourceOptions, what: str
 ) -> PermanentSourceError:
     """Say which declarations would read the file: a person must see which one reads right."""
     with open_stream() as source:
@@ -156,7 +197,7 @@ def _undeclared(
     would = [name for name in _CANDIDATES if name != options.encoding and _decodes(data, name)]
     hint = f"its first lines can be read as {', '.join(would)}; " if would else ""
     return PermanentSourceError(
-        f"the header of source {place} is not valid {options.encoding}",
+        f"{what} of source {place} is not valid {options.encoding}",
         code="encoding",
         hint=f"{hint}declare the one that reads right as zhixin.encoding, it is never guessed",
     )

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Generator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -18,6 +18,7 @@ import pyarrow.types as pt
 
 from zhixin_connectors._arrow import Array, no_misfit, pc
 from zhixin_connectors.cast import cast_texts
+from zhixin_connectors.dateforms import DateForm
 from zhixin_connectors.forms import form_of
 from zhixin_connectors.grammar import Reading
 from zhixin_connectors.protocol import (
@@ -50,6 +51,7 @@ class Declared(NamedTuple):
     nullable: bool | None = None
     text: bool = False  # declared as text: a number in it is a text
     narrow: pa.DataType | None = None  # proposed where no value that was seen contradicts it
+    odd: str = ""  # what to do about values that ``type`` can't say, for which it stands
 
 
 @dataclass
@@ -57,7 +59,7 @@ class _Rows:
     table: pa.Table
     misfits: dict[str, int]
     complete: bool
-    remarks: dict[str, str] = field(default_factory=dict)
+    reasons: dict[str, str]  # of each column's first misfit
 
 
 def describe(
@@ -68,6 +70,7 @@ def describe(
     rows: int,
     primary_key: tuple[str, ...] = (),
     options: Mapping[str, Any] | None = None,
+    dates: DateForm | None = None,
 ) -> TableDescription:
     """Look at the first rows of a table.
 
@@ -78,12 +81,16 @@ def describe(
         rows: read at most these.
         primary_key: what the source declares.
         options: that the contract must repeat for the same reading.
+        dates: the declared form of dates.
     """
     texts = _read(source, table, pa.schema([pa.field(n, pa.string()) for n in declared]), rows)
     types: dict[str, pa.DataType] = {}
     remarks: dict[str, str] = {}
     for name, own in declared.items():
-        types[name], remarks[name] = _propose(own, texts.table.column(name), texts.misfits[name])
+        column, reason = texts.table.column(name).combine_chunks(), texts.reasons.get(name, "")
+        types[name], remarks[name] = _propose(own, column, reason)
+        if dates is not None and pt.is_string(types[name]) and _are_dates(column, dates):
+            types[name], remarks[name] = pa.date32(), ""
     schema = pa.schema([pa.field(name, types[name]) for name in declared])
     seen = _read(source, table, schema, rows)
     columns = [_column(name, own, seen, remarks[name]) for name, own in declared.items()]
@@ -95,6 +102,7 @@ def describe(
 def _read(source: Connector, table: str, schema: pa.Schema, rows: int) -> _Rows:
     batches: list[pa.RecordBatch] = []
     misfits = dict.fromkeys(schema.names, 0)
+    reasons: dict[str, str] = {}
     left, size, complete = rows, 0, True
     stream = source.read(ReadRequest(table, schema))
     for extracted in stream:
@@ -106,6 +114,7 @@ def _read(source: Connector, table: str, schema: pa.Schema, rows: int) -> _Rows:
         for misfit in extracted.misfits:
             if misfit.row < batch.num_rows and misfit.field:
                 misfits[misfit.field] += 1
+                reasons.setdefault(misfit.field, misfit.reason)
         batches.append(batch)
         left -= batch.num_rows
         size += batch.nbytes
@@ -113,21 +122,28 @@ def _read(source: Connector, table: str, schema: pa.Schema, rows: int) -> _Rows:
             break
     if isinstance(stream, Generator):
         stream.close()
-    return _Rows(pa.Table.from_batches(batches, schema), misfits, complete)
+    return _Rows(pa.Table.from_batches(batches, schema), misfits, complete, reasons)
 
 
-def _propose(own: Declared, texts: Any, binary: int) -> tuple[pa.DataType, str]:  # noqa: ANN401
-    column = texts.combine_chunks()
+def _are_dates(column: Array, dates: DateForm) -> bool:
+    """Whether nearly all texts are dates in the declared form."""
+    values = len(column) - column.null_count
+    misfits = cast_texts(column, pa.date32(), Reading(dates=dates)).misfits
+    return bool(values) and len(misfits) * 10 <= int(values)
+
+
+def _propose(own: Declared, column: Array, reason: str) -> tuple[pa.DataType, str]:
     values = len(column) - column.null_count
     if own.narrow is not None and not cast_texts(column, own.narrow, Reading()).misfits:
         seen = "all values seen fit it, others may not" if values else "no value was seen"
         return own.narrow, f"guessed from {own.source_type}: {seen}"
     if own.type is not None and not own.text:
         return _declared(own, column, values)
-    if binary and not values:
+    if reason.startswith("a binary") and not values:
         return pa.binary(), ""
     if not values:
-        return pa.string(), "no value was seen: check the type"
+        why = f"no value seen is a text ({reason})" if reason else "no value was seen"
+        return pa.string(), f"{why}: check the type"
     if own.text:
         return _times(column) or pa.string(), _would_be(column)
     return _guess(column)
@@ -139,6 +155,8 @@ def _declared(own: Declared, column: Array, values: int) -> tuple[pa.DataType, s
     bad = len(cast_texts(column, wanted, Reading(binary="")).misfits) if scalar else 0
     if not bad:
         return wanted, ""
+    if own.odd:
+        return wanted, f"{bad:,} of {values:,} values are no such: {own.odd}"
     if bad * 10 <= values:
         return wanted, f"declared {own.source_type}"
     remark = f"declared {own.source_type}, and {bad:,} of {values:,} values are not of that type"

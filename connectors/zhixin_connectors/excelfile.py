@@ -33,14 +33,14 @@ from zhixin_errors import ConfigError, PermanentSourceError
 from zhixin_connectors.cast import Cast
 from zhixin_connectors.checks import check_columns
 from zhixin_connectors.columns import extracted, from_values
-from zhixin_connectors.csvheader import check_names, joined
+from zhixin_connectors.csvheader import check_names, check_width, joined
 from zhixin_connectors.grammar import Reading
 from zhixin_connectors.options import SourceOptions
 from zhixin_connectors.protocol import Extracted, Misfit, ReadRequest, SeenColumn
 from zhixin_connectors.sheetmarks import Marks, NotReadable, TooLarge, column_number, marks_of
 from zhixin_connectors.unpack import OpenStream
 
-__all__ = ["batches", "columns", "sheets"]
+__all__ = ["batches", "check_beginning", "columns", "sheets"]
 
 _MOST_PACKED = 1 << 26
 _MOST_UNPACKED = 1 << 31
@@ -93,6 +93,16 @@ def columns(open_stream: OpenStream, place: str, options: SourceOptions) -> list
             first = next(sheet.rows, (0, list[Cell]()))[1]
             return [SeenColumn(f"column{number}") for number in range(1, len(first) + 1)]
         return [SeenColumn(name) for name in sheet.names if name]
+
+
+def check_beginning(open_stream: OpenStream, place: str, options: SourceOptions) -> None:
+    """Refuse a sheet whose header is a title, before a contract is written for it."""
+    with open_stream() as stream:
+        sheet = _open(stream, place, options)
+        first = list(next(sheet.rows, (0, list[Cell]()))[1])
+    while first and first[-1] == "":
+        first.pop()
+    check_width(place, len(sheet.names) or len(first), len(first))
 
 
 def batches(

@@ -28,6 +28,7 @@ import pyarrow.types as pt
 from zhixin_errors import PermanentSourceError
 
 from zhixin_connectors import csvfile, excelfile, jsoncolumns, jsondocument, jsonlines, parquetfile
+from zhixin_connectors.csvheader import check_beginning
 from zhixin_connectors.describe import Declared, describe
 from zhixin_connectors.options import SourceOptions, parse_options
 from zhixin_connectors.places import Place, SourceFile, open_place
@@ -50,6 +51,7 @@ class _Format(NamedTuple):
         packed: it is read as a stream that may be packed.
         declared: what a column that was seen declares.
         sparse: records of one file need not have the columns of another's.
+        check: refuses a file that would give a contract that nobody wants.
     """
 
     columns: Callable[[OpenStream, str, SourceOptions], list[SeenColumn]]
@@ -57,11 +59,14 @@ class _Format(NamedTuple):
     packed: bool
     declared: Callable[[SeenColumn], Declared] = lambda _seen: Declared()
     sparse: bool = False
+    check: Callable[[OpenStream, str, SourceOptions], None] | None = None
 
 
 _FORMATS = {
-    "csv": _Format(csvfile.columns, csvfile.batches, packed=True),
-    "excel": _Format(excelfile.columns, excelfile.batches, packed=False),
+    "csv": _Format(csvfile.columns, csvfile.batches, packed=True, check=check_beginning),
+    "excel": _Format(
+        excelfile.columns, excelfile.batches, packed=False, check=excelfile.check_beginning
+    ),
     "parquet": _Format(parquetfile.columns, parquetfile.batches, packed=False),
     "jsonl": _Format(
         jsonlines.columns,
@@ -140,8 +145,11 @@ class FileSource:
             columns = {each.name: Declared(_as_wanted(each.type), str(each.type)) for each in own}
         else:
             kind = _FORMATS[self._format(file)]
+            if kind.check is not None:
+                kind.check(self._opener(file), file.place, self._file_options(file))
             columns = {each.name: kind.declared(each) for each in self.columns(table)}
-        return describe(self, table, columns, rows=rows, options=self._options)
+        dates = self._file_options(file).dates
+        return describe(self, table, columns, rows=rows, options=self._options, dates=dates)
 
     def read(self, request: ReadRequest) -> Iterator[Extracted]:
         """Yield the records of a table's files, file after file.

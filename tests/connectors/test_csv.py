@@ -198,6 +198,27 @@ def test_a_header_in_another_encoding_tells_what_would_read_it(read, encoding, w
     assert "never guessed" in refusal.value.hint
 
 
+def test_whoever_looks_at_a_file_is_told_of_another_encoding_below_its_header(tmp_path):
+    path = tmp_path / "t.csv"
+    path.write_bytes("id,name\n1,甲乙\n2,丙丁\n".encode("gb18030"))
+    with pytest.raises(PermanentSourceError, match=r"the text of .* is not valid") as refusal:
+        open_source(str(path)).describe("t")
+    assert "gb18030" in refusal.value.hint
+    assert open_source(str(path), {"encoding": "gb18030"}).describe("t").rows == 2
+    path.write_bytes("id,name\n1,甲乙\n2,\xff\n".encode("latin-1", "ignore") + "3,丙".encode())
+    assert open_source(str(path)).describe("t").rows == 3
+
+
+def test_whoever_looks_at_a_file_is_told_of_a_title_above_its_header(tmp_path):
+    (tmp_path / "t.csv").write_text("Permits of 2021\nid,day\n1,5.3.2021\n2,6.3.2021\n")
+    with pytest.raises(PermanentSourceError, match="names 1 columns, and the line below has 2"):
+        open_source(str(tmp_path)).describe("t.csv")
+    options = {"skipRows": 1, "dateFormat": "d.M.y"}
+    seen = open_source(str(tmp_path), options).describe("t.csv")
+    assert [column.type for column in seen.columns] == [pa.int64(), pa.date32()]
+    assert seen.options == options
+
+
 def test_a_text_cut_within_a_character_rejects_its_record(read):
     table, misfits, _ = read("id,name\n1,甲\n2,乙".encode("utf-16-le")[:-1], encoding="utf-16-le")
     assert table["name"].to_pylist() == ["甲", None]

@@ -270,6 +270,15 @@ def test_describes_what_cells_hold(book):
     assert [column.type for column in seen.columns] == types
 
 
+def test_whoever_looks_at_a_sheet_is_told_of_titles_and_long_numbers(book):
+    path = book([["许可证"], ["id", "number"], [1, 990101194912310028]])
+    with pytest.raises(PermanentSourceError, match="names 1 columns, and the line below has 2"):
+        open_source(str(path)).describe("book")
+    _, number = open_source(str(path), {"skipRows": 1}).describe("book").columns
+    assert number.type == pa.string()
+    assert "15 digits" in number.remark
+
+
 def test_a_sheets_xml_may_not_expand_entities(book, tmp_path):
     path = book([["a"], [1]])
     with zipfile.ZipFile(path) as archive:
