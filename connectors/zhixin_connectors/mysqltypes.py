@@ -39,20 +39,18 @@ _SYSTEM = "('information_schema', 'mysql', 'performance_schema', 'sys')"
 _DENIED = {1044, 1142}  # the server answers so of what is not there, too
 _NOT_THERE = _DENIED | {1046, 1049, 1059, 1102, 1103, 1146}
 _COUNTED = {"MyISAM", "Aria", "MEMORY", "ARCHIVE"}  # InnoDB only estimates
-_TYPE = re.compile(r"(\w+)(?:\((\d+)(?:,(\d+))?\))?( unsigned)?")
 _INTEGERS = {"tinyint", "smallint", "mediumint", "int", "bigint", "year"}
 _BINARIES = {
     "binary", "varbinary", "tinyblob", "blob", "mediumblob", "longblob", "vector",
     "geometry", "point", "linestring", "polygon", "multipoint", "multilinestring", "multipolygon",
     "geometrycollection", "geomcollection",
 }  # fmt: skip
-_OTHERS: dict[str, pa.DataType] = {
-    "float": pa.float64(),
-    "double": pa.float64(),
+_TIMES: dict[str, pa.DataType] = {
     "date": pa.date32(),
     "datetime": pa.timestamp("us"),
     "timestamp": pa.timestamp("us", tz="UTC"),
 }
+_ZERO = "rejected, or null where zhixin.null lists the zero date as the server writes it"
 
 
 def tables(connection: Connection) -> list[TableInfo]:
@@ -127,21 +125,24 @@ def primary_key(connection: Connection, relation: str) -> list[str]:
 
 
 def _declared(written: str, nullable: bool) -> Declared:
-    found = _TYPE.match(written)
-    kind = found.group(1) if found else written
-    first, second = (int(found.group(n) or 0) if found else 0 for n in (2, 3))
-    if kind == "tinyint" and first == 1:
+    kind = re.split(r"\W", written, maxsplit=1)[0]
+    if kind == "tinyint" and written.startswith("tinyint(1)"):
         return Declared(pa.int64(), written, nullable, narrow=pa.bool_())
     if kind == "time":
         return Declared(pa.string(), written, nullable, narrow=pa.time64("us"))
-    if kind in _INTEGERS:
-        wide = kind == "bigint" and found is not None and found.group(4) is not None
-        return Declared(pa.uint64() if wide else pa.int64(), written, nullable)
-    if kind == "bit":
-        numbers = pa.uint64() if first == 64 else pa.int64()
-        return Declared(pa.bool_() if first == 1 else numbers, written, nullable)
+    if kind in _TIMES:
+        return Declared(_TIMES[kind], written, nullable, odd=_ZERO)
+    if kind in _INTEGERS or kind in {"bit", "decimal"}:
+        return Declared(_number(kind, written), written, nullable)
+    floats = pa.float64() if kind in {"float", "double"} else pa.string()
+    return Declared(pa.binary() if kind in _BINARIES else floats, written, nullable)
+
+
+def _number(kind: str, written: str) -> pa.DataType | None:
+    first, second = (int(digits) for digits in [*re.findall(r"\d+", written), "0", "0"][:2])
     if kind == "decimal":
-        exact = pa.decimal128(first, second) if first <= 38 else None
-        return Declared(exact, written, nullable)
-    proposed = pa.binary() if kind in _BINARIES else _OTHERS.get(kind, pa.string())
-    return Declared(proposed, written, nullable)
+        return pa.decimal128(first, second) if first <= 38 else None
+    if kind == "bit" and first == 1:
+        return pa.bool_()
+    wide = first == 64 if kind == "bit" else written.startswith("bigint") and "unsigned" in written
+    return pa.uint64() if wide else pa.int64()
