@@ -18,14 +18,13 @@ import os
 import re
 import secrets
 import stat
-from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from zhixin_errors import ConfigError
 from zhixin_schemas.treatment import KEY_NAME
 
-from zhixin_gateway.datasets.directory import sync_folder
+from zhixin_gateway.newfile import new_file
 
 if TYPE_CHECKING:
     from zhixin_gateway.home import Home
@@ -143,21 +142,5 @@ def _read(path: Path) -> bytes:
 
 
 def _write(path: Path, key: bytes, taken: str) -> None:
-    """Write a key whole under a name that nobody has, or leave nothing."""
-    staged = path.with_name(f".{path.name}.{secrets.token_hex(4)}.new")
-    try:
-        handle = os.open(staged, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(key.hex().encode() + b"\n")
-                file.flush()
-                os.fsync(file.fileno())
-            path.hardlink_to(staged)  # unlike a rename it takes no name that is taken
-            sync_folder(path.parent)
-        finally:
-            with suppress(FileNotFoundError):
-                staged.unlink()
-    except FileExistsError as error:
-        raise ConfigError(taken, hint="a new key has a new name") from error
-    except OSError as error:
-        raise ConfigError(f"{path} can't be written: {error.strerror}") from error
+    with new_file(path, taken) as file:
+        file.write(key.hex().encode() + b"\n")

@@ -48,6 +48,7 @@ __all__ = [
     "reasons",
     "release_of",
     "remove",
+    "schema_of",
     "told_of",
 ]
 
@@ -179,6 +180,14 @@ def told_of(home: Home, rejects: Rejects) -> dict[str, Any]:
 
 
 # ---- what they hold
+
+
+def schema_of(rejects: Rejects) -> pa.Schema:
+    """The columns: ``_row``, ``_reasons``, and a text for each field."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(rejects.path) as file:
+        return file.schema_arrow
 
 
 def batches(rejects: Rejects, wanted: Filter = Filter()) -> Iterator[pa.RecordBatch]:

@@ -34,7 +34,10 @@ def command() -> None:
 @home_option
 @click.pass_obj
 def make(context: Context, name: str) -> None:
-    """Make the key NAME, as contracts call it: 32 random bytes, for this home alone."""
+    """Make the key that contracts call NAME.
+
+    32 random bytes, for this home alone; a key that is here already stays.
+    """
     from zhixin_gateway.pseudonyms import make_key
 
     path = make_key(context.open_home(), name)
@@ -65,7 +68,10 @@ def list_(context: Context, *, as_json: bool) -> None:
 @home_option
 @click.pass_obj
 def export(context: Context, name: str, file: Path) -> None:
-    """Write the key NAME to FILE, for a member with whom datasets shall be joinable."""
+    """Write a key to a file, for another member.
+
+    Two members with one key give one person one pseudonym, so that their datasets can be joined.
+    """
     from zhixin_gateway.pseudonyms import export_key
 
     export_key(context.open_home(), name, file)
@@ -79,7 +85,10 @@ def export(context: Context, name: str, file: Path) -> None:
 @home_option
 @click.pass_obj
 def import_(context: Context, name: str, file: Path) -> None:
-    """Take the key in FILE in, as NAME; a key that is here already is never replaced."""
+    """Take in a key that was exported.
+
+    A key that is here already is never replaced.
+    """
     from zhixin_gateway.pseudonyms import import_key
 
     import_key(context.open_home(), name, file)
@@ -95,11 +104,11 @@ def import_(context: Context, name: str, file: Path) -> None:
 @home_option
 @click.pass_obj
 def of(context: Context, contract: Path, field: str) -> None:
-    """Read values from standard input, one a line, and write their pseudonyms.
+    """Write the pseudonyms of values.
 
-    They are read as a run reads FIELD of CONTRACT, so that a person's records are found: in
-    `zhixin cat --sql`, in `zhixin prove --where`, in the quarantine. A value never stands on the
-    command line, where others see it.
+    The values stand on standard input, one a line, and are read as a run reads FIELD of CONTRACT,
+    so that a person's records are found: in `zhixin cat --sql`, in `zhixin prove --where`, in the
+    quarantine. A value never stands on the command line, where others see it.
     """
     from zhixin_schemas.loader import load_contract_file
 

@@ -22,14 +22,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from zhixin_gateway.datasets.arrow import Array, pc
 from zhixin_gateway.datasets.canonical import texts
 from zhixin_gateway.pipeline.recasting import reading_of, recast
 from zhixin_gateway.pipeline.schema import contract_schema
 from zhixin_gateway.pipeline.treating import WITHHELD
-from zhixin_gateway.quarantine import ATTEMPT, Rejects, batches, of_dataset
+from zhixin_gateway.quarantine import ATTEMPT, Rejects, batches, of_dataset, schema_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -71,7 +70,7 @@ class Before:
         self._why: list[str] = []
         found: list[Any] = []
         size = 0
-        self.comparable = set(self._key) <= set(_fields(rejects.path))
+        self.comparable = set(self._key) <= set(schema_of(rejects).names)
         for batch in batches(rejects) if self.comparable else ():
             found.append(self._keys(batch))
             size += found[-1].nbytes
@@ -151,11 +150,6 @@ class Before:
         if withheld:
             keys = [None if key and WITHHELD in key else key for key in keys]
         return pa.array(keys, pa.large_string())
-
-
-def _fields(path: Path) -> list[str]:
-    with pq.ParquetFile(path) as file:
-        return list(file.schema_arrow.names)
 
 
 def _rules(batch: pa.RecordBatch) -> Iterator[str]:
