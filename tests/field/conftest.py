@@ -257,13 +257,13 @@ class Agency:
         """The directory of a version; the newest where none is named."""
         name, _, number = self.name(dataset).partition("@")
         folder = self.home / "store" / name
-        number = number or str(max((int(path.name) for path in folder.iterdir()), default=0))
-        return folder / number
+        return folder / (number or str(max(self.versions(name), default=0)))
 
     def versions(self, dataset: str) -> list[int]:
         """The numbers of the versions that lie in the store."""
         folder = self.home / "store" / self.name(dataset)
-        return sorted(int(path.name) for path in folder.iterdir()) if folder.is_dir() else []
+        found = folder.iterdir() if folder.is_dir() else ()
+        return sorted(int(path.name) for path in found if path.name.isdecimal())
 
     def manifest(self, dataset: str) -> dict:
         """A version's manifest; its numbers are texts."""
