@@ -192,7 +192,7 @@ def _to_boolean(column: Array, wanted: pa.DataType, reading: Reading) -> Cast:
 
 def _to_string(column: Array, wanted: pa.DataType, _reading: Reading) -> Cast:
     source = column.type
-    if _is_bytes(source) or pt.is_nested(source):
+    if _is_bytes(source) or pt.is_nested(source) or pt.is_duration(source):  # 5 of what unit?
         return refuse_all(column, wanted, f"a {_word(source)}, and a string was wanted")
     return Cast(_texts(column), [])
 

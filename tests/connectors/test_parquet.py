@@ -1,6 +1,7 @@
 """Parquet files as others write them."""
 
 import datetime as dt
+from decimal import Decimal
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -53,6 +54,74 @@ def test_types_of_other_writers_are_exact_or_misfits(tmp_path, take):
     assert raw["big"].to_pylist() == ["18446744073709551615"]
     assert raw["fine"].to_pylist() == ["1970-01-01 00:00:00.000000001"]
     assert raw["bytes"].to_pylist() == ["\\xff"]
+
+
+US, UTC, NS = pa.timestamp("us"), pa.timestamp("us", tz="UTC"), pa.timestamp("ns")
+WIDE = Decimal("9" * 36 + ".99")
+EDGES = [
+    # stored, its type, wanted, read, reasons
+    ([2**64 - 1, 0], pa.uint64(), pa.uint64(), [2**64 - 1, 0], []),
+    ([2**64 - 1, 0], pa.uint64(), pa.int64(), [None, 0], ["beyond 64 bits"]),
+    ([-1, 1], pa.int64(), pa.uint64(), [None, 1], ["below zero"]),
+    ([1.5, float("nan"), 65504], pa.float16(), pa.float64(), [1.5, None, 65504],
+     ["not a finite number"]),
+    ([float("inf"), 5e-324], pa.float64(), pa.float64(), [None, 5e-324], ["not a finite number"]),
+    ([5.0, 5.5, 2.0**53, 2.0**63], pa.float64(), pa.int64(), [5, None, 2**53, None],
+     ["not an integer: it has a fraction", "a float too large to say which integer it is"]),
+    ([Decimal("9" * 76)], pa.decimal256(76, 0), pa.decimal128(38, 0), [None],
+     ["more than 38 digits before the point"]),
+    ([WIDE], pa.decimal256(76, 2), pa.decimal128(38, 2), [WIDE], []),
+    ([Decimal("1.10"), Decimal("1.11")], pa.decimal128(10, 2), pa.decimal128(10, 1),
+     [Decimal("1.1"), None], ["more than 1 decimals"]),
+    ([Decimal("5.00"), Decimal("5.01")], pa.decimal128(10, 2), pa.int64(), [5, None],
+     ["not an integer: it has a fraction"]),
+    ([5_000, 5_001], pa.time64("ns"), pa.time64("us"), [dt.time(0, 0, 0, 5), None],
+     ["finer than a microsecond"]),
+    ([86_399_999], pa.time32("ms"), pa.time64("us"), [dt.time(23, 59, 59, 999_000)], []),
+    ([1_000, 1_001], NS, US, [dt.datetime(1970, 1, 1, 0, 0, 0, 1), None],  # noqa: DTZ001
+     ["finer than a microsecond"]),
+    ([-62135596800, 253402300799, 253402300800], pa.timestamp("s"), US,
+     [dt.datetime.min, dt.datetime(9999, 12, 31, 23, 59, 59), None], ["not a timestamp"]),  # noqa: DTZ001,DTZ901
+    ([0], pa.timestamp("ms", tz="+08:00"), UTC, [dt.datetime(1970, 1, 1, tzinfo=dt.UTC)], []),
+    ([-719162, 2932896, 2932897], pa.date32(), pa.date32(), [dt.date.min, dt.date.max, None],
+     ["not a date"]),
+    ([1], pa.duration("us"), pa.string(), [None], ["a duration, and a string was wanted"]),
+    ([1], pa.duration("us"), pa.time64("us"), [None], ["a duration, and a time was wanted"]),
+    ([None, None], pa.null(), pa.int64(), [None, None], []),
+    (["a", None], pa.large_string(), pa.string(), ["a", None], []),
+    ([b"a", None], pa.large_binary(), pa.binary(), [b"a", None], []),
+    ([b"ab"], pa.binary(2), pa.binary(), [b"ab"], []),
+    (["a", "b", "a"], pa.dictionary(pa.int8(), pa.string()), pa.string(), ["a", "b", "a"], []),
+    ([[1, None], None, []], pa.large_list(pa.int32()), pa.list_(pa.int64()),
+     [[1, None], None, []], []),
+    ([[1, 2]], pa.list_(pa.int32(), 2), pa.list_(pa.int64()), [[1, 2]], []),
+    ([{"x": 1}, None], pa.struct([("x", pa.int8())]), pa.struct([("x", pa.int64())]),
+     [{"x": 1}, None], []),
+    ([[("k", 1)]], pa.map_(pa.string(), pa.int64()), pa.list_(pa.int64()), [None],
+     ["a map, and a list was wanted"]),
+    ([1, 0, 2], pa.int8(), pa.bool_(), [True, False, None], ["not a boolean"]),
+    (["a\0b", ""], pa.string(), pa.string(), ["a\0b", ""], []),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("stored", "kind", "wanted", "read", "reasons"),
+    EDGES,
+    ids=[f"{kind} as {wanted}" for _, kind, wanted, *_ in EDGES],
+)
+def test_every_type_is_exact_or_a_misfit_at_its_edges(
+    tmp_path, take, stored, kind, wanted, read, reasons
+):
+    pq.write_table(pa.table({"c": pa.array(stored, kind)}), tmp_path / "t.parquet")
+    table, misfits, _ = take(tmp_path, "t.parquet", {"c": wanted})
+    assert table["c"].to_pylist() == read
+    assert [reason for *_, reason, _ in misfits] == reasons
+    assert all(raw for *_, raw in misfits)
+
+
+def test_row_groups_of_a_file_follow_one_another(tmp_path, take):
+    pq.write_table(pa.table({"id": range(1_000)}), tmp_path / "t.parquet", row_group_size=99)
+    assert take(tmp_path, "t", INT, batch_rows=64)[0]["id"].to_pylist() == list(range(1_000))
 
 
 def test_a_time_of_a_zone_is_made_from_the_contracts_zone(tmp_path, take):
