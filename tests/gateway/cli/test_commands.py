@@ -43,8 +43,8 @@ def test_run_answers_in_json_as_is_promised(zhixin, agency):
     assert answer.code == 0
     told = answer.json
     assert list(told) == [
-        "dataset", "version", "pending", "records", "quarantined", "warned", "root", "index",
-        "path", "rules", "drift", "alerts", "released", "seconds",
+        "dataset", "version", "pending", "extracted", "records", "quarantined", "warned", "root",
+        "index", "path", "rules", "drift", "alerts", "released", "seconds",
     ]  # fmt: skip
     assert (told["dataset"], told["version"], told["pending"]) == (THINGS, 1, False)
     assert (told["records"], told["quarantined"], told["index"]) == (3, 0, 4)
