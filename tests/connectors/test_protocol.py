@@ -72,6 +72,24 @@ class TestJsonDocument(ConnectorTests):
         return ConnectorCase(connector, "people.json")
 
 
+class TestExcel(ConnectorTests):
+    empty_is_null = True
+
+    @pytest.fixture(scope="module")
+    def source(self, tmp_path_factory):
+        import openpyxl
+
+        folder = tmp_path_factory.mktemp("excel")
+        book = openpyxl.Workbook()
+        book.active.append(WANTED.names)
+        for record in records():
+            numbers = {name: record[name] for name in ("number", "open")}  # it rounds floats
+            cells = {name: text_of(value) for name, value in record.items()} | numbers
+            book.active.append(list(cells.values()))
+        book.save(folder / "people.xlsx")
+        return ConnectorCase(open_source(str(folder)), "people.xlsx")
+
+
 class TestHttp(ConnectorTests):
     lists_objects = False
     knows_objects = False

@@ -5,6 +5,8 @@ import logging
 from decimal import Decimal
 
 import pytest
+from zhixin_connectors.options import SECRET as SECRET_OPTION
+from zhixin_connectors.options import Secret
 
 from tests.connectors.hostile_http import HostileServer, Reply, paged
 
@@ -152,6 +154,21 @@ def test_fc_23_a_source_over_http_is_used_as_any_other_and_its_secret_shows_nowh
     held = [path for path in agency.home.rglob("*") if path.is_file()]
     assert held
     assert not [path for path in held if SECRET.encode() in path.read_bytes()]
+
+
+def test_fc_23_a_schedulers_secret_is_not_in_what_its_tasks_hand_on(agency, api):
+    from zhixin_gateway.airflow import steps
+    from zhixin_gateway.home import Home
+
+    contract = api_contract(agency, api)
+    options = {"auth": "bearer", SECRET_OPTION: Secret(SECRET)}
+    given = {"api": (f"{api.url}/v1", options)}
+    told = steps.extract_and_validate(str(agency.home), str(contract), "run", given)
+    assert told["records"] == 250
+    assert SECRET not in json.dumps(told)
+    home = Home.open(agency.home, options={"api": options})
+    source = home.open_source("api")
+    assert SECRET not in f"{home!r} {options!r} {source!r} {vars(source)!r}"
 
 
 def test_fc_23_a_contract_is_inferred_from_the_first_pages(agency, api, monkeypatch):
