@@ -6,7 +6,8 @@
       zhixin.toml          settings (zhixin_gateway.settings)
       contracts/           what this member publishes, one ODCS file a dataset
       keys/                statement.pem, cosigner.pem, log.pem: mode 0600, folder 0700;
-                           …-new.pem while a rotation is on its way (zhixin_gateway.keyring)
+                           …-new.pem while a rotation is on its way (zhixin_gateway.keyring);
+                           pseudonym-NAME: what pseudonyms are made with (.pseudonyms)
       store/               MEMBER/DATASET/NUMBER/: versions, own and fetched
       quarantine/          MEMBER/DATASET/NUMBER.parquet: rejects, for the steward alone
       staging/             MEMBER/DATASET/: what a run that has not ended has made so far
