@@ -15,6 +15,8 @@ from zhixin_schemas.rules import Satisfies
 
 __all__ = ["advice", "lint"]
 
+_IDENTITY_NUMBERS = ("^[0-9]{17}[0-9X]$", "^[0-9]{17}([0-9]|X)$", "^[0-9]{18}$")
+
 
 def lint(data: bytes) -> list[Problem]:
     """Give every problem of a contract, by line; none means that it can be used.
@@ -33,6 +35,8 @@ def advice(data: bytes) -> list[Problem]:
     document = read_document(data)
     _on_nulls(contract, document)
     _on_agreements(contract, document)
+    _on_words(document.root)
+    _on_forms(document.root)
     root = document.root
     if not contract.primary_key:
         document.report(
@@ -45,6 +49,35 @@ def advice(data: bytes) -> list[Problem]:
     if not root.text("status"):
         document.report((), "no status; active says that the dataset can be relied on")
     return sorted(document.problems)
+
+
+def _on_words(root: Place) -> None:
+    """Name what reads like a promise and is none: nobody is to rely on it."""
+    for place in root.items("servers")[1:]:
+        place.report("kept as words: records come from servers[0] alone")
+    for place in root.items("slaProperties"):
+        if place.text("property").lower() not in AGES:
+            place.report(f"{place.text('property')} is kept as words: nothing checks it")
+    for place in _properties(root):
+        if place.flag("primaryKey") and place.at("required").value is False:
+            place.at("required").report("a field of the key has no nulls: it is required")
+    for place in _quality(root):
+        if place.text("schedule"):
+            place.at("schedule").report("kept as words: every run checks every rule")
+
+
+def _on_forms(root: Place) -> None:
+    for place in _properties(root):
+        pattern = place.at("logicalTypeOptions").at("pattern")
+        if pattern.value in _IDENTITY_NUMBERS:
+            pattern.report(
+                "a form, no proof: identity numbers with a wrong check digit have it too "
+                "(docs/contracts.md, Patterns)"
+            )
+
+
+def _properties(root: Place) -> list[Place]:
+    return [place for item in root.items("schema") for place in item.items("properties")]
 
 
 def _on_agreements(contract: Contract, document: Document) -> None:
@@ -84,6 +117,6 @@ def _quality(root: Place) -> list[Place]:
     found: list[Place] = []
     for schema_object in root.items("schema"):
         found += schema_object.items("quality")
-        for place in schema_object.items("properties"):
-            found += place.items("quality")
+    for place in _properties(root):
+        found += place.items("quality")
     return found

@@ -21,7 +21,7 @@ from zhixin_gateway.cli.options import (
 )
 
 if TYPE_CHECKING:
-    from zhixin_schemas.model import Contract
+    from zhixin_schemas.model import Contract, Problem
 
 __all__ = ["command"]
 
@@ -62,7 +62,7 @@ def lint(context: Context, file: Path, against: str | None, *, shown: int, as_js
     _check_shown(against, shown, as_json=as_json)
     data = _read(file)
     problems = find_problems(data)
-    advices = [] if problems else advice(data)
+    advices = [] if problems else [*advice(data), *_of_the_home(context, data)]
     tried = None if problems or against is None else _try(context, data, file, against, shown)
     if as_json:
         answer(
@@ -196,6 +196,27 @@ def _read(file: Path) -> bytes:
         return file.read_bytes()
     except OSError as error:
         raise ConfigError(f"{file} can't be read: {error.strerror}") from error
+
+
+def _of_the_home(context: Context, data: bytes) -> list[Problem]:
+    """Say where the home, if there is one, does not know the contract's source."""
+    from zhixin_schemas.document import read_document
+    from zhixin_schemas.loader import load_contract
+    from zhixin_schemas.model import Problem
+
+    try:
+        home = context.find_home()
+    except ConfigError:  # a contract is checked without a home, and so with a wrong one
+        return []
+    contract = load_contract(data)
+    if home is None or contract.derived or contract.server in home.settings.sources:
+        return []
+    told = (
+        f"{home.path / 'zhixin.toml'} has no [sources.{contract.server}] with its url; an Airflow "
+        "connection of that name does too"
+    )
+    mark = read_document(data).mark(("servers", 0, "server"))
+    return [Problem(*mark, "servers[0].server", told)]
 
 
 def _check_shown(against: str | None, shown: int, *, as_json: bool) -> None:

@@ -207,6 +207,14 @@ def test_problems_are_told_as_editors_open_them(zhixin, agency):
     assert (str(problem["line"]), str(problem["column"])) == (found[2], found[3])
 
 
+def test_a_source_that_the_home_does_not_know_is_told(zhixin, agency):
+    contract = agency / "contracts" / "things.odcs.yaml"
+    assert "sources" not in zhixin("contract", "lint", contract, home=agency).err
+    contract.write_text(contract.read_text().replace("- server: things", "- server: thing"))
+    told = zhixin("contract", "lint", contract, home=agency)
+    assert (told.code, "has no [sources.thing]" in told.err) == (0, True)
+
+
 def test_the_schema_for_editors_is_json(zhixin):
     told = zhixin("contract", "schema")
     assert json.loads(told.out)["$schema"] == "http://json-schema.org/draft-07/schema#"
