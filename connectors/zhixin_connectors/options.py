@@ -46,7 +46,7 @@ SECRET = "secret"  # noqa: S105 - the option under which a source's secret is ha
 
 PAGINGS = ("none", "link", "cursor", "page", "offset")
 _RANGE = re.compile(r"\$?[A-Za-z]{1,3}\$?[1-9][0-9]{0,6}:\$?[A-Za-z]{1,3}(?:\$?[1-9][0-9]{0,6})?\Z")
-_ELSEWHERE = {"sql", "severity", "treatment", "clear"}  # options of the contract, not of a source
+_ELSEWHERE = {"sql", "severity", "treatment", "clear", "watermark"}  # what others read
 
 
 class Secret(str):

@@ -74,6 +74,10 @@ SOURCE_VALUES: dict[str, Schema] = {
         "description": "IANA name of the zone of times that carry none, such as Asia/Shanghai.",
     },
     "binary": {"enum": ["base64", "hex"], "description": "How a text source writes bytes."},
+    "watermark": {
+        "type": "string",
+        "description": "A field of numbers or times: its greatest value stands in the manifest.",
+    },
     "records": {
         "type": "string",
         "description": "Where in a JSON document the list of records is, such as data.items.",

@@ -48,7 +48,7 @@ DERIVED = "zhixin"
 SOURCE_OPTIONS = (
     "null", "nullQuoted", "delimiter", "quote", "encoding", "skipRows", "headerRows", "sheet",
     "range", "dateFormat", "timezone", "binary", "records", "optional", "total", "paging", "next",
-    "pageParameter", "firstPage", "pageSize", "sizeParameter",
+    "pageParameter", "firstPage", "pageSize", "sizeParameter", "watermark",
 )  # fmt: skip
 """What a contract may say about its source, each as ``zhixin.<name>``."""
 

@@ -84,10 +84,15 @@ def test_rows_stream_by_the_servers_cursor_in_one_snapshot(other):
 
 
 def test_its_isolation_keeps_a_snapshot(other):
-    source = open_source(other[0])
-    with source._connect("t") as connection:
-        assert connection.get_isolation_level() == "REPEATABLE READ"
-        assert connection.get_execution_options()["stream_results"]
+    url, run = other
+    source = open_source(url)
+    run("SET GLOBAL tx_isolation = 'READ-COMMITTED'")
+    try:
+        with source._connect("t") as connection:
+            assert connection.get_isolation_level() == "REPEATABLE READ"
+            assert connection.get_execution_options()["stream_results"]
+    finally:
+        run("SET GLOBAL tx_isolation = 'REPEATABLE-READ'")
 
 
 def test_errors_are_ours(other, take):

@@ -41,6 +41,7 @@ from zhixin_gateway.pipeline.rereading import Source
 from zhixin_gateway.pipeline.schema import source_schema
 from zhixin_gateway.pipeline.staging import EXTRACTED, Staged, Work
 from zhixin_gateway.pipeline.treating import Treater
+from zhixin_gateway.pipeline.watermark import Watermark
 from zhixin_gateway.pipeline.writing import summary
 from zhixin_gateway.progress import NullProgress, Progress
 from zhixin_gateway.pseudonyms import load_key
@@ -107,6 +108,7 @@ def extract(
     began = time.time()
     contract = read_contract(home, contract_path)
     treater = Treater(contract, partial(load_key, home))
+    Watermark(contract)  # one that can't be is refused before the contract is stated
     work = Work(home, contract.dataset)
     with home.lock(contract.dataset):
         token = work.begin()
@@ -198,8 +200,10 @@ def _extract(
     extracted_at = format_time(dt.datetime.now(dt.UTC))
     columns, drift = _look(work.home, contract, progress)
     source = _source(work.home, contract, inputs)
+    watermark = Watermark(contract)
     progress.step("extract", contract.dataset)
     for extracted in source():
+        watermark.take(extracted.batch)
         intake.take(extracted)
         progress.advance(extracted.batch.num_rows)
     outcome = intake.finish(source)
@@ -209,6 +213,7 @@ def _extract(
         progress.warn(alert)
     return {
         "extracted_at": extracted_at,
+        "watermark": watermark.text,
         "extracted": outcome.extracted,
         "records": outcome.accepted,
         "quarantined": outcome.quarantined,

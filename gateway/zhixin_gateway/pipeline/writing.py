@@ -163,7 +163,10 @@ def _manifest(
         ),
         quarantined=int(state["quarantined"]),
         source=Source(
-            contract.server, contract.object, parse_time(state["extracted_at"], "extracted_at")
+            contract.server,
+            contract.object,
+            parse_time(state["extracted_at"], "extracted_at"),
+            state["watermark"],
         ),
         inputs=tuple(
             Input(item["dataset"], item["version"], bytes.fromhex(item["statement"]))

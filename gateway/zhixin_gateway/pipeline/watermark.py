@@ -1,0 +1,67 @@
+"""How far a source had come: the greatest value of one field, in the manifest as ``watermark``.
+
+It tells a reader how new the records are, with all digits. No run begins at it: each takes all the
+records of its source, so that a change or a late record that keeps an old time is never missed.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.types as pt
+from zhixin_errors import ContractError
+from zhixin_schemas.model import Contract
+
+from zhixin_gateway.datasets.arrow import pc
+from zhixin_gateway.datasets.canonical import texts
+from zhixin_gateway.pipeline.schema import source_schema
+
+__all__ = ["Watermark"]
+
+_ORDERED = (pt.is_integer, pt.is_decimal, pt.is_date, pt.is_time, pt.is_timestamp)
+
+
+class Watermark:
+    """The greatest value so far of the field that ``zhixin.watermark`` names.
+
+    Raises:
+        ContractError: it names no field, or one without numbers or times, or one that is treated:
+            the manifest would show what the records do not.
+    """
+
+    def __init__(self, contract: Contract) -> None:
+        self._name = str(contract.options.get("watermark", ""))
+        self._greatest: Any = None
+        if not self._name:
+            return
+        schema = source_schema(contract)
+        kind = schema.field(self._name).type if self._name in schema.names else pa.null()
+        ordered = any(accepts(kind) for accepts in _ORDERED)
+        if not ordered or self._name in contract.treated:
+            raise ContractError(
+                f"{contract.dataset}: zhixin.watermark names {self._name}, which is no field of "
+                "numbers or times that is written as it is",
+                code="watermark",
+                hint="name such a field, or leave it out",
+            )
+
+    def take(self, batch: pa.RecordBatch) -> None:
+        """Look at a batch as it was read."""
+        if not self._name:
+            return
+        greatest = pc.max(batch.column(self._name))
+        if greatest.is_valid and (
+            self._greatest is None or pc.greater(greatest, self._greatest).as_py()
+        ):
+            self._greatest = greatest
+
+    @property
+    def text(self) -> str | None:
+        """The value's canonical text; None where none was asked for, or all were null."""
+        if self._greatest is None:
+            return None
+        column: Any = pa.array([self._greatest.as_py()], self._greatest.type)
+        record = texts(pa.record_batch([column], names=[self._name]))[0].as_py()
+        return str(json.loads(record)[0])
