@@ -67,7 +67,10 @@ def value_set(values: Sequence[Value], kind: pa.DataType) -> pa.Array[Any]:
     """Give listed values as an array of a column's type, without those it can't hold."""
     step = _step(kind)
     if step is None:
-        return pa.array([_plain(value, kind) for value in values], kind)
+        listed = [_plain(value, kind) for value in values]
+        if pa.types.is_float64(kind) and 0.0 in listed:
+            listed += [0.0, -0.0]  # equal by value, though Arrow's sets tell them apart
+        return pa.array(listed, kind)
     lowest, highest = _limits(kind)
     held = []
     for value in values:

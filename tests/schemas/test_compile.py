@@ -289,3 +289,9 @@ def test_a_value_set_leaves_out_what_the_type_can_not_hold():
         Decimal("1.5")
     ]
     assert value_set((Decimal("0.1"), 1), pa.float64()).to_pylist() == [0.1, 1.0]
+
+
+def test_both_zeros_are_one_value_of_a_set(contract_of, batch_of, broken_rows):
+    contract = contract_of("name: f, logicalType: number, enum: [{value: 0.0}, {value: 1.5}]")
+    batch = batch_of(contract, f=[0.0, -0.0, 1.5, -1.5, None])
+    assert broken_rows(compile_rules(contract), batch) == {"f.allowed": [3]}
