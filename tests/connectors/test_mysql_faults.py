@@ -251,19 +251,25 @@ def test_a_connection_lost_while_reading_is_worth_a_retry(mariadb):
 
 
 def test_a_reading_that_ends_early_reads_no_more_and_leaves_no_query(mariadb):
-    url, run = mariadb
-    stream = open_source(url).read(big(run))
+    url, _ = mariadb
+    endless = "SELECT seq AS id, repeat('x', 200) AS s FROM seq_1_to_10000000"
+    schema = pa.schema([("id", I64), ("s", TEXT)])
+    stream = open_source(url).read(ReadRequest(endless, schema, batch_rows=100))
     next(stream)
     with another(url) as cursor:
         assert len(readers(cursor)) == 1
         before = time.process_time()
         stream.close()
-        assert time.process_time() - before < 0.5  # the rest would take seconds to read
-        for _ in range(100):
-            if not readers(cursor):
-                break
-            time.sleep(0.05)
-        assert readers(cursor) == []
+        assert time.process_time() - before < 2  # the rest would take half a minute to read
+        wait_until(lambda: not readers(cursor))
+
+
+def wait_until(done):
+    for _ in range(600):
+        if done():
+            return
+        time.sleep(0.05)
+    raise AssertionError("not within 30 s")
 
 
 @contextmanager
@@ -287,14 +293,16 @@ def writing(url, statements):
         thread.join(60)
 
 
-def sums(url, name):
-    """How many records, how many different, and their sum, read slowly."""
-    request = ReadRequest(name, pa.schema([("id", I64), ("money", I64)]), batch_rows=2_000)
+def sums(url, name, turns):
+    """How many records, how many different, and their sum; others write between the batches."""
+    wide = pa.schema([("id", I64), ("money", I64), ("s", TEXT)])  # more than sockets hold
+    request = ReadRequest(name, wide, batch_rows=10_000)
     ids, money = [], 0
     for each in open_source(url).read(request):
         ids += each.batch["id"].to_pylist()
         money += sum(each.batch["money"].to_pylist())
-        time.sleep(0.002)
+        written = len(turns)
+        wait_until(lambda written=written: len(turns) > written + 1)
     return len(ids), len(set(ids)), money
 
 
@@ -307,14 +315,14 @@ TRANSFER = [
     "COMMIT",
     "START TRANSACTION",
     "DELETE FROM t WHERE id BETWEEN 30000 AND 30100",
-    "INSERT INTO t SELECT seq, 100, 'x' FROM seq_30000_to_30100",
+    "INSERT INTO t SELECT seq, 100, repeat('y', 250) FROM seq_30000_to_30100",
     "COMMIT",
 ]
 
 
 def accounts(run, engine="InnoDB"):
-    run(f"CREATE TABLE t (id int PRIMARY KEY, money int, s char(100)) ENGINE={engine} "
-        f"SELECT seq AS id, 100 AS money, 'x' AS s FROM seq_1_to_{ROWS}")  # fmt: skip
+    run(f"CREATE TABLE t (id int PRIMARY KEY, money int, s char(250)) ENGINE={engine} "
+        f"SELECT seq AS id, 100 AS money, repeat('x', 250) AS s FROM seq_1_to_{ROWS}")  # fmt: skip
 
 
 @pytest.mark.slow
@@ -322,15 +330,12 @@ def test_one_moment_is_read_while_others_write(mariadb):
     url, run = mariadb
     accounts(run)
     run("SET GLOBAL tx_isolation = 'READ-UNCOMMITTED'")  # the source's own settings hold
-    query = "SELECT id, money FROM t UNION ALL SELECT -id, money FROM t"
+    query = "SELECT id, money, s FROM t UNION ALL SELECT -id, money, s FROM t"
     try:
         with writing(url, TRANSFER) as turns:
-            while not turns:
-                time.sleep(0.01)
-            before = len(turns)
-            assert sums(url, "t") == (ROWS, ROWS, ROWS * 100)
-            assert sums(url, query) == (2 * ROWS, 2 * ROWS, 2 * ROWS * 100)
-            assert len(turns) > before + 3
+            wait_until(lambda: turns)
+            assert sums(url, "t", turns) == (ROWS, ROWS, ROWS * 100)
+            assert sums(url, query, turns) == (2 * ROWS, 2 * ROWS, 2 * ROWS * 100)
     finally:
         run("SET GLOBAL tx_isolation = DEFAULT")
 
@@ -341,8 +346,7 @@ def test_tables_without_snapshots_are_read_at_one_moment_and_their_writers_wait(
     accounts(run, "MyISAM")
     changes = [f"UPDATE t SET money = money + 1 WHERE id IN (1, {ROWS})"]
     with writing(url, changes) as turns:
-        while not turns:
-            time.sleep(0.01)
+        wait_until(lambda: turns)
         request = ReadRequest("t", pa.schema([("id", I64), ("money", I64)]))
         money = {}
         for each in open_source(url).read(request):
