@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import base64
 import json
+import logging
 import random
 import re
 import ssl
@@ -27,7 +28,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote, urljoin, urlsplit
+from urllib.parse import quote, unquote_plus, urljoin, urlsplit
 
 import httpcore
 import httpx
@@ -36,6 +37,8 @@ from zhixin_errors import ConfigError, PermanentSourceError, SourceError, Transi
 from zhixin_connectors.access import Access
 
 __all__ = ["Answer", "HttpClient", "origin", "with_parameters"]
+
+logging.getLogger("httpcore").setLevel(logging.INFO)  # below, it tells the headers of answers
 
 _CONNECT_S = 10.0
 _WHOLE = 10  # a whole answer may take so many times the time-out of a single reading
@@ -157,6 +160,8 @@ class HttpClient:
     def _sent(
         self, method: str, url: str, place: str, headers: dict[str, str], *, body: bool
     ) -> Answer | _Head:
+        if self._access.auth == "query":  # a server's next page repeats the key, and httpx logs it
+            url = with_parameters(url, {self._access.key_name: None})
         try:
             request = self._client.build_request(method, url, headers=headers)
         except httpx.InvalidURL:
@@ -303,11 +308,19 @@ def origin(url: str) -> tuple[str, str, int]:
         return "", "", 0
 
 
-def with_parameters(url: str, values: Mapping[str, str]) -> str:
-    """A URL with parameters set: each once, the others as they were."""
+def with_parameters(url: str, values: Mapping[str, str | None]) -> str:
+    """A URL with parameters set, each once, and the others as they were; None takes one out."""
     base, _, query = url.partition("?")
-    kept = [each for each in query.split("&") if each and each.partition("=")[0] not in values]
-    added = [f"{quote(name, safe='$[]')}={quote(value, safe='')}" for name, value in values.items()]
+    kept = [
+        each
+        for each in query.split("&")
+        if each and unquote_plus(each.partition("=")[0]) not in values
+    ]
+    added = [
+        f"{quote(name, safe='$[]')}={quote(value, safe='')}"
+        for name, value in values.items()
+        if value is not None
+    ]
     return f"{base}?{'&'.join([*kept, *added])}" if kept or added else base
 
 

@@ -254,14 +254,14 @@ class _Pages:
             )
 
     def _first(self) -> str:
-        parameters = {}
+        parameters: dict[str, str | None] = {}
         if self.options.page_size:
             parameters[self.options.size_parameter] = str(self.options.page_size)
         if self.options.paging == "page":
             parameters[self.options.page_parameter or "page"] = str(self.options.first_page)
         return self._with(self.first, parameters)
 
-    def _with(self, url: str, parameters: dict[str, str]) -> str:
+    def _with(self, url: str, parameters: dict[str, str | None]) -> str:
         from zhixin_connectors.httpclient import with_parameters
 
         return with_parameters(url, parameters)
@@ -329,14 +329,7 @@ class _Pages:
                 code="paging-elsewhere",
                 hint="the login is for the address in url alone; ask its operator",
             )
-        hidden = self.access.key_name if self.access.auth == "query" else ""
-        return self._without(url.partition("#")[0], hidden)
-
-    def _without(self, url: str, hidden: str) -> str:
-        """A server repeats what it was asked, and so the secret: it is taken out again."""
-        base, _, query = url.partition("?")
-        kept = [each for each in query.split("&") if each and each.partition("=")[0] != hidden]
-        return f"{base}?{'&'.join(kept)}" if kept else base
+        return url.partition("#")[0]
 
     def _by_cursor(self, beside: dict[str, Any]) -> str | None:
         found = member_at(beside, self.options.next)
