@@ -216,6 +216,10 @@ class Plugin:
         return self._answer()
 
     def read(self, request):
+        self.stream = self._stream()  # held, so that nothing closes it by chance
+        return self.stream
+
+    def _stream(self):
         try:
             for each in self.given:
                 if isinstance(each, BaseException):
