@@ -310,7 +310,7 @@ def _quality(*, of_field: bool) -> Schema:
             "expectation; text: for people, checks nothing.",
         },
         "metric": {"enum": list(_METRICS[of_field]), "description": "What is counted."},
-        "arguments": {"type": "object"},
+        "arguments": _ARGUMENTS,
         "unit": {"type": "string"},
         "severity": {
             "type": "string",
@@ -339,6 +339,16 @@ def _quality(*, of_field: bool) -> Schema:
     return found
 
 
+_ARGUMENTS: Schema = {
+    "type": "object",
+    "additionalProperties": False,
+    "properties": {
+        "missingValues": {"type": "array", "description": "What means missing, besides null."},
+        "validValues": {"type": "array", "description": "Of invalidValues: the allowed values."},
+        "pattern": {"type": "string", "description": "Of invalidValues: the form, ^…$."},
+        "properties": {"type": "array", "description": "Of duplicateValues: the fields."},
+    },
+}
 _EXPRESSION: Schema = {
     "type": "string",
     "description": "An expression across fields, such as closed IS NULL OR closed >= opened.",

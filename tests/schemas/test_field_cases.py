@@ -42,23 +42,6 @@ def test_fc_09_no_records_are_a_version_unless_the_contract_wants_some(field_fil
         assert all(o.checked == 0 for o in outcomes if o.rule != "not-empty")
 
 
-def test_fc_18_full_width_digits_are_no_digits(field_files):
-    contract = load_contract(completed((field_files / "18-fullwidth.odcs.yaml").read_bytes()))
-    table = read(contract, field_files / "18-fullwidth.csv")
-    (batch,) = table.combine_chunks().to_batches()
-    verdict = compile_rules(contract).check(batch)
-    accepted = batch.filter(pa.compute.invert(verdict.rejected))
-    assert accepted.to_pylist() == [{"id": 1, "code": "12345"}]
-    assert all(verdict.reasons(row)[0].rule == "code.pattern" for row in range(1, 8))
-
-
-def test_fc_18_a_digit_shorthand_is_refused(field_files):
-    data = completed((field_files / "18-fullwidth.odcs.yaml").read_bytes())
-    (problem,) = lint(data.replace(b"[0-9]{5}", rb"\d{5}"))
-    assert problem.path.endswith("code.logicalTypeOptions.pattern") or "pattern" in problem.path
-    assert "full-width" in problem.message
-
-
 def test_fc_29_an_optional_column_is_still_promised(field_files):
     contract = load_contract(completed((field_files / "29-missing-column.odcs.yaml").read_bytes()))
     assert contract.schema.names == ["id", "name", "note"]
@@ -72,13 +55,3 @@ def test_fc_30_misspelt_keys_are_named_with_their_places(field_files, complete):
     expected = ["requried", "isUnique", "maxlength", "validValue"]
     assert [name for name in named if name in expected] == expected
     assert len(problems) == (4 if complete is completed else 6)
-
-
-def test_fc_17_a_pattern_takes_identity_numbers_as_they_are(field_files, contract_of):
-    contract = contract_of(
-        "name: 序号, logicalType: integer",
-        "name: 身份证号, logicalType: string, logicalTypeOptions: {pattern: '^[0-9]{17}[0-9X]$'}",
-    )
-    (batch,) = read(contract, field_files / "17-id-numbers.csv").combine_chunks().to_batches()
-    rejected = compile_rules(contract).check(batch).rejected.to_pylist()
-    assert [at + 1 for at, bad in enumerate(rejected) if bad] == [3, 5, 6, 7, 8, 9]
