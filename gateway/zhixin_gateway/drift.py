@@ -62,7 +62,13 @@ def look(connector: Connector, contract: Contract) -> list[SeenColumn]:
     Raises:
         SourceError: the source or its object can't be looked at.
     """
-    return list(connector.columns(contract.object))
+    seen = list(connector.columns(contract.object))
+    if contract.options.get("headerRows") == 0 and len(seen) == len(contract.fields):
+        pairs = zip(
+            seen, contract.fields, strict=True
+        )  # in a file without a header nothing is named
+        return [column._replace(name=field.name) for column, field in pairs]
+    return seen
 
 
 def find_drift(

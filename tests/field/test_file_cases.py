@@ -166,3 +166,41 @@ def test_fc_29_a_missing_or_renamed_column_is_named_and_never_invented(agency, f
         assert "note" in said
         assert surplus in said
     assert agency.versions("people") == []
+
+
+def test_a_file_without_a_header_drifts_from_no_names(agency):
+    agency.file("nameless.csv", "1,a\n2,b\nx,c\n")
+    fields = {"number": "integer", "word": "string"}
+    said = agency.run(agency.contract("nameless", fields, table="nameless.csv", headerRows=0))
+    assert (said.code, said.json["records"], said.json["quarantined"]) == (0, 2, 1)
+    assert "has changed" not in said.err
+    agency.file("nameless.csv", "1,a,new\n")
+    said = agency.run(agency.contract("nameless", fields, table="nameless.csv", headerRows=0))
+    assert said.code == 2
+    assert "3 columns without names, and the contract has 2 fields" in said.json["error"]["message"]
+
+
+def test_a_sheet_is_published_and_its_long_numbers_are_not(agency):
+    import openpyxl
+
+    book = openpyxl.Workbook()
+    book.active.title = "一月"
+    book.create_sheet("说明")
+    for row in (
+        ["登记表"],
+        ["编号", "身份证号"],
+        [1, "990101194912310028"],
+        [2, 990101194912310028],
+    ):
+        book.active.append(row)
+    agency.inbox.mkdir(exist_ok=True)
+    book.save(agency.inbox / "登记.xlsx")
+    agency.source("inbox", agency.inbox)
+    fields = {"编号": "integer", "身份证号": "string"}
+    contract = agency.contract(
+        "register", fields, table="登记.xlsx/一月", source="inbox", skipRows=1
+    )
+    assert agency.run(contract).code == 0
+    assert agency.rows("register") == [["1", "990101194912310028"]]
+    assert agency.rejects("register") == [(1, "身份证号", "身份证号.type", "9.9010119491231e+17")]
+    assert agency.zhixin("source", "tables", "inbox").out.count("登记.xlsx/") == 2
