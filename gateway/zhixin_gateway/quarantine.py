@@ -16,6 +16,7 @@ They are the owner's alone, and are never changed: a record is mended where it c
 
 from __future__ import annotations
 
+import filecmp
 import json
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "ATTEMPT",
+    "UNCHANGED",
     "Filter",
     "Rejects",
     "all_rejects",
@@ -55,6 +57,7 @@ __all__ = [
 ATTEMPT = "attempt"
 """What stands for a version's number where nothing was published."""
 
+UNCHANGED = "unchanged"
 _ROWS = 1_024
 
 
@@ -268,17 +271,18 @@ def keep_attempt(work: Work, why: str, extracted: int | None) -> bool:
 
     Args:
         work: its staging; the caller holds the dataset's lock.
-        why: ``critical-rule``, ``unchanged``, ….
+        why: ``critical-rule``, ``unchanged``, …; where nothing changed and the newest version's
+            rejects are the same, there is nothing to keep.
         extracted: how many records the source gave, where that is known.
 
     Returns:
-        Whether there are any.
+        Whether some are kept.
     """
     folder = work.home.quarantine / work.dataset
     staged = Rejects(work.dataset, ATTEMPT, work.quarantine)
     if not staged.path.exists():  # this step was done before
         return (folder / f"{ATTEMPT}.parquet").exists()
-    if not staged.count:
+    if not staged.count or (why == UNCHANGED and _known(work, staged)):
         drop_attempt(work)
         return False
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -287,6 +291,12 @@ def keep_attempt(work: Work, why: str, extracted: int | None) -> bool:
     staged.path.replace(folder / f"{ATTEMPT}.parquet")
     directory.sync_folder(folder)
     return True
+
+
+def _known(work: Work, staged: Rejects) -> bool:
+    """Whether the newest version's rejects are the very same."""
+    numbered = [each for each in of_dataset(work.home, work.dataset) if each.version != ATTEMPT]
+    return bool(numbered) and filecmp.cmp(staged.path, numbered[-1].path, shallow=False)
 
 
 def drop_attempt(work: Work) -> None:

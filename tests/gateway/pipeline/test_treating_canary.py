@@ -302,3 +302,27 @@ def test_a_record_is_proved_by_its_pseudonym(people, capfd):
     )
     assert code == 0, err
     assert number in out
+
+
+def test_a_relationship_of_a_treated_field_is_over_pseudonyms(people, capfd):
+    home, contract, folders = people
+    silo = Path(home.settings.sources["people"])
+    (silo / "people.csv").write_text(
+        "town,id_no,phone,born,income,street,seats,kin\n"
+        "A,110105QZXJWKVYGOOD,7405519930001,,,,1,110105QZXJWKVYKIND\n"
+        "A,110105QZXJWKVYKIND,7405519930002,,,,1,\n"
+        "A,110105QZXJWKVYMISS,7405519930003,,,,1,110105QZXJWKVYNONE\n"
+    )
+    contract.write_text(
+        CONTRACT
+        + "      - name: kin\n"
+        + "        logicalType: string\n"
+        + "        customProperties: [{property: zhixin.treatment, value: {pseudonym: citizen}}]\n"
+        + "        relationships:\n"
+        + "          - {to: bts.gov.example/people.yaml#/schema/people/properties/id_no}\n"
+    )
+    code, _, err = zhixin(capfd, "--home", home.path, "run", contract)
+    assert code == 0, err
+    assert "2 records, 1 quarantined" in err
+    assert "kin.reference: 1 of 3" in err
+    assert found(folders, CANARIES) == []
