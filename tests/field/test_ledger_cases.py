@@ -7,24 +7,40 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import random
 import re
 import shutil
+import socket
 import sqlite3
+import subprocess
+import sys
 import threading
-from contextlib import closing
+import time
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, closing
+from dataclasses import replace
 from datetime import UTC, datetime
-from itertools import count
+from itertools import count, cycle
 from pathlib import Path
 
+import httpx
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from zhixin_errors import FormatError, LedgerError, LedgerRefused, VerificationError
+from zhixin_errors import (
+    FormatError,
+    LedgerError,
+    LedgerRefused,
+    LedgerUnavailable,
+    VerificationError,
+)
 from zhixin_gateway.gate import receipts
 from zhixin_gateway.home import Home
+from zhixin_gateway.settings import WitnessSetting
 from zhixin_ledger import dsse, encoding, merkle
-from zhixin_ledger.client import contract_statement
+from zhixin_ledger.client import contract_statement, dataset_statement, withdrawal_statement
+from zhixin_ledger.http.client import HttpLog
 from zhixin_ledger.signers import MemorySigner
 from zhixin_ledger.tlogproof import parse_receipt
 
@@ -612,3 +628,216 @@ def test_fc_46_admission_takes_no_alias_as_another_entry(agency, kind):
         else:
             with pytest.raises(LedgerRefused):
                 client.submit(other)
+
+
+# FC-47: several machines, one state, whatever their hash seeds, languages and zones.
+
+COUNCIL = tuple(f"{letter}.gov.example" for letter in "abcd")
+PLACES = (
+    {"PYTHONHASHSEED": "0", "LC_ALL": "C", "TZ": "UTC"},
+    {"PYTHONHASHSEED": "1", "LC_ALL": "C.UTF-8", "TZ": "Asia/Shanghai"},
+    {"PYTHONHASHSEED": "424242", "LC_ALL": "tr_TR.UTF-8", "TZ": "America/St_Johns"},
+    {"PYTHONHASHSEED": "random", "LC_ALL": "zh_CN.GB18030", "TZ": "Pacific/Kiritimati"},
+)
+VALID, REFUSED, THREADS = 300, 100, 8
+
+
+def free_ports(number):
+    with ExitStack() as stack:
+        probes = [
+            stack.enter_context(socket.create_server(("127.0.0.1", 0))) for _ in range(number)
+        ]
+        return [probe.getsockname()[1] for probe in probes]
+
+
+class Council:
+    """Four members, each with processes of its own in an environment of its own."""
+
+    def __init__(self, members, folder):
+        self.members, self.folder = members(*COUNCIL), folder
+        self.ports = free_ports(5)
+        self.urls = [f"http://127.0.0.1:{port}" for port in self.ports]
+        witnesses = tuple(map(WitnessSetting, COUNCIL, self.urls[1:]))
+        for member in self.members:
+            home = Home.open(member.home)
+            filed = replace(home.filed_settings(), ledger_url=self.urls[0], witnesses=witnesses)
+            home.save(filed)
+        self.running = {}
+
+    def start(self, number):
+        """0: the log of the first member; from 1: the members' witnesses."""
+        at = max(number - 1, 0)
+        what = "witness" if number else "ledger"
+        with (self.folder / f"{number}.log").open("ab") as told:
+            self.running[number] = self.members[at].process(
+                *(what, "serve", "--no-access-log", "--port", self.ports[number]),
+                env={**os.environ, **PLACES[at]}, stdout=told, stderr=told,
+            )  # fmt: skip
+
+    def kill(self, number):
+        self.running[number].kill()
+        self.running.pop(number).wait(30)
+
+    def status(self, number):
+        try:
+            return httpx.get(f"{self.urls[number]}/status", timeout=5).json()
+        except httpx.HTTPError:
+            return {}
+
+    def __enter__(self):
+        for number in range(5):
+            self.start(number)
+        assert self.soon(lambda: all(self.status(number) for number in range(5)))
+        return self
+
+    def __exit__(self, *_):
+        for process in self.running.values():
+            process.terminate()
+        for process in self.running.values():
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait(30)
+
+    def soon(self, holds, seconds=90):
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            if holds():
+                return True
+            time.sleep(0.05)
+        return False
+
+    def says(self, at, home, refused):
+        """What a copy says, in an environment."""
+        done = subprocess.run(
+            [sys.executable, Path(__file__).with_name("judge_copy.py"), home, refused],
+            env={**os.environ, **PLACES[at]}, capture_output=True, text=True, timeout=120,
+            check=False,
+        )  # fmt: skip
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+def stream(homes):
+    """Valid entries, and refused ones of seven kinds, whose refusal depends on no other entry."""
+    origin = homes[0].trust().origin
+    signers = [home.signer() for home in homes]
+    stranger = MemorySigner(b"\x47" * 32)
+
+    def made(number, signer, origin=origin, dataset=None, version="1.0.0"):
+        dataset = dataset or f"{COUNCIL[number % 4]}/d{number}"
+        payload = contract_statement(origin, dataset, version, f"{number:064x}")
+        return dsse.sign_envelope(payload, [signer])
+
+    def dataset(number, version, previous):
+        payload = dataset_statement(
+            origin, f"{COUNCIL[number % 4]}/e{number}", version, root_hex="a0" * 32,
+            contract=("1.0.0", "c0" * 32), previous_hex=previous, inputs=(),
+            manifest_sha256_hex=f"{number:064x}",
+        )  # fmt: skip
+        return dsse.sign_envelope(payload, [signers[number % 4]])
+
+    def withdrawal(number):
+        payload = withdrawal_statement(
+            origin, f"{COUNCIL[number % 4]}/e{number}", 1, reason="error",
+            manifest_sha256_hex=f"{number:064x}",
+        )  # fmt: skip
+        return dsse.sign_envelope(payload, [signers[number % 4]])
+
+    valid = [made(number, signers[number % 4]) for number in range(VALID)]
+    kinds = (
+        lambda n: made(n, signers[(n + 1) % 4]),  # another member's dataset
+        lambda n: made(n, stranger),
+        lambda n: made(n, signers[n % 4], origin="ledger.gov.example/other"),
+        lambda n: dataset(n, 1, None),  # no such contract
+        lambda n: dataset(n, 2, "00" * 32),  # no version before it
+        withdrawal,  # of what was never published
+        lambda n: made(n, signers[n % 4])[:-1],
+    )
+    refused = [kinds[number % len(kinds)](VALID + number) for number in range(REFUSED)]
+    return valid, refused
+
+
+def send_all(url, entries):
+    """From several threads at once, without pause; gives the answers in the entries' order."""
+
+    def send(share):
+        log = HttpLog(url)
+        try:
+            return [sent(log, data) for data in share]
+        finally:
+            log.close()
+
+    def sent(log, data):
+        for _ in range(100):
+            try:
+                return log.submit(data)
+            except LedgerUnavailable:
+                time.sleep(0.1)
+            except LedgerRefused as refusal:
+                return refusal.code
+        raise AssertionError("the ledger did not come back")
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        parts = list(pool.map(send, (entries[at::THREADS] for at in range(THREADS))))
+    return [parts[at % THREADS][at // THREADS] for at in range(len(entries))]
+
+
+@pytest.mark.slow
+def test_fc_47_four_members_come_to_one_state_while_one_is_killed_again_and_again(
+    members, zhixin, tmp_path
+):
+    with Council(members, tmp_path) as council:
+        homes = [Home.open(member.home) for member in council.members]
+        valid, refused = stream(homes)
+        entries = [*valid, *refused]
+        random.Random(47).shuffle(entries)
+        done, killed = threading.Event(), []
+
+        def kill_one():
+            for number in cycle([0, 4, 3]):  # the log itself, and two witnesses
+                if done.wait(0.5):
+                    break
+                council.kill(number)
+                killed.append(number)
+                time.sleep(0.2)
+                council.start(number)
+                council.soon(lambda number=number: council.status(number))
+
+        killer = threading.Thread(target=kill_one)
+        killer.start()
+        try:
+            answers = dict(zip(entries, send_all(council.urls[0], entries), strict=True))
+        finally:
+            done.set()
+            killer.join(60)
+        assert killed
+        assert len({answers[data] for data in valid}) == VALID
+        names = [answers[data] for data in refused]
+        assert all(isinstance(name, str) for name in names)
+        assert all(names[at] == names[at % 7] for at in range(REFUSED)), "one kind, one name"
+        assert len(set(names[:7])) >= 6
+
+        assert council.soon(lambda: council.status(0).get("published", 0) > VALID)
+        size = council.status(0)["size"]
+        assert council.soon(
+            lambda: all(council.status(number).get("size") == size for number in range(1, 5))
+        ), [council.status(number) for number in range(5)]
+
+        fifth = tmp_path / "e.gov.example"
+        known = (
+            "--trust",
+            homes[1].trust_dir,
+            "--fingerprint",
+            homes[1].pinned_trust().fingerprint,
+        )
+        joined = zhixin("init", fifth.name, "--join", council.urls[0], *known)
+        assert joined.code == 0, joined.err
+        file = tmp_path / "refused.json"
+        file.write_text(json.dumps([base64.b64encode(data).decode() for data in refused]))
+        told = [council.says(at, home.path, file) for at, home in enumerate(homes)]
+        told.append(council.says(1, fifth, file))
+        assert told[0]["refusals"] == names
+        assert all(each == told[0] for each in told[1:])
+        assert told[0]["size"] == size
