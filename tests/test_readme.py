@@ -113,10 +113,15 @@ def test_the_demo_ends_as_the_readme_says(demo) -> None:
 
 def test_the_examples_of_contracts_can_be_used() -> None:
     page = (ROOT / "docs" / "contracts.md").read_text(encoding="utf-8")
-    first, rules = re.findall(r"^```yaml\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
+    first, rules, *more = re.findall(r"^```yaml\n(.*?)^```$", page, flags=re.MULTILINE | re.DOTALL)
     assert lint(first.encode()) == []
     head, _, _ = first.partition("    properties:")
     assert lint((head + rules).encode()) == []
+    known = ("dest", "runway", "diverted_from", "id")
+    fields = "".join(f"      - {{name: {name}, logicalType: string}}\n" for name in known)
+    for block in more:
+        within = fields + block if block.startswith("    relationships:") else block
+        assert lint((head + "    properties:\n" + within).encode()) == [], block
 
 
 def test_the_readme_is_within_what_a_reader_takes_in() -> None:
