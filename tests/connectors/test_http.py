@@ -660,7 +660,9 @@ def secure(certificate):
     server.server_close()
 
 
-def test_a_certificate_is_always_checked_and_may_be_the_agencys_own(secure, certificate, take):
+def test_a_certificate_is_always_checked_and_may_be_the_agencys_own(
+    secure, certificate, take, monkeypatch
+):
     url = f"https://localhost:{secure}"
     with pytest.raises(PermanentSourceError) as refusal:
         take(open_source(url, name="api"), "l", FIELDS)
@@ -669,5 +671,7 @@ def test_a_certificate_is_always_checked_and_may_be_the_agencys_own(secure, cert
     assert take(open_source(url, own, name="api"), "l", FIELDS)[0].num_rows == 1
     with pytest.raises(PermanentSourceError, match="TLS was refused"):  # another name
         take(open_source(f"https://127.0.0.1:{secure}", own, name="api"), "l", FIELDS)
+    monkeypatch.setenv("SSL_CERT_FILE", str(certificate / "cert.pem"))
+    assert take(open_source(url, name="api"), "l", FIELDS)[0].num_rows == 1
     with pytest.raises(ConfigError, match="ca_file"):
         take(open_source(url, {"ca_file": "/none"}, name="api"), "l", FIELDS)

@@ -156,6 +156,26 @@ def test_fc_23_a_source_over_http_is_used_as_any_other_and_its_secret_shows_nowh
     assert not [path for path in held if SECRET.encode() in path.read_bytes()]
 
 
+def test_fc_23_a_record_that_moves_between_pages_comes_twice_and_its_key_tells(agency):
+    def payments(request):
+        page = int(request.query["page"])  # between the pages a record is put in front of all
+        shown = [{"id": n, "amount": 1} for n in (range(6) if page == 1 else range(-1, 5))]
+        return {"items": shown[:3] if page == 1 else shown[3:6] if page == 2 else []}
+
+    server = HostileServer({"/payments": payments})
+    try:
+        agency.source("api", server.url)
+        contract = agency.contract(
+            "payments", {"id": "integer", "amount": "integer"}, table="payments", source="api",
+            key=("id",), records="items", paging="page",
+        )  # fmt: skip
+        ran = agency.run(contract)
+        assert (ran.json["records"], ran.json["quarantined"]) == (4, 2)
+        assert {reject[2:] for reject in agency.rejects("payments")} == {("primary-key", "2")}
+    finally:
+        server.close()
+
+
 def test_fc_23_a_schedulers_secret_is_not_in_what_its_tasks_hand_on(agency, api):
     from zhixin_gateway.airflow import steps
     from zhixin_gateway.home import Home
