@@ -95,7 +95,7 @@ def try_contract(
     with tempfile.TemporaryDirectory(prefix="zhixin-trial-") as folder:
         work = Work(Home(Path(folder), Settings(member=contract.member), {}), contract.dataset)
         work.begin()
-        treater = Treater(contract, lambda _: secrets.token_bytes(32))  # any key: nothing is kept
+        treater = Treater(contract, lambda name: _key(name, home))
         intake = Intake(
             work, RuleSet(contract, judged, targets), key_sets, treater, targets=targets
         )
@@ -109,23 +109,36 @@ def try_contract(
     return Trial(outcome.extracted, outcome.quarantined, told, left_out, drift, shown)
 
 
+def _key(name: str, home: Home | None) -> bytes:
+    """The home's key; any other does too where nothing is kept, but for other members' keys."""
+    from zhixin_gateway.pseudonyms import key_names, load_key
+
+    if home is not None and name in key_names(home):
+        return load_key(home, name)
+    return secrets.token_bytes(32)
+
+
 def _keys(
     contract: Contract, home: Home | None, progress: Progress
 ) -> tuple[dict[str, Any], dict[str, Any], list[dict[str, str]]]:
     """The keys of each relationship to another dataset, and which can't be had, with the reason."""
     from zhixin_gateway.pipeline.inputs import Inputs
+    from zhixin_gateway.pseudonyms import load_key
 
     key_sets: dict[str, Any] = {}
     targets: dict[str, Any] = {}
     left_out: list[dict[str, str]] = []
     others = [item for item in contract.relationships if item.dataset != contract.dataset]
+    treated = contract.treated
     inputs = Inputs(home, home.ledger_client().state(), progress) if home and others else None
     for item in others:
-        if inputs is None:
+        if home is None or inputs is None:
             reason = "it needs another dataset's verified version, and so a home"
             left_out.append({"rule": item.rule, "reason": reason})
             continue
         try:
+            for name in {treated[field].key for field in item.fields if field in treated} - {""}:
+                load_key(home, name)
             found = inputs.keys_of(replace(contract, relationships=(item,)))
         except ZhixinError as error:
             left_out.append({"rule": item.rule, "reason": error.message})

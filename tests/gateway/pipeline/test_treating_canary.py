@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 import pytest
 from zhixin_gateway.cli import main
 from zhixin_gateway.datasets import directory
-from zhixin_gateway.pseudonyms import load_key, make_key, pseudonym
+from zhixin_gateway.pseudonyms import export_key, import_key, load_key, make_key, pseudonym
 from zhixin_schemas.loader import load_contract
 
 DATASET = "bts.gov.example/people"
@@ -326,3 +326,35 @@ def test_a_relationship_of_a_treated_field_is_over_pseudonyms(people, capfd):
     assert "2 records, 1 quarantined" in err
     assert "kin.reference: 1 of 3" in err
     assert found(folders, CANARIES) == []
+
+
+def test_two_members_with_one_key_relate_pseudonyms_to_pseudonyms(world, capfd, at_faa, tmp_path):
+    treated = "        customProperties: [{property: zhixin.treatment, value: {pseudonym: code}}]\n"
+    places = world.places()
+    places.write_text(
+        places.read_text().replace(
+            "{name: code, logicalType: string, primaryKey: true, primaryKeyPosition: 1, "
+            "required: true}",
+            "name: code\n        logicalType: string\n        primaryKey: true\n"
+            + treated.rstrip(),
+        )
+    )
+    stops = world.stops(place=treated + at_faa)
+    world.fill("places", [("JFK", "x")])
+    world.fill("stops", [("2024-01-01", "A", 1, "JFK"), ("2024-01-02", "B", 1, "XXX")])
+    make_key(world.other, "code")
+    assert zhixin(capfd, "--home", world.other.path, "run", places)[0] == 0
+    against = ("--home", world.owner.path, "contract", "lint", stops, "--against",
+               f"sqlite:///{world.database}", "--json")  # fmt: skip
+    code, out, err = zhixin(capfd, *against)
+    (left,) = json.loads(out)["against"]["left_out"]
+    assert (left["rule"], "no key code" in left["reason"]) == ("place-at-faa", True)
+
+    export_key(world.other, "code", tmp_path / "code.key")
+    import_key(world.owner, "code", tmp_path / "code.key")
+    code, out, err = zhixin(capfd, *against)
+    tried = {rule["rule"]: rule["failed"] for rule in json.loads(out)["against"]["rules"]}
+    assert tried["place-at-faa"] == 1, err
+    code, out, err = zhixin(capfd, "--home", world.owner.path, "run", stops)
+    assert code == 0, err
+    assert "place-at-faa: 1 of 2" in err
