@@ -225,6 +225,8 @@ def _count(
 ) -> Count:
     rule = next(rule for rule in contract.rules if rule.name == name)
     broken = next((text for _, result in group if (text := _broken(result))), "")
+    if not broken and not isinstance(rule.check, r.External | r.RowCount):
+        broken = "no counts" if any(_uncounted(result) for _, result in group) else ""
     checked, failed = _told(group)
     engine_checked: int | None = table.num_rows
     engine_failed: int | None
@@ -246,6 +248,11 @@ def _engine(name: str, table: pa.Table) -> tuple[int, int | None]:
     if FAILED + name not in table.schema.names:
         return read.num_rows, None
     return read.num_rows, int(pc.sum(read.column(FAILED + name)).as_py() or 0)
+
+
+def _uncounted(result: Any) -> bool:  # noqa: ANN401
+    """Whether GX gave no count of an expectation about records, which it does when it breaks."""
+    return "unexpected_count" not in result.result or "element_count" not in result.result
 
 
 def _told(group: list[tuple[Expectation, Any]]) -> tuple[int, int]:

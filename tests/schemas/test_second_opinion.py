@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from zhixin_errors import ConfigError, ValidationRefused
@@ -15,6 +16,7 @@ from zhixin_schemas.compile import RuleSet, compile_rules
 from zhixin_schemas.loader import load_contract_file
 from zhixin_schemas.second_opinion import Count, SecondOpinion, second_opinion
 from zhixin_schemas.staged import ROW, StagedInput, read_staged
+from zhixin_schemas.suite import build_suite
 
 
 def staged(path, contract, batch, rules=None, **more):
@@ -78,6 +80,20 @@ def test_a_sample_is_counted_by_both(airports, tmp_path):
 
 
 @pytest.mark.slow
+def test_an_extraction_without_records_is_agreed_on(contract_of, batch_of, tmp_path):
+    contract = contract_of(
+        "name: x, logicalType: integer, required: true, unique: true, "
+        "logicalTypeOptions: {minimum: 1}",
+        "name: s, logicalType: string, enum: [{value: a}], logicalTypeOptions: {pattern: '^[a]$'}",
+        quality=["metric: rowCount, mustBeLessThan: 5, name: n"],
+    )
+    path = staged(tmp_path / "in.parquet", contract, batch_of(contract, x=[], s=[]))
+    opinion = second_opinion(contract, path, tmp_path / "report", unique_failed={"x.unique": 0})
+    assert opinion.disagreements() == []
+    assert len(opinion.counts) == 6
+
+
+@pytest.mark.slow
 def test_rules_that_ask_the_same_are_counted_each(contract_of, batch_of, tmp_path):
     contract = contract_of(
         "name: x, logicalType: integer, required: true, quality: "
@@ -110,6 +126,23 @@ def test_what_breaks_inside_gx_is_broken_and_not_bad_data(contract_of, batch_of,
     assert "could not check it" in str(broken)
     fine = next(count for count in opinion.counts if count.rule == "fine")
     assert (fine.checked, fine.failed, fine.external) == (1, 1, True)
+
+
+@pytest.mark.parametrize("failed", [0, 1])
+def test_a_result_without_counts_is_broken_and_never_agrees(
+    contract_of, batch_of, tmp_path, failed
+):
+    from zhixin_schemas import great_expectations_run as run
+
+    contract = contract_of("name: x, logicalType: integer, required: true")
+    batch = batch_of(contract, x=[None if failed else 1])
+    table, _ = read_staged(staged(tmp_path / "in.parquet", contract, batch))
+    (expectation,) = build_suite(contract).expectations
+    told = SimpleNamespace(result={}, success=not failed, exception_info=None)
+    count = run._count(contract, "x.required", [(expectation, told)], table, {})
+    assert (count.engine_checked, count.engine_failed) == (1, failed)
+    assert not count.agrees
+    assert "could not check it (no counts)" in str(count)
 
 
 def test_the_sample_is_random_and_repeatable(contract_of, batch_of, tmp_path):
