@@ -38,10 +38,11 @@ Schema = dict[str, Any]
 
 _DRAFT = "http://json-schema.org/draft-07/schema#"
 _TYPES = ("boolean", "string", "integer", "number", "date", "time", "timestamp", "array", "object")
-_REFERENCE = (
-    "^[a-z0-9-]+([.][a-z0-9-]+)+/[a-z][a-z0-9-]{0,62}[.]ya?ml"
-    "#/schema/[A-Za-z0-9_-]+/properties/[A-Za-z0-9_-]+$"
+_ELSEWHERE = (
+    "[a-z0-9-]+([.][a-z0-9-]+)+/[a-z][a-z0-9-]{0,62}[.]ya?ml"
+    "#/schema/[A-Za-z0-9_-]+/properties/[A-Za-z0-9_-]+"
 )
+_HERE = "([A-Za-z0-9_-]+[.]|#?/?schema/[A-Za-z0-9_-]+/properties/)[A-Za-z0-9_-]+"
 _LATER = {"map", "key", "value"}
 """Keys of properties that no dataset has a form for."""
 
@@ -94,6 +95,8 @@ def _definitions() -> Schema:
         if name not in _REPLACED
     }
     definitions["CustomProperty"]["properties"]["property"]["pattern"] = r"^(?!zhixin\.)"
+    agreed = definitions["ServiceLevelAgreementProperty"]["properties"]
+    agreed["customProperties"] = _custom_properties(SEVERITY)
     definitions |= {
         "SourceServer": _source_server(),
         "OtherServer": _other_server(),
@@ -402,12 +405,12 @@ def _relationship(*, of_field: bool) -> Schema:
     found = _closed(_standard_properties(standard()["$defs"]["RelationshipBase"]))
     one: Schema = {
         "type": "string",
-        "description": "member/dataset.yaml#/schema/object/properties/field of another dataset.",
+        "description": "member/dataset.yaml#/schema/object/properties/field of another dataset, or "
+        "object.field of this one.",
     }
     many: Schema = {"type": "array", "items": {"type": "string"}, "minItems": 1}
-    found["properties"]["to"] = (
-        {**one, "pattern": _REFERENCE} if of_field else {"anyOf": [one, many]}
-    )
+    target = {**one, "pattern": f"^({_ELSEWHERE}|{_HERE})$"}
+    found["properties"]["to"] = target if of_field else {"anyOf": [target, many]}
     found["properties"]["customProperties"] = _custom_properties(SEVERITY)
     if of_field:
         del found["properties"]["from"]

@@ -236,8 +236,8 @@ class QualityReader:
         }[key]
 
     def _percent(self, place: Place) -> bool:
-        unit = place.text("unit")
-        if unit not in ("", "rows", "percent"):
+        unit = place.at("unit").value
+        if "unit" in place and unit not in ("rows", "percent"):
             place.at("unit").report("the unit is rows or percent")
         return unit == "percent"
 
@@ -324,8 +324,9 @@ class QualityReader:
         if points is None or points <= 0:
             implementation.report(f"{metric} has mustNotJumpBy, percentage points above 0")
             return None
-        versions = 1 if versions is None else versions
-        if versions != int(versions) or not 1 <= versions <= MOST_VERSIONS:
+        if "versions" not in implementation:
+            versions = 1
+        if versions is None or versions != int(versions) or not 1 <= versions <= MOST_VERSIONS:
             implementation.at("versions").report(f"a whole number from 1 to {MOST_VERSIONS}")
             return None
         named = implementation.text("rule")

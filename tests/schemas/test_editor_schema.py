@@ -38,7 +38,13 @@ team: {name: somebody, members: [{username: x@test.example, role: owner}]}
 roles: [{role: reader, access: read}]
 price: {priceAmount: 9.95, priceCurrency: CNY, priceUnit: megabyte}
 support: [{channel: help, url: "https://help.test.example"}]
-slaProperties: [{property: latency, value: 2, unit: d}]
+slaProperties:
+  - {property: retention, value: 2, unit: y}
+  - property: latency
+    value: 2
+    unit: d
+    element: things.at
+    customProperties: [{property: zhixin.severity, value: critical}]
 authoritativeDefinitions: [{type: law, url: "https://law.test.example"}]
 customProperties: [{property: ours, value: 5}]
 servers:
@@ -96,7 +102,17 @@ schema:
         relationships:
           - to: faa.gov.example/airports.yaml#/schema/airports/properties/faa
             customProperties: [{property: zhixin.severity, value: warning}]
+          - {to: things.kind, id: own}
+    relationships:
+      - from: [things.code, things.kind]
+        to:
+          - faa.gov.example/runways.yaml#/schema/runways/properties/airport
+          - faa.gov.example/runways.yaml#/schema/runways/properties/name
     quality:
+      - {name: grew, type: custom, engine: zhixin,
+         implementation: {metric: rowCountChange, mustBeBetween: [-10, 50], unit: percent}}
+      - {name: jumped, type: custom, engine: zhixin, severity: warning,
+         implementation: {metric: failureRate, rule: r, mustNotJumpBy: 2, versions: 5}}
       - {name: r, type: custom, engine: zhixin, implementation: "price > 0"}
       - {type: text, description: for people}
       - {type: library, metric: rowCount, mustBeBetween: [0, 1000]}
@@ -210,17 +226,17 @@ REFUSED = [
     ((*_FIELD, 7, "items", "logicalTypeOptions"), {"minLength": 1}),
     ((*_FIELD, 7, "logicalTypeOptions", "uniqueItems"), True),
     ((*_FIELD, 8, "properties"), "DELETE"), ((*_FIELD, 8, "properties", 0, "unique"), True),
-    ((*_FIELD, 9, "relationships", 0, "to"), "other.id"),
+    ((*_FIELD, 9, "relationships", 0, "to"), "airports.csv#faa"),
     ((*_FIELD, 9, "relationships", 0, "from"), "things.code"),
     ((*_FIELD, 9, "relationships", 0, "customProperties", 0, "value"), "low"),
-    (("schema", 0, "quality", 0, "engine"), "soda"), (("schema", 0, "quality", 0, "mustBe"), 0),
-    (("schema", 0, "quality", 1, "metric"), "rowCount"),
+    (("schema", 0, "quality", 2, "engine"), "soda"), (("schema", 0, "quality", 2, "mustBe"), 0),
+    (("schema", 0, "quality", 3, "metric"), "rowCount"),
     ((*_FIELD, 3, "quality", 0, "implementation"), "price > 0"),
-    (("schema", 0, "quality", 0, "implementation"), "DELETE"),
-    (("schema", 0, "quality", 2, "metric"), "nullValues"),
-    (("schema", 0, "quality", 3, "implementation", "metric"), "fresh"),
-    (("schema", 0, "quality", 3, "implementation", "hour"), 5),
-    (("schema", 0, "quality", 2, "mustBeBetween"), [1]),
+    (("schema", 0, "quality", 2, "implementation"), "DELETE"),
+    (("schema", 0, "quality", 4, "metric"), "nullValues"),
+    (("schema", 0, "quality", 5, "implementation", "metric"), "fresh"),
+    (("schema", 0, "quality", 5, "implementation", "hour"), 5),
+    (("schema", 0, "quality", 4, "mustBeBetween"), [1]),
 ]  # fmt: skip
 
 

@@ -397,6 +397,10 @@ RULES = [
      "exactly one of"),
     ("type: custom, engine: zhixin, implementation: {metric: rejectedRows, mustBe: 0, unit: kg}",
      "implementation.unit", "rows or percent"),
+    ("type: custom, engine: zhixin, implementation: {metric: rejectedRows, mustBe: 0, unit: 5}",
+     "implementation.unit", "rows or percent"),
+    ("type: custom, engine: zhixin, implementation: {metric: rejectRate, mustNotJumpBy: 2, "
+     "versions: '5'}", "implementation.versions", "a whole number"),
     ("type: custom, engine: greatExpectations, name: g, implementation: {expectation: drop}",
      "implementation", "wanted: {expectation"),
     ("type: custom, engine: greatExpectations, implementation: {expectation: expect_x, "
