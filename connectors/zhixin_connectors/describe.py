@@ -145,7 +145,8 @@ def _propose(own: Declared, column: Array, reason: str) -> tuple[pa.DataType, st
         why = f"no value seen is a text ({reason})" if reason else "no value was seen"
         return pa.string(), f"{why}: check the type"
     if own.text:
-        return _times(column) or pa.string(), _would_be(column)
+        times = _times(column)
+        return (times, "") if times else (pa.string(), _would_be(column))
     return _guess(column)
 
 

@@ -78,6 +78,7 @@ def guide(tmp_path):
     return run
 
 
+@pytest.mark.slow
 def test_the_guides_package_passes_the_guides_tests(guide):
     done = guide("pytest", "-q", "-p", "no:cacheprovider", "test_zhixin_xml.py")
     assert done.returncode == 0, done.stdout[-3000:]
@@ -85,6 +86,7 @@ def test_the_guides_package_passes_the_guides_tests(guide):
     assert f"the same {passed} promises" in GUIDE
 
 
+@pytest.mark.slow
 def test_the_guides_commands_publish_a_dataset(guide, tmp_path):
     data = tmp_path / "data" / "registry"
     data.mkdir(parents=True)
