@@ -299,6 +299,25 @@ def test_what_may_pass_by_itself_is_tried_again(
     assert tasks["extract_and_validate"]["try_number"] >= 2
 
 
+def test_fc_53_many_runs_over_an_unchanged_table_tell_of_one_version_at_most(
+    airflow: AirflowServices, world: Any
+) -> None:
+    """Field case 53: what a backfill does, and nobody downstream is started by it.
+
+    Assets start this DAG, so Airflow itself backfills it with no dates: its runs come by hand.
+    """
+    dataset, api = f"{world.bts}/airlines", airflow.api
+    before, events = world.versions(dataset), len(api.asset_events())
+    started = len(api.runs(dag_id(world.derived)))
+    run_ids = [api.trigger(dag_id(dataset)) for _ in range(4)]
+    runs = [api.wait_for_run(dag_id(dataset), run_id, timeout_s=300) for run_id in run_ids]
+    assert [run["state"] for run in runs] == ["success"] * 4
+    told = [event["name"] for event in api.asset_events()[events:]]
+    assert len(world.versions(dataset)) - len(before) == told.count(dataset) <= 1
+    assert told.count(f"{dataset} unchanged") == len(runs) - told.count(dataset)
+    assert len(api.runs(dag_id(world.derived))) == started
+
+
 def test_ctrl_c_stops_every_process(airflow: AirflowServices, server: dict[str, Any]) -> None:
     ours = psutil.Process(server["process"].pid).children(recursive=True)
     listening = {
