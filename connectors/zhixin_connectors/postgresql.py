@@ -98,13 +98,16 @@ def opener(url: URL, name: str) -> Callable[[], Any]:
         """Gives up where the server says nothing for too long."""
 
         def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-            return super().wait(self._until(gen), *args, **kwargs)
-
-        def _until(self, gen: Any) -> Generator[Any, Any, Any]:  # noqa: ANN401
-            """The driver's own waiting, looked at each time it wakes."""
             try:
                 state = next(gen)
-                began = monotonic()
+            except StopIteration as done:  # it had arrived already
+                return done.value
+            return super().wait(self._until(gen, state), *args, **kwargs)
+
+        def _until(self, gen: Any, state: Any) -> Generator[Any, Any, Any]:  # noqa: ANN401
+            """The driver's own waiting, looked at each time it wakes."""
+            began = monotonic()
+            try:
                 while True:
                     ready = yield state
                     if ready:
