@@ -114,7 +114,10 @@ def test_keys_beyond_the_bound_are_compared_outside_memory(world, at_faa, monkey
     contract = world.stops(place=at_faa.replace("warning", "error"))
     within = run(world.owner, contract)
     monkeypatch.setattr(inputs, "KEY_BYTES", 1_000)
-    outside = run(world.owner, contract, force=True)
+    spy = {"autospec": True, "side_effect": ReferencePile.missing}
+    with patch.object(ReferencePile, "missing", **spy) as asked:
+        outside = run(world.owner, contract, force=True)
+    assert asked.call_count == 1
     assert within.rules == outside.rules
     assert (within.quarantined, outside.quarantined) == (71, 71)
     both = [reasons(world.owner, within.dataset, number) for number in (1, 2)]
@@ -147,9 +150,7 @@ def test_a_target_of_another_type_or_that_is_gone_is_refused(world, at_faa):
     contract = world.stops(version="2.0.0")
     text = contract.read_text().replace("    quality:", PAIR + "    quality:")
     contract.write_text(text.replace("[stops.place, stops.line]", "[stops.day, stops.line]"))
-    with pytest.raises(
-        ContractError, match=r"compares day .* with code .* same type"
-    ):
+    with pytest.raises(ContractError, match=r"compares day .* with code .* same type"):
         run(world.owner, contract)
 
 
