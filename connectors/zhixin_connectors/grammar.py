@@ -28,7 +28,7 @@ import datetime as dt
 import math
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from decimal import Decimal
 from zoneinfo import ZoneInfo
 
@@ -283,7 +283,7 @@ def parse_json(value: object, wanted: pa.DataType, reading: Reading) -> object:
     Raises:
         Unfit: it says none exactly.
     """
-    return _element(value, wanted, Reading(reading.zone, reading.binary or "base64"))
+    return _element(value, wanted, replace(reading, binary=reading.binary or "base64"))
 
 
 def json_text(value: object, wanted: pa.DataType) -> str:

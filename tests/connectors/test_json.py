@@ -1,5 +1,6 @@
 """JSON in lines and documents: numbers by their own text, a record or a misfit of the whole."""
 
+import datetime as dt
 import gzip
 import io
 import json
@@ -60,7 +61,7 @@ def one(tmp_path, take, literal, wanted, **options):
         ("true", pa.bool_(), True),
         ('"false"', pa.bool_(), False),
         ("null", INT, None),
-        ('"2024-01-05"', pa.date32(), __import__("datetime").date(2024, 1, 5)),
+        ('"2024-01-05"', pa.date32(), dt.date(2024, 1, 5)),
         ('"\\u0000\\ud83d\\ude00"', TEXT, "\0😀"),
         ('"AAE="', pa.binary(), b"\0\x01"),
         ('[1, "2",3.0, null]', pa.list_(INT), [1, 2, 3, None]),
@@ -156,6 +157,17 @@ def test_words_for_null_are_null(tmp_path, take):
     (tmp_path / "a.jsonl").write_text('{"v":"NA"}\n{"v":"NAN"}\n')
     table, _, _ = take(tmp_path, "a", {"v": TEXT}, options={"zhixin.null": ["NA"]})
     assert table.column("v").to_pylist() == [None, "NAN"]
+
+
+def test_a_declared_form_of_dates_holds_inside_of_arrays_too(tmp_path, take):
+    (tmp_path / "a.jsonl").write_text(
+        '{"v":["2021年3月5日"],"w":"2021年3月6日"}\n{"v":["2021-03-05"]}'
+    )
+    fields = {"v": pa.list_(pa.date32()), "w": pa.date32()}
+    options = {"zhixin.dateFormat": "y年M月d日"}
+    table, misfits, _ = take(tmp_path, "a", fields, options=options)
+    assert table.to_pylist()[0] == {"v": [dt.date(2021, 3, 5)], "w": dt.date(2021, 3, 6)}
+    assert [(row, name, raw) for row, name, _, raw in misfits] == [(1, "v", '["2021-03-05"]')]
 
 
 def test_another_encoding_is_the_declared_one(tmp_path, take):
