@@ -108,6 +108,7 @@ def test_select_alone_suffices_on_tables_views_and_columns(mariadb, take):
             {"id": 1, "name": "a"}
         ]
         assert take(limited, "v", {"id": I64})[0].num_rows == 1
+        assert take(limited, "one_case.v", {"id": I64})[0].num_rows == 1
         assert [column.name for column in source.columns("v")] == ["id"]
         assert source.describe("t").primary_key == ("id",)
         assert [table.name for table in source.tables()] == ["t", "v"]
