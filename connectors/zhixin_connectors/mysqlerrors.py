@@ -7,8 +7,12 @@ from __future__ import annotations
 
 import re
 
-__all__ = ["judged"]
+__all__ = ["LOGIN", "judged"]
 
+LOGIN = (
+    "check the user in the source's url, and the password in ZHIXIN_SOURCES_<NAME>_SECRET, or in "
+    "the file that …_SECRET_FILE names"
+)
 _RETRY = "try again"
 _LATER = "try again later"
 
@@ -18,7 +22,7 @@ _NUMBERS: dict[int, tuple[bool, str, str]] = {
     1045: (
         False,
         "the login was refused",
-        "check user and password of the source's url; with ssl_disabled, is TLS demanded?",
+        f"{LOGIN}; with ssl_disabled in the url, is TLS demanded?",
     ),
     1698: (False, "the login was refused", "this user may not come in with a password"),
     1130: (False, "the server lets no such login in from here", "ask its administrator"),

@@ -165,10 +165,14 @@ class SqlSource:
                 mysqltypes.primary_key(connection, relation),
             )
         inspector = sa.inspect(connection)
-        dynamic = connection.dialect.name == "sqlite"
+        dynamic, hidden = connection.dialect.name == "sqlite", set()
+        if connection.dialect.name == "postgresql":  # a login may be granted some columns alone
+            found = postgresql.columns(connection, self._quoted(connection, schema, name))
+            hidden = {column for column, _, readable in found if not readable}
         columns = {
             column["name"]: declared(column, dynamic=dynamic)
             for column in inspector.get_columns(name, schema)
+            if column["name"] not in hidden
         }
         return columns, inspector.get_pk_constraint(name, schema).get("constrained_columns") or []
 

@@ -29,7 +29,7 @@ _DRIVERS = {
 
 # (SQLSTATE or its class, transient, what, way out)
 _STATES: list[tuple[str, bool, str, str]] = [
-    ("28", False, "the login was refused", "check user and password of the source's url"),
+    ("28", False, "the login was refused", mysqlerrors.LOGIN),
     ("3D", False, "there is no such database", "check the database's name in the source's url"),
     ("42501", False, "no permission to read it", "grant SELECT (and USAGE on its schema)"),
     ("42P01", False, "there is no such table or view", "see `zhixin source tables`"),
@@ -55,7 +55,7 @@ _WORDS: list[tuple[str, bool, str, str]] = [
         r"认证失败|角色.*不存在",
         False,
         "the login was refused",
-        "check user and password of the source's url",
+        mysqlerrors.LOGIN,
     ),
     (
         r"pg_hba\.conf",

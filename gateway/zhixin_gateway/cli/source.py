@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from dataclasses import replace
@@ -115,7 +116,7 @@ def drift(context: Context, contract: Path, *, as_json: bool) -> int:
         answer({"dataset": read.dataset, "drift": [each.to_json() for each in found]})
     elif found:
         table(["kind", "what"], [[each.kind, each.message] for each in found])
-    say("no drift" if not found else f"{len(found)} differences")
+    say("no drift" if not found else f"{len(found)} difference{'s' * (len(found) > 1)}")
     return 1 if any(each.kind == "missing" for each in found) else 0
 
 
@@ -164,7 +165,7 @@ def infer(
     from zhixin_schemas.infer import infer_contract
 
     home = context.find_home()
-    connector = open_named(context, url, _options(given))
+    connector = open_named(context, url, _options(given), source)
     if dataset is None:
         if home is None:
             raise ConfigError(
@@ -173,7 +174,7 @@ def infer(
             )
         dataset = f"{home.member}/{_slug(Path(name.rpartition('.')[0] or name).name, 'dataset')}"
     known = home is not None and url in home.settings.sources
-    server = source or (url if known else _slug(_last(url), "source"))
+    server = source or (url if known else _called(url))
     seen = connector.describe(name)
     text = infer_contract(dataset, seen, server=server, with_values=not no_values)
     if home is not None and not known:
@@ -186,7 +187,10 @@ def infer(
 
 
 def open_named(
-    context: Context, url: str, options: Mapping[str, object] | None = None
+    context: Context,
+    url: str,
+    options: Mapping[str, object] | None = None,
+    name: str | None = None,
 ) -> Connector:
     """Open a source by its address, or by its name in the home's settings.
 
@@ -194,12 +198,19 @@ def open_named(
         context: the command's.
         url: address or name.
         options: how it is read, besides what the settings say.
+        name: what an address is to be called, by which its secret is found; made from it where
+            none is given.
     """
+    from zhixin_connectors.options import SECRET, Secret
     from zhixin_connectors.registry import open_source
+
+    from zhixin_gateway.settings import secret_from_environment
 
     if re.fullmatch(r"[A-Za-z0-9_-]+", url) and not Path(url).exists():
         return context.open_home().open_source(url, options)
-    return open_source(url, options)
+    secret = secret_from_environment(name or _called(url), os.environ)
+    own = {} if secret is None else {SECRET: Secret(secret)}
+    return open_source(url, {**own, **(options or {})})
 
 
 _LISTS = ("null", "optional")
@@ -260,6 +271,11 @@ def _absolute(url: str) -> str:
     if found is None or not url[found.end() :]:
         return url
     return found[0] + str(Path(url[found.end() :]).absolute())
+
+
+def _called(url: str) -> str:
+    """What a source is called where nobody says it."""
+    return _slug(_last(url), "source")
 
 
 def _last(url: str) -> str:
