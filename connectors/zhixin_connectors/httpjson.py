@@ -10,7 +10,7 @@
     zhixin.paging   link    Link: <…>; rel="next", or the address in the member of zhixin.next
                     cursor  the member of zhixin.next goes into the parameter zhixin.pageParameter
                     page    a number that counts up, to an empty page or zhixin.total
-                    offset  the number of records so far, to an empty page or zhixin.total
+                    offset  the number of records so far (and zhixin.firstPage), likewise
                     none    one answer; one that names a next page is refused, not cut
 
 Pages are asked for one after another, and so a source that changes meanwhile may show a record
@@ -257,8 +257,9 @@ class _Pages:
         parameters: dict[str, str | None] = {}
         if self.options.page_size:
             parameters[self.options.size_parameter] = str(self.options.page_size)
-        if self.options.paging == "page":
-            parameters[self.options.page_parameter or "page"] = str(self.options.first_page)
+        way, first = self.options.paging, self.options.first_page
+        if way == "page" or (way == "offset" and first is not None):
+            parameters[self.options.page_parameter or way] = str(1 if first is None else first)
         return self._with(self.first, parameters)
 
     def _with(self, url: str, parameters: dict[str, str | None]) -> str:
@@ -308,7 +309,11 @@ class _Pages:
         if done:
             return None
         name = self.options.page_parameter or way
-        number = self.options.first_page + len(self._asked) if way == "page" else self._records
+        first = self.options.first_page
+        if way == "page":
+            number = (1 if first is None else first) + len(self._asked)
+        else:
+            number = (first or 0) + self._records
         return self._with(self._first(), {name: str(number)})
 
     def _by_link(self, answer: Answer, beside: dict[str, Any]) -> str | None:

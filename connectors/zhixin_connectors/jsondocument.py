@@ -20,7 +20,13 @@ from zhixin_errors import PermanentSourceError
 
 from zhixin_connectors import jsoncolumns
 from zhixin_connectors.jsoncolumns import JsonRow, row_of, seen_columns
-from zhixin_connectors.jsontext import JsonReader, JsonRecord, NotJsonError, skip_blank
+from zhixin_connectors.jsontext import (
+    JsonReader,
+    JsonRecord,
+    NotJsonError,
+    member_texts,
+    skip_blank,
+)
 from zhixin_connectors.options import SourceOptions
 from zhixin_connectors.protocol import Extracted, ReadRequest, SeenColumn
 from zhixin_connectors.textstream import Utf8Stream
@@ -39,12 +45,15 @@ class JsonDocument:
     Args:
         stream: its bytes as UTF-8.
         path: members on the way to the list, with dots between them; empty: the document is it.
+            After ``[]`` those on the way to the record in each element (``features[].properties``).
         place: source and object, for messages.
     """
 
     def __init__(self, stream: Utf8Stream, path: str, place: str) -> None:
         self._stream = stream
-        self._path = path.split(".") if path else []
+        outer, _, inner = path.partition("[].")
+        self._path = outer.split(".") if outer else []
+        self._inner = inner.split(".") if inner else []
         self._place = place
         self._reader = JsonReader()
         self._decoder = codecs.getincrementaldecoder("utf-8")()
@@ -103,11 +112,20 @@ class JsonDocument:
             self._at += 1
             return
         while True:
-            row = row_of(self._scan())
+            row = self._row(self._scan())
             self._count += 1
             yield row
             if self._separator("]"):
                 return
+
+    def _row(self, element: JsonRecord) -> JsonRow:
+        record = element
+        for name in [] if element.twice else self._inner:
+            if not isinstance(record.value, dict) or record.value.get(name) is None:
+                return JsonRow({}, element.text, f"no object at zhixin.records: …[].{name}")
+            text = member_texts(record.text)[name]
+            record = JsonRecord(record.value[name], text)
+        return row_of(record)
 
     def _members(self) -> Iterator[str]:
         self._at += 1

@@ -14,13 +14,14 @@ r"""The ``zhixin.*`` options of a source, held to their names and types.
     zhixin.dateFormat  "y年M月d日"     of texts that are dates (dateforms.py); ISO 8601 if not set
     zhixin.timezone    "Asia/Shanghai"  of times without an offset, for fields of type timestamptz
     zhixin.binary      "base64"         how a text file writes binary values; or "hex"
-    zhixin.records     "data.items"     where in a JSON document the list of records is
+    zhixin.records     "data.items"     where in a JSON document the list of records is;
+                                        "features[].properties" takes that member of each
     zhixin.optional    ["note"]         members that may be absent from all records of JSON
     zhixin.total       "meta.count"     the member that says how many records there are in all
     zhixin.paging      "cursor"         of HTTP: link, cursor, page, offset; none if not said
     zhixin.next        "meta.next"      the member with the next page's address or cursor
     zhixin.pageParameter "page"         the parameter that takes the cursor, page or offset
-    zhixin.firstPage   0                the first page's number; 1 if not said
+    zhixin.firstPage   0                the first page's number, 1 if not said; or offset, 0
     zhixin.pageSize    500              records of a page, sent as zhixin.sizeParameter
 
 The prefix may be left out. A name that is not in this list is refused, not ignored: a misspelt
@@ -80,7 +81,7 @@ class SourceOptions:
     paging: str = "none"
     next: str = ""
     page_parameter: str = ""
-    first_page: int = 1
+    first_page: int | None = None
     page_size: int = 0
     size_parameter: str = ""
 
@@ -193,6 +194,13 @@ def _path(name: str, value: object) -> str:
     return value
 
 
+def _records(name: str, value: object) -> str:
+    outer, _, inner = _path(name, value).partition("[].")
+    if "[]" in outer + inner:
+        raise ConfigError(f"{name} may have one [] in it, such as features[].properties")
+    return str(value)
+
+
 def _paging(name: str, value: object) -> str:
     if value not in PAGINGS:
         raise ConfigError(f"{name} must be one of {', '.join(PAGINGS)}")
@@ -218,7 +226,7 @@ _READERS: dict[str, tuple[str, Any]] = {
     "dateFormat": ("dates", _date_format),
     "timezone": ("timezone", _timezone),
     "binary": ("binary", _binary),
-    "records": ("records", _path),
+    "records": ("records", _records),
     "optional": ("optional", _words),
     "total": ("total", _path),
     "paging": ("paging", _paging),

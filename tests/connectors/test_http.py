@@ -166,6 +166,17 @@ def test_a_server_that_gives_less_than_was_asked_for_does_not_end_the_list(serve
     assert server.paths()[-1] == "/l?limit=1000&offset=7"
 
 
+def test_an_offset_may_begin_at_one(server, take):
+    def answer(request):
+        start = int(request.query["offset"]) - 1
+        return {"items": ROWS[start : start + 3], "total": 7}
+
+    server.routes["/l"] = answer
+    paging = {"records": "items", "paging": "offset", "firstPage": 1, "total": "total"}
+    assert ids(server, "l", take, **paging) == list(range(1, 8))
+    assert server.paths() == ["/l?offset=1", "/l?offset=4", "/l?offset=7"]
+
+
 def test_a_list_without_records_is_empty(server, take):
     server.routes["/l"] = lambda _: {"items": [], "total": 0}
     assert ids(server, "l", take, records="items", paging="page", total="total") == []

@@ -210,8 +210,13 @@ def test_files_of_one_table_may_lack_each_others_members(tmp_path, take):
 DOCUMENTS = {
     "list": ("", '[{"id":1},{"id":2}]'),
     "chinese": ("名单", '{"说明":"甲乙😀","名单":[{"id":1,"名":"丙"},{"id":2,"名":"😀"}]}'),
+    "each": ("[].r", '[{"r":{"id":1}},{"r":{"id":2}}]'),
     "spaced": ("", ' [ { "id" : 1 } ,\n{"id":2}\t] \n'),
     "member": ("items", '{"total":2,"items":[{"id":1},{"id":2}],"more":{"a":[1]}}'),
+    "inside": (
+        "d.features[].a.p",
+        '{"d":{"features":[{"type":"F","a":{"p":{"id":1}},"g":[0]},{"a":{"p":{"id":2}}}]}}',
+    ),
     "deep": ("data.list", '{"a":[],"data":{"n":1,"list":[{"id":1},{"id":2}]},"z":null}'),
 }
 
@@ -271,6 +276,20 @@ def test_a_document_without_a_path_names_the_list_that_it_has(tmp_path, take):
     assert refusal.value.hint == "zhixin.records: items"
 
 
+def test_an_element_without_the_record_in_it_is_a_misfit_with_its_text(tmp_path, take):
+    elements = ['{"p":{"id":1, "m":[1]}}', '{"q":1}', "5", '{"p":null}', '{"p":[1]}',
+                '{"p":{"id":2},"p":{"id":3}}']  # fmt: skip
+    (tmp_path / "a.json").write_text(f'{{"f":[{",".join(elements)}]}}')
+    options = {"zhixin.records": "f[].p"}
+    table, misfits, _ = take(tmp_path, "a.json", {"id": INT, "m": TEXT}, options=options)
+    assert table.column("id").to_pylist() == [1, None, None, None, None, None]
+    assert table.column("m").to_pylist()[0] == "[1]"
+    texts = [elements[1], elements[2], elements[3], "[1]", elements[5]]
+    assert [(row, name, raw) for row, name, _, raw in misfits] == [
+        (row, "", text) for row, text in enumerate(texts, 1)
+    ]
+
+
 def test_a_count_that_the_document_says_must_be_the_number_of_its_records(tmp_path, take):
     (tmp_path / "a.json").write_text('{"m":{"total":3},"i":[{"id":1},5]}')
     options = {"zhixin.records": "i", "zhixin.total": "m.total"}
@@ -322,7 +341,15 @@ def test_infer_takes_the_types_of_json_and_reads_no_text_as_a_number(tmp_path):
 
 @pytest.mark.parametrize(
     "options",
-    [{"records": ""}, {"records": "a..b"}, {"paging": "guess"}, {"total": 5}, {"pageSize": -1}],
+    [
+        {"records": ""},
+        {"records": "a..b"},
+        {"records": "a[]"},
+        {"records": "[].a[].b"},
+        {"paging": "guess"},
+        {"total": 5},
+        {"pageSize": -1},
+    ],
 )
 def test_a_wrong_option_of_json_is_refused(tmp_path, take, options):
     (tmp_path / "a.json").write_text("[]")
