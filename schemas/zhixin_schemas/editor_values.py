@@ -80,7 +80,7 @@ SOURCE_VALUES: dict[str, Schema] = {
     },
     "records": {
         "type": "string",
-        "description": "Where in a JSON document the list of records is, such as data.items.",
+        "description": "Where in a JSON document the records are: data.items, features[].properties.",
     },
     "optional": {
         "type": "array",
@@ -97,7 +97,7 @@ SOURCE_VALUES: dict[str, Schema] = {
         "type": "string",
         "description": "The parameter that takes the cursor, page or offset.",
     },
-    "firstPage": {"type": "integer", "minimum": 0, "description": "1 where it is not said."},
+    "firstPage": {"type": "integer", "minimum": 0, "description": "Its number, 1; or offset, 0."},
     "pageSize": {"type": "integer", "minimum": 0, "description": "Records of a page."},
     "sizeParameter": {"type": "string", "description": "The parameter that takes pageSize."},
     "sql": {
