@@ -17,7 +17,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from zhixin_connectors.protocol import ReadRequest, SeenColumn
+from zhixin_connectors.protocol import ReadRequest
 from zhixin_errors import (
     ConfigError,
     LedgerUnavailable,
@@ -30,7 +30,7 @@ from zhixin_schemas.loader import load_contract_file
 from zhixin_schemas.model import Contract
 
 from zhixin_gateway.datasets import directory
-from zhixin_gateway.drift import Drift, find_drift, last_columns, look
+from zhixin_gateway.drift import find_drift, last_columns, look
 from zhixin_gateway.home import Home
 from zhixin_gateway.pipeline.contracting import check_step, publish_contract
 from zhixin_gateway.pipeline.inputs import Inputs
@@ -113,6 +113,7 @@ def extract(
     with home.lock(contract.dataset):
         token = work.begin()
         try:
+            seen = _insisted(partial(_look, home, contract, progress), progress)
             state = _ledger_state(home, contract, progress, publish=publish)
             inputs = Inputs(home, state, progress)
             key_sets, targets = inputs.keys_of(contract)
@@ -129,7 +130,7 @@ def extract(
                     past=past,
                     targets=targets,
                 )
-                return _extract(work, contract, inputs, intake, progress)
+                return _extract(work, contract, inputs, intake, progress) | seen
 
             told = _insisted(attempt, progress)
         except BaseException as error:
@@ -198,7 +199,6 @@ def _extract(
     work: Work, contract: Contract, inputs: Inputs, intake: Intake, progress: Progress
 ) -> Staged:
     extracted_at = format_time(dt.datetime.now(dt.UTC))
-    columns, drift = _look(work.home, contract, progress)
     source = _source(work.home, contract, inputs)
     watermark = Watermark(contract)
     progress.step("extract", contract.dataset)
@@ -219,26 +219,24 @@ def _extract(
         "quarantined": outcome.quarantined,
         "warned": outcome.warned,
         "rules": outcome.rules,
-        "columns": columns,
-        "drift": [each.to_json() for each in drift],
         "alerts": outcome.alerts,
     }
 
 
-def _look(
-    home: Home, contract: Contract, progress: Progress
-) -> tuple[list[SeenColumn], list[Drift]]:
+def _look(home: Home, contract: Contract, progress: Progress) -> Staged:
     """Tell how the source's columns differ from the contract, and from those of the last run.
 
-    What is missing is told here too; reading refuses it, by every name at once.
+    A source that can't be reached, or has no such table, is refused here, before the contract is
+    stated: it would have to rise for a misspelt name. What is missing of columns is told here too;
+    reading refuses it, by every name at once.
     """
     if contract.derived:
-        return [], []
+        return {"columns": [], "drift": []}
     columns = look(home.open_source(contract.server, contract.options), contract)
     drift = find_drift(contract, columns, last_columns(home, contract.dataset))
     for each in drift:
         progress.warn(f"the source of {contract.dataset} has changed: {each.message}")
-    return columns, drift
+    return {"columns": columns, "drift": [each.to_json() for each in drift]}
 
 
 def _refuse_broken(contract: Contract, outcome: Outcome) -> None:
