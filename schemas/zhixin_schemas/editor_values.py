@@ -80,7 +80,7 @@ SOURCE_VALUES: dict[str, Schema] = {
     },
     "records": {
         "type": "string",
-        "description": "Where in a JSON document the records are: data.items, features[].properties.",
+        "description": "The records of a JSON document: data.items, features[].properties.",
     },
     "optional": {
         "type": "array",
