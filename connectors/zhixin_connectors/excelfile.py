@@ -38,6 +38,8 @@ from zhixin_connectors.grammar import Reading
 from zhixin_connectors.options import SourceOptions
 from zhixin_connectors.protocol import Extracted, Misfit, ReadRequest, SeenColumn
 from zhixin_connectors.sheetmarks import Marks, NotReadable, TooLarge, column_number, marks_of
+from zhixin_connectors.sheetods import marks_of_ods
+from zhixin_connectors.sheetrecords import marks_of_xls, marks_of_xlsb
 from zhixin_connectors.unpack import OpenStream
 
 __all__ = ["batches", "check_beginning", "columns", "sheets"]
@@ -46,7 +48,15 @@ _MOST_PACKED = 1 << 26
 _MOST_UNPACKED = 1 << 31
 _MOST_DIGITS = 15
 _MAX_NAMED = 20
-_FAULTS = {"PanicException", "CalamineError", "XmlError", "ZipError", "BadZipFile", "OSError"}
+_FAULTS = {
+    "PanicException",
+    "CalamineError",
+    "XmlError",
+    "ZipError",
+    "BadZipFile",
+    "OSError",
+    "NotReadable",
+}
 _SEEN_BYTES = 512
 _MANIFEST = "META-INF/manifest.xml"
 _OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # what .xls begins with
@@ -192,9 +202,9 @@ def _column(
 
 
 def _refusal(cell: Cell, place: tuple[int, int], marks: Marks) -> tuple[str, str] | None:
+    if place in marks.errors:
+        return "an error in the sheet", marks.errors[place]
     if cell == "":
-        if place in marks.errors:
-            return "an error in the sheet", marks.errors[place]
         return ("a formula that was never calculated", "") if place in marks.uncached else None
     if isinstance(cell, dt.time) and place in marks.negative:
         return "a moment before the sheet's first day", "below zero"
@@ -239,9 +249,10 @@ def _parts(
 
 def _open(stream: IO[bytes], place: str, options: SourceOptions) -> _Sheet:
     book = _load(stream, place)
-    name = _chosen(_sheet_names(book), options.sheet, place)
+    names = _sheet_names(book)
+    name = _chosen(names, options.sheet, place)
     area = _area(options.range)
-    marks = _marks(stream, name, place)
+    marks = _marks(stream, names, name, place)
     with _telling(place):
         sheet = book.get_sheet_by_name(name)
     left = area.left if area else (sheet.start or (0, 0))[1]
@@ -261,12 +272,12 @@ def _open(stream: IO[bytes], place: str, options: SourceOptions) -> _Sheet:
             code="header",
             hint="the first row with a value must name the columns, or zhixin.headerRows be 0",
         )
-    names = joined(above)
-    while names and not names[-1]:
-        names.pop()
-    check_names(f"{place}, sheet {name}", names, below[0] if below and len(above) == 1 else [])
+    header = joined(above)
+    while header and not header[-1]:
+        header.pop()
+    check_names(f"{place}, sheet {name}", header, below[0] if below and len(above) == 1 else [])
     data = head[options.header_rows :]
-    return _Sheet(names, itertools.chain(data, rows), left, marks)
+    return _Sheet(header, itertools.chain(data, rows), left, marks)
 
 
 def _rows(
@@ -331,19 +342,20 @@ def _sheet_names(book: Any) -> list[str]:  # noqa: ANN401 (a CalamineWorkbook)
     return [each.name for each in book.sheets_metadata if each.typ == SheetTypeEnum.WorkSheet]
 
 
-def _marks(stream: IO[bytes], sheet: str, place: str) -> Marks:
-    """What calamine would leave out; of .xls, .xlsb and .ods nobody tells."""
+def _marks(stream: IO[bytes], names: Sequence[str], sheet: str, place: str) -> Marks:
+    """What calamine would leave out, by the kind of workbook."""
     stream.seek(0)
-    if not zipfile.is_zipfile(stream):
-        return Marks()
-    with zipfile.ZipFile(stream) as archive:
-        if "xl/workbook.xml" not in archive.namelist():
-            return Marks()
     try:
-        return marks_of(stream, sheet)
+        if stream.read(len(_OLE)) == _OLE:
+            return marks_of_xls(stream, names.index(sheet))
+        with zipfile.ZipFile(stream) as archive:
+            inside = [name.replace("\\", "/") for name in archive.namelist()]
+        if "xl/workbook.bin" in inside:
+            return marks_of_xlsb(stream, sheet)
+        return (marks_of_ods if "content.xml" in inside else marks_of)(stream, sheet)
     except TooLarge as found:
         raise _too_large(place, str(found)) from None
-    except NotReadable:
+    except (NotReadable, zipfile.BadZipFile):
         raise _damaged(place) from None
 
 
@@ -366,7 +378,10 @@ def _load(stream: IO[bytes], place: str) -> Any:  # noqa: ANN401 (a CalamineWork
             hint="save it anew as .xlsx, or read a text by a name that ends in .csv",
         )
     with _telling(place):
-        unpacked, encrypted = _measure(stream, beginning)
+        try:
+            unpacked, encrypted = _measure(stream, beginning)
+        except TooLarge as found:
+            raise _too_large(place, str(found)) from None
     if unpacked > _MOST_UNPACKED:
         raise _too_large(place, f"more than {_MOST_UNPACKED >> 30} GiB unpacked")
     if encrypted:
@@ -388,8 +403,11 @@ def _measure(stream: IO[bytes], beginning: bytes) -> tuple[int, bool]:
         return len(data), "EncryptedPackage".encode("utf-16-le") in data
     with zipfile.ZipFile(stream) as archive:
         size = sum(each.file_size for each in archive.infolist())
-        own = _MANIFEST in archive.namelist() and b"encryption-data" in archive.read(_MANIFEST)
-        return size, own
+        inside = archive.namelist()
+        encrypted = _MANIFEST in inside and b"encryption-data" in archive.read(_MANIFEST)
+    if "content.xml" in inside and size <= _MOST_UNPACKED and not encrypted:
+        marks_of_ods(stream, "")  # calamine makes room for all sheets as soon as it opens them
+    return size, encrypted
 
 
 @contextmanager

@@ -20,13 +20,25 @@ from dataclasses import dataclass, field
 from typing import IO, Any
 from xml.parsers import expat
 
-__all__ = ["MOST_CELLS", "Marks", "NotReadable", "TooLarge", "marks_of"]
+__all__ = [
+    "MOST_CELLS",
+    "Marks",
+    "NotReadable",
+    "TooLarge",
+    "column_number",
+    "marks_of",
+    "sheet_part",
+]
 
 MOST_CELLS = 16_000_000  # rows times columns; calamine takes about 32 bytes for each
 _MOST_MARKS = 1_000_000
 _MOST_BYTES = 1 << 31  # of a sheet's XML, unpacked
 _CHUNK = 1 << 16
 _PLACE = re.compile(r"([A-Z]{1,3})([0-9]{1,7})\Z")
+
+
+UNREADABLE = (expat.ExpatError, zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError)
+"""What a damaged archive or its XML raises."""
 
 
 class TooLarge(Exception):
@@ -62,26 +74,56 @@ def marks_of(stream: IO[bytes], sheet: str) -> Marks:
     try:
         with zipfile.ZipFile(stream) as archive:
             scan = _Scan()
-            _parse(archive, _part(archive, sheet), scan.start, scan.end, scan.text)
+            parse_part(
+                archive, sheet_part(archive, sheet, _sheet_ids), scan.start, scan.end, scan.text
+            )
             return scan.marks
-    except (expat.ExpatError, zipfile.BadZipFile, KeyError, ValueError, OSError, EOFError) as error:
+    except UNREADABLE as error:
         raise NotReadable from error
 
 
-def _part(archive: zipfile.ZipFile, sheet: str) -> str:
-    """The sheet's file in the archive, by way of the workbook's relations."""
+def sheet_part(
+    archive: zipfile.ZipFile,
+    sheet: str,
+    sheet_ids: Callable[[zipfile.ZipFile, str], dict[str, str]],
+) -> str:
+    """The sheet's file in the archive, by way of the workbook's relations.
+
+    Args:
+        archive: an .xlsx or .xlsb.
+        sheet: its name.
+        sheet_ids: gives the relation of each sheet's name from the workbook's part.
+
+    Raises:
+        NotReadable: there is none.
+        KeyError: there is none.
+    """
     book = _target(archive, "_rels/.rels", lambda own: own["Type"].endswith("/officeDocument"))
+    wanted = sheet_ids(archive, book)[sheet]
+    folder, _, file = book.rpartition("/")
+    relations = f"{folder}/_rels/{file}.rels".lstrip("/")
+    return _target(archive, relations, lambda own: own["Id"] == wanted, folder)
+
+
+def _sheet_ids(archive: zipfile.ZipFile, part: str) -> dict[str, str]:
     ids: dict[str, str] = {}
 
     def named(name: str, own: dict[str, str]) -> None:
         if name == "sheet":
             ids[own["name"]] = next(v for k, v in own.items() if k.endswith(":id"))
 
-    _parse(archive, book, named)
-    folder, _, file = book.rpartition("/")
-    wanted = ids[sheet]
-    relations = f"{folder}/_rels/{file}.rels".lstrip("/")
-    return _target(archive, relations, lambda own: own["Id"] == wanted, folder)
+    parse_part(archive, part, named)
+    return ids
+
+
+def open_part(archive: zipfile.ZipFile, part: str) -> IO[bytes]:
+    """Open a part by its name, which some writers spell with backslashes or in other case.
+
+    Raises:
+        KeyError: there is none.
+    """
+    spelt = {each.replace("\\", "/").lower(): each for each in archive.namelist()}
+    return archive.open(spelt[part.lower()])
 
 
 def _target(
@@ -96,19 +138,25 @@ def _target(
         if name == "Relationship" and accepts(own):
             found.append(own["Target"])
 
-    _parse(archive, relations, related)
+    parse_part(archive, relations, related)
     if not found:
         raise NotReadable
     return posixpath.normpath(posixpath.join("/", folder, found[0])).lstrip("/")
 
 
-def _parse(
+def parse_part(
     archive: zipfile.ZipFile,
     part: str,
     start: Callable[[str, dict[str, str]], None],
     end: Callable[[str], None] | None = None,
     text: Callable[[str], None] | None = None,
 ) -> None:
+    """Go through a part's XML; names of elements come without their prefix.
+
+    Raises:
+        TooLarge: it is longer than is read.
+        NotReadable: it has a document type, by which XML grows.
+    """
     parser = expat.ParserCreate()
     parser.StartElementHandler = lambda name, own: start(name.rpartition(":")[2], own)
     if end is not None:
@@ -116,7 +164,7 @@ def _parse(
     parser.CharacterDataHandler = text
     parser.StartDoctypeDeclHandler = _refuse_doctype
     done = 0
-    with archive.open(part) as data:
+    with open_part(archive, part) as data:
         while chunk := data.read(_CHUNK):
             done += len(chunk)
             if done > _MOST_BYTES:
@@ -148,8 +196,11 @@ class _Scan:
             self._column = -1
         elif name == "v":
             self._inside = True
+            self._grow()
         elif name == "f":
             self._formula = True
+        elif name == "is":
+            self._grow()
 
     def _cell(self, own: dict[str, str]) -> None:
         place = _PLACE.match(own.get("r", ""))
@@ -161,6 +212,9 @@ class _Scan:
         self._kind = own.get("t", "n")
         self._formula = self._inside = False
         self._value = []
+
+    def _grow(self) -> None:
+        """Count a cell that holds something; those that only have a format do not matter."""
         self._rows = max(self._rows, self._row + 1)
         self._columns = max(self._columns, self._column + 1)
         if self._rows * self._columns > MOST_CELLS:

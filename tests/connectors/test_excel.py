@@ -1,13 +1,15 @@
 """Workbooks as agencies have them: what a cell holds is exact, or a misfit."""
 
 import datetime as dt
+import io
+import struct
 import zipfile
 
 import openpyxl
 import pyarrow as pa
 import pytest
 from openpyxl.utils.datetime import CALENDAR_MAC_1904
-from zhixin_connectors import excelfile, sheetmarks
+from zhixin_connectors import excelfile, sheetmarks, sheetrecords
 from zhixin_connectors.registry import open_source
 from zhixin_errors import ConfigError, PermanentSourceError
 
@@ -290,3 +292,168 @@ def test_a_sheets_xml_may_not_expand_entities(book, tmp_path):
             archive.writestr(name, data)
     with path.open("rb") as stream, pytest.raises(sheetmarks.NotReadable):
         sheetmarks.marks_of(stream, "一月")
+
+
+# What calamine leaves out of .xls and .xlsb: no library here writes these, so the bytes are ours
+
+
+def _record(kind, *data):
+    return struct.pack("<HH", kind, len(b"".join(data))) + b"".join(data)
+
+
+def _ole(book, shift=9):
+    """An OLE file with the one stream "Workbook"; a short one lies in the mini stream."""
+    size = 1 << shift
+    mini = len(book) < 4096
+    stored = book.ljust(-(-len(book) // size) * size, b"\0")
+    sectors = len(stored) // size
+    chain = [*range(4, 3 + sectors), 0xFFFFFFFE]
+    table = [0xFFFFFFFD, 0xFFFFFFFE, 0xFFFFFFFE, *chain]  # table, directory, mini table, stream
+    minis = [*range(1, -(-len(book) // 64)), 0xFFFFFFFE] if mini else []
+
+    def entry(name, start, length):
+        spelt = (name + "\0").encode("utf-16-le")
+        head = spelt.ljust(0x40, b"\0") + struct.pack("<H", len(spelt))
+        return head.ljust(0x74, b"\0") + struct.pack("<III", start, length, 0)
+
+    root = entry("Root Entry", 3 if mini else 0xFFFFFFFE, len(stored))
+    directory = root + entry("Workbook", 0 if mini else 3, len(book))
+    header = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1".ljust(0x1E, b"\0") + struct.pack("<H", shift)
+    header = header.ljust(0x30, b"\0") + struct.pack("<IIIIIII", 1, 0, 4096, 2, 1, 0xFFFFFFFE, 0)
+    header += struct.pack("<109I", 0, *[0xFFFFFFFF] * 108)
+    parts = [
+        struct.pack(f"<{len(table)}I", *table),
+        directory,
+        struct.pack(f"<{len(minis)}I", *minis),
+    ]
+    padded = [part.ljust(size, b"\xff" if part is not directory else b"\0") for part in parts]
+    return header.ljust(size, b"\0") + b"".join(padded) + stored
+
+
+def _biff(pad):
+    bof = _record(0x0809, bytes(16))
+    names = [b"\x05\0One\0", b"\x05\0Two\0"]
+    sheet = [
+        bof,
+        _record(0x0203, struct.pack("<HHHd", 0, 1, 0, -1.5)),
+        _record(0x027E, struct.pack("<HHHi", 1, 1, 0, -4)),
+        _record(0x00BD, struct.pack("<HHHiHiH", 2, 1, 0, 4, 0, -4, 2)),
+        _record(0x0205, struct.pack("<HHHBB", 3, 0, 0, 0x2A, 1)),
+        _record(0x0205, struct.pack("<HHHBB", 4, 0, 0, 1, 0)),
+        _record(0x0006, struct.pack("<HHH", 5, 0, 0), b"\2\0\7\0\0\0\xff\xff", bytes(8)),
+        _record(0x0006, struct.pack("<HHHd", 6, 0, 0, -2.0), bytes(8)),
+        bof + _record(0x0205, struct.pack("<HHHBB", 9, 9, 0, 0x2A, 1)) + _record(0x000A),  # a chart
+        _record(0x000A),
+        bytes(pad),
+    ]
+    length = len(bof) + 2 * len(_record(0x0085, bytes(6), names[0])) + 4
+    starts = [length, length + 2 * 24]
+    bounds = [
+        _record(0x0085, struct.pack("<IBB", at, 0, 0), n)
+        for at, n in zip(starts, names, strict=True)
+    ]
+    empty = (bof + _record(0x000A)).ljust(48, b"\0")
+    return bof + b"".join(bounds) + _record(0x000A) + empty + b"".join(sheet)
+
+
+@pytest.mark.parametrize(("pad", "shift"), [(0, 9), (9_000, 9), (9_000, 12)])
+def test_errors_and_negative_numbers_of_an_xls_are_found(pad, shift):
+    marks = sheetrecords.marks_of_xls(io.BytesIO(_ole(_biff(pad), shift)), 1)
+    assert marks.errors == {(3, 0): "#N/A", (5, 0): "#DIV/0!"}
+    assert marks.negative == {(0, 1), (1, 1), (2, 2), (6, 0)}
+    assert sheetrecords.marks_of_xls(io.BytesIO(_ole(_biff(pad), shift)), 0).errors == {}
+
+
+@pytest.mark.parametrize("cut", [40, 600, 1_700, 2_300])
+def test_an_xls_that_was_cut_off_is_told(cut):
+    with pytest.raises(sheetmarks.NotReadable):
+        sheetrecords.marks_of_xls(io.BytesIO(_ole(_biff(0))[:cut]), 1)
+
+
+def _binary(kind, data):
+    number = bytes([kind & 0x7F | 0x80, kind >> 7]) if kind > 127 else bytes([kind])
+    return number + bytes([len(data) & 0x7F | 0x80, len(data) >> 7]) + data
+
+
+def _xlsb(*cells):
+    relation = '<Relationships><Relationship Id="{}" Type="x/{}" Target="{}"/></Relationships>'
+    names = [struct.pack("<I", len(n)) + n.encode("utf-16-le") for n in ("rId1", "一月")]
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w") as archive:
+        archive.writestr("_rels/.rels", relation.format("a", "officeDocument", "/xl/workbook.bin"))
+        archive.writestr("xl/workbook.bin", _binary(156, bytes(8) + b"".join(names)))
+        rels = relation.format("rId1", "worksheet", "worksheets/sheet1.bin")
+        archive.writestr("xl\\_rels\\workbook.bin.rels", rels)
+        archive.writestr("xl/Worksheets/sheet1.bin", b"".join(cells))
+    packed.seek(0)
+    return packed
+
+
+def test_errors_and_negative_numbers_of_an_xlsb_are_found():
+    cells = [
+        _binary(0, struct.pack("<I", 7)),
+        _binary(3, struct.pack("<IIB", 1, 0, 0x2A)),
+        _binary(11, struct.pack("<IIB", 2, 0, 0x07)),
+        _binary(5, struct.pack("<IId", 3, 0, -1.0)),
+        _binary(2, struct.pack("<IIi", 4, 0, 4)),
+        _binary(2, struct.pack("<IIi", 5, 0, -4)),
+    ]
+    marks = sheetrecords.marks_of_xlsb(_xlsb(*cells), "一月")
+    assert marks.errors == {(7, 1): "#N/A", (7, 2): "#DIV/0!"}
+    assert marks.negative == {(7, 3), (7, 5)}
+    far = _binary(0, struct.pack("<I", 1_048_575)), _binary(1, struct.pack("<II", 16_383, 0))
+    with pytest.raises(sheetmarks.TooLarge):
+        sheetrecords.marks_of_xlsb(_xlsb(*far), "一月")
+    with pytest.raises(sheetmarks.NotReadable):
+        sheetrecords.marks_of_xlsb(_xlsb(*cells), "二月")
+
+
+def _ods(path, rows):
+    names = "".join(
+        f'xmlns:{prefix}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0" '
+        for prefix, name in (("office", "office"), ("table", "table"), ("text", "text"))
+    )
+    names += 'xmlns:calcext="urn:org:documentfoundation:names:experimental:calc:xmlns:calcext:1.0"'
+    table = f'<table:table table:name="一月">{rows}</table:table>'
+    content = f"<office:spreadsheet>{table}</office:spreadsheet>"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("mimetype", "application/vnd.oasis.opendocument.spreadsheet")
+        manifest = "urn:oasis:names:tc:opendocument:xmlns:manifest:1.0"
+        archive.writestr("META-INF/manifest.xml", f'<m:manifest xmlns:m="{manifest}"/>')
+        body = f"<office:body>{content}</office:body>"
+        xml = f"<office:document-content {names}>{body}</office:document-content>"
+        archive.writestr("content.xml", xml)
+    return path
+
+
+def _cell(value, *, error=False, kind="float"):
+    value_of = f' office:value="{0 if error else value}"' if kind == "float" else ""
+    shown = f'office:value-type="{kind}"{value_of}'
+    shown += ' calcext:value-type="error"' if error else ""
+    return f"<table:table-cell {shown}><text:p>{value}</text:p></table:table-cell>"
+
+
+def test_an_error_in_an_ods_is_neither_its_text_nor_the_zero_beside_it(tmp_path, take):
+    rows = [
+        _cell("id", kind="string") + _cell("n", kind="string"),
+        _cell(1) + _cell("#N/A", error=True),
+        '<table:table-cell table:number-columns-repeated="1"/>' + _cell("Err:502", error=True),
+        _cell(3) + _cell(7),
+    ]
+    rows = "".join(f"<table:table-row>{row}</table:table-row>" for row in rows)
+    path = _ods(tmp_path / "t.ods", rows)
+    table, misfits, _ = take(path, "t", {"id": pa.int64(), "n": pa.int64()})
+    assert table.to_pydict() == {"id": [1, None, 3], "n": [None, None, 7]}
+    told = [(row, field, raw) for row, field, _, raw in misfits]
+    assert told == [(0, "n", "#N/A"), (1, "n", "Err:502")]
+
+
+def test_an_ods_that_repeats_a_cell_beyond_memory_is_refused(tmp_path, take, monkeypatch):
+    cell = _cell(1).replace(
+        "<table:table-cell", '<table:table-cell table:number-columns-repeated="9999"'
+    )
+    rows = f'<table:table-row table:number-rows-repeated="9999">{cell}</table:table-row>'
+    path = _ods(tmp_path / "t.ods", rows)
+    monkeypatch.setattr("python_calamine.load_workbook", None)  # it would take 2.4 GB
+    with pytest.raises(PermanentSourceError, match="more than 16,000,000 cells"):
+        take(path, "t", {"id": pa.int64()})
