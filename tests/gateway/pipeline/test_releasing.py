@@ -76,6 +76,23 @@ def test_killed_while_nothing_changed_its_rejects_are_there_after_the_next_run(w
     assert there["attempt"].count == 1
 
 
+def test_a_step_that_is_asked_again_keeps_what_it_kept(world, monkeypatch):
+    from zhixin_gateway import pipeline
+    from zhixin_gateway.pipeline import notarising
+
+    home, contract = world.owner, world.stops()
+    world.fill("stops", [GOOD])
+    pipeline.run(home, contract)
+    world.fill("stops", [GOOD, BAD])
+    written = pipeline.write(home, pipeline.extract(home, contract))
+    with monkeypatch.context() as patched:
+        patched.setattr(notarising, "remember_run", lambda *_: 1 / 0)
+        with pytest.raises(ZeroDivisionError):
+            pipeline.notarise(home, written)
+    assert pipeline.notarise(home, written).version is None
+    assert kept(home)["attempt"].count == 1
+
+
 def test_killed_after_a_critical_rule_its_rejects_are_there(world, runner):
     home, contract = world.owner, world.stops()
     world.fill("stops", [])

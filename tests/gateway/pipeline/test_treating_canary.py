@@ -57,7 +57,7 @@ ROWS = [  # good; rejected by another field, by its own rule; late by keys; misf
     "A,110105QZXJWKVYGOOD,7405519930001,1949-12-31,7310938472610937,xyQZXJWKVYStreet,1",
     "A,110105QZXJWKVYSEAT,7405519930002,1949-12-30,7310938472610938,xyQZXJWKVYRoad,99",
     "A,110105QZXJWKVYform,7405519930003,1949-12-29,7310938472610939,xyQZXJWKVYLane,1",
-    "A,110105QZXJWKVYTWIN,7405519930004,1949-12-28,7310938472610940,xyQZXJWKVYPath,1",
+    "A,110105QZXJWKVYTWIN,7405519930004,1949-12-28,7310938472610940,xyQZXJWKVYPath,01",
     "A,110105QZXJWKVYTWIN,7405519930005,1949-12-27,7310938472610941,xyQZXJWKVYHill,1",
     "A,110105QZXJWKVYNEXT,7405519930006,1949-12-26,7310938472610942,xyQZXJWKVYDale,1",
     "A,110105QZXJWKVYLAST,7405519930006,1949-12-25,7310938472610943,xyQZXJWKVYWold,1",
@@ -189,6 +189,7 @@ def test_no_file_and_no_answer_of_a_run_holds_a_treated_value(people, capfd, tmp
     assert (rejects[0]["born"], rejects[0]["income"], rejects[0]["street"]) == (
         "1949-01-01", "7000000000000000", "xy",
     )  # fmt: skip
+    assert rejects[2]["seats"] == "01"  # a late reject's other fields are as the source gave them
     assert rejects[6]["phone"] == "unread:" + pseudonym(
         load_key(home, "phone"), "QZXJWKVY7405519930008"
     )
