@@ -16,6 +16,7 @@ import difflib
 import os
 import re
 import sqlite3
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -130,7 +131,7 @@ class SqlSource:
                     names["view"] += inspector.get_materialized_view_names(schema)
                 for kind, each in names.items():
                     for table in each:
-                        columns = [c["name"] for c in inspector.get_columns(table, schema)]
+                        columns = [c["name"] for c in _columns(inspector, table, schema)]
                         found.append(TableInfo(prefix + table, kind, columns))
         return sorted(found, key=lambda table: table.name)
 
@@ -171,7 +172,7 @@ class SqlSource:
             hidden = {column for column, _, readable in found if not readable}
         columns = {
             column["name"]: declared(column, dynamic=dynamic)
-            for column in inspector.get_columns(name, schema)
+            for column in _columns(inspector, name, schema)
             if column["name"] not in hidden
         }
         return columns, inspector.get_pk_constraint(name, schema).get("constrained_columns") or []
@@ -383,6 +384,15 @@ def _described(connection: Connection, relation: str) -> list[Any]:
         return list(cursor.description)
     finally:
         cursor.close()
+
+
+def _columns(inspector: Any, table: str, schema: str | None) -> list[Any]:  # noqa: ANN401
+    """What is declared of a table's columns; that a type is new to SQLAlchemy is no news."""
+    from sqlalchemy.exc import SAWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SAWarning)
+        return list(inspector.get_columns(table, schema))
 
 
 def _short(named: str) -> str:

@@ -22,6 +22,17 @@ def test_a_domain_and_an_enum_are_read_as_what_they_are(postgresql, take):
     assert seen["m"] == pa.string()
 
 
+def test_a_type_that_sqlalchemy_does_not_know_is_described_without_a_warning(postgresql):
+    url, run = postgresql
+    run("CREATE TYPE pair AS (a int, b text); CREATE TABLE t (id int, p pair, g xid8)")
+    run("INSERT INTO t VALUES (1, ROW(1, 'x'), '5')")
+    source = open_source(url)
+    assert [column.name for column in source.columns("t")] == ["id", "p", "g"]
+    assert [table.name for table in source.tables()] == ["t"]
+    types = {column.name: column.type for column in source.describe("t").columns}
+    assert types["p"] == pa.string()
+
+
 def test_other_schemas_views_and_odd_names_are_read(postgresql, take):
     url, run = postgresql
     run('CREATE SCHEMA "a b"; CREATE TABLE "a b"."T%s" ("x""y" int, "50%" int)')
