@@ -248,11 +248,10 @@ def test_servers_give_the_same_contents_as_sqlite_and_files(
     hold_to(demo, world, DUE[:5])
 
 
-@pytest.mark.parametrize("server", ["postgresql_url", "mariadb_url"])
-def test_a_server_gives_the_same_contents_of_what_others_keep_in_files(
-    demo, tmp_path, request, server
+def test_databases_give_the_same_contents_of_what_others_keep_in_files(
+    demo, tmp_path, postgresql_url, mariadb_url
 ) -> None:
-    urls = dict.fromkeys((FAA, NOAA), request.getfixturevalue(server))
+    urls = {FAA: postgresql_url, NOAA: mariadb_url}
     hold_to(demo, open_world(tmp_path / "world", urls, NullProgress()), DUE[:3])
 
 
