@@ -37,6 +37,7 @@ def advice(data: bytes) -> list[Problem]:
     _on_agreements(contract, document)
     _on_words(document.root)
     _on_forms(document.root)
+    _on_names(document.root)
     root = document.root
     if not contract.primary_key:
         document.report(
@@ -64,6 +65,19 @@ def _on_words(root: Place) -> None:
     for place in _quality(root):
         if place.text("schedule"):
             place.at("schedule").report("kept as words: every run checks every rule")
+
+
+def _on_names(root: Place) -> None:
+    """Name fields that differ by capitals alone, which SQL engines take for one."""
+    seen: dict[str, str] = {}
+    for place in _properties(root):
+        name = place.text("name")
+        other = seen.setdefault(name.casefold(), name)
+        if other != name:
+            place.at("name").report(
+                f'differs from "{other}" by capitals alone: DuckDB, and so `zhixin cat --sql`, '
+                "takes both for one name"
+            )
 
 
 def _on_forms(root: Place) -> None:

@@ -220,7 +220,11 @@ class QualityReader:
             ends = [i.value for i in place.items(key) if _is_number(i.value)]
             if len(ends) != 2:
                 return None
-            low, high = (r.Bound(cast("int | Decimal", end)) for end in ends)
+            least, most = (cast("int | Decimal", end) for end in ends)
+            if least > most:
+                place.at(key).report("the smaller number stands first")
+                return None
+            low, high = r.Bound(least), r.Bound(most)
             return r.Threshold(low, high, negated=key == "mustNotBeBetween")
         value = place.number(key)
         if value is None:

@@ -17,6 +17,7 @@ a rule about the whole dataset has no record to quarantine and is ``critical`` o
 from __future__ import annotations
 
 import datetime as dt
+import math
 import re
 from collections.abc import Sequence
 from decimal import Decimal
@@ -186,6 +187,9 @@ class _Book:
         if low and high and _empty(low, high):
             options.report("no value lies in this range: the minimum is above the maximum")
             return
+        if _holds_none(r.Range(field.name, low, high), field.type):
+            options.report(f"no value of the field's type, {field.type}, lies in this range")
+            return
         says = f"must be {_range_words(low, high)}"
         self._row(options, field, "range", r.Range(field.name, low, high), says)
 
@@ -351,6 +355,22 @@ def _severity(place: Place, default: r.Severity = "error") -> r.Severity:
     return default
 
 
+def _holds_none(check: r.Range, kind: FieldType) -> bool:
+    """Whether a range lies between two values of the type, or beyond all."""
+    from zhixin_schemas.arrow import arrow_type
+    from zhixin_schemas.bounds import inclusive_range
+
+    return inclusive_range(check, arrow_type(kind)).empty
+
+
+def _can_be(value: r.Value, kind: FieldType) -> bool:
+    """Whether the type can say a value of the contract: no integer is 1.5."""
+    from zhixin_schemas.arrow import arrow_type
+    from zhixin_schemas.bounds import value_set
+
+    return len(value_set([value], arrow_type(kind))) > 0
+
+
 def allowed_values(places: Sequence[Place], field: Field) -> tuple[r.Value, ...]:
     """Read values of a field's type, each once; problems go to their places."""
     values: dict[r.Value, None] = {}
@@ -358,6 +378,8 @@ def allowed_values(places: Sequence[Place], field: Field) -> tuple[r.Value, ...]
         value = _typed(place, field.type)
         if value is None:
             continue
+        if not _can_be(value, field.type):
+            place.report(f"no value of the field's type, {field.type}, can be this")
         if value in values:
             place.report("this value is listed twice")
         values[value] = None
@@ -377,6 +399,9 @@ def _typed(place: Place, kind: FieldType) -> r.Value | None:  # noqa: PLR0911
         and isinstance(value, int | Decimal)
         and not isinstance(value, bool)
     ):
+        if family == "float" and not math.isfinite(float(value)):
+            place.report("beyond the greatest float, about 1.8e308; leave it out")
+            return None
         return value
     if family == "boolean" and isinstance(value, bool):
         return value

@@ -31,8 +31,6 @@ def rule_cases():
         [-1, 0, 5, 6], [0, 3])  # fmt: skip
     yield "integer", "", "logicalTypeOptions: {format: u64, maximum: 18446744073709551614}", (
         "x.range"), ([2**64 - 1, 2**64 - 2, 0], [0])  # fmt: skip
-    yield "integer", "", "logicalTypeOptions: {minimum: 99999999999999999999}", "x.range", (
-        [2**63 - 1, None, 0], [0, 2])  # fmt: skip
     yield "integer", "", "logicalTypeOptions: {maximum: 99999999999999999999}", "x.range", (
         [2**63 - 1, None], [])  # fmt: skip
     yield "integer", "", "logicalTypeOptions: {multipleOf: 5}", "x.multiple", (
@@ -60,7 +58,7 @@ def rule_cases():
     )
     yield "string", "", "enum: [{value: A}, {value: ''}]", "x.allowed", (
         ["A", "", "a", None, "A "], [2, 4])  # fmt: skip
-    yield "integer", "", "enum: [{value: 1}, {value: 2.5}, {value: 9e30}]", "x.allowed", (
+    yield "integer", "", "enum: [{value: 1}, {value: 9e2}]", "x.allowed", (
         [1, 2, None], [1])  # fmt: skip
     yield "boolean", "", "enum: [{value: true}]", "x.allowed", ([True, False, None], [1])
     yield "string", "", "quality: [{metric: missingValues, mustBe: 0, arguments: "\

@@ -248,6 +248,22 @@ FIELDS = [
      "logicalTypeOptions", "no value lies in this range"),
     ("name: x, logicalType: integer, logicalTypeOptions: {minimum: 5, exclusiveMaximum: 5}",
      "logicalTypeOptions", "no value lies in this range"),
+    ("name: x, logicalType: integer, logicalTypeOptions: {minimum: 0.2, maximum: 0.8}",
+     "logicalTypeOptions", "no value of the field's type, integer, lies"),
+    ("name: x, logicalType: integer, logicalTypeOptions: {format: u64, maximum: -1}",
+     "logicalTypeOptions", "no value of the field's type, unsigned"),
+    ("name: x, logicalType: number, physicalType: 'decimal(5,2)', logicalTypeOptions: "
+     "{minimum: 1000}", "logicalTypeOptions", "decimal(5,2), lies"),
+    ("name: x, logicalType: number, logicalTypeOptions: {minimum: 1e400}",
+     "logicalTypeOptions.minimum", "beyond the greatest float"),
+    ("name: x, logicalType: integer, enum: [{value: 1}, {value: 1.5}]", "enum[1].value",
+     "integer, can be this"),
+    ("name: x, logicalType: integer, logicalTypeOptions: {format: u64}, enum: [{value: -1}]",
+     "enum[0].value", "unsigned, can be this"),
+    ("name: x, logicalType: number, physicalType: 'decimal(5,2)', enum: [{value: 1.234}]",
+     "enum[0].value", "decimal(5,2), can be this"),
+    ("name: x, logicalType: string, quality: [{metric: nullValues, mustBeBetween: [5, 1]}]",
+     "mustBeBetween", "the smaller number stands first"),
     ("name: x, logicalType: integer, logicalTypeOptions: {minimum: 5, exclusiveMinimum: 5}",
      "exclusiveMinimum", "one is enough"),
     ("name: x, logicalType: integer, logicalTypeOptions: {multipleOf: 0.5}",
@@ -596,6 +612,14 @@ def test_advises_on_nulls_keys_and_owners(contract_text):
     for words in ("without a primary key", "no owner", "no status"):
         assert any(words in item for item in found), words
     assert advice(b"- a\n") == []
+
+
+def test_advises_on_names_that_differ_by_capitals(contract_text):
+    found = [
+        str(item)
+        for item in advice(contract_text(_ID, _TEXT, "name: T, logicalType: date").encode())
+    ]
+    assert any('properties[2].name: differs from "t"' in item for item in found)
 
 
 @settings(deadline=None, max_examples=60)
