@@ -121,13 +121,14 @@ class Filter:
         return self != Filter()
 
 
-def find(home: Home, dataset: str, version: int | str | None) -> Rejects:
+def find(home: Home, dataset: str, version: int | str | None, *, pruned: bool = False) -> Rejects:
     """Find a version's rejects, by default the newest version's.
 
     Args:
         home: the owner's.
         dataset: ``member/name``.
         version: number, ``attempt``, or None for the newest.
+        pruned: one too of which only what came of it is kept.
 
     Raises:
         ConfigError: this home has none.
@@ -137,6 +138,9 @@ def find(home: Home, dataset: str, version: int | str | None) -> Rejects:
     for rejects in there if version is not None else numbered[-1:] or there:
         if version in (None, rejects.version):
             return rejects
+    gone = Rejects(dataset, version or 0, home.quarantine / dataset / f"{version}.parquet")
+    if pruned and _release_path(gone).exists():
+        return gone
     named = dataset if version is None else f"{dataset}@{version}"
     hint = "it lies with the dataset's owner, and only there"
     if dataset.partition("/")[0] == home.member:

@@ -320,7 +320,7 @@ def release(context: Context, name: str, contract: Path | None, *, as_json: bool
     Each is then looked for in the new version by its primary key; without a key, or where the key
     can't be read, by all its texts. --contract tries a contract before a run does.
     """
-    rejects = _find(context.open_home(), name)
+    rejects = _find(context.open_home(), name, pruned=contract is None)
     if contract is not None:
         from zhixin_schemas.loader import load_contract_file
 
@@ -347,7 +347,7 @@ def _tell_release(rejects: Rejects, *, as_json: bool) -> None:
 
     told = release_of(rejects)
     if as_json:
-        answer({"name": rejects.name, "records": rejects.count, "release": told})
+        answer({"name": rejects.name, "kept": rejects.path.exists(), "release": told})
         return
     if told is None:
         say(f"no version was published since: {many(rejects.count, 'record')} wait")
@@ -423,7 +423,7 @@ def prune(
         answer({"files": lines, "records": total, "removed": removed})
 
 
-def _find(home: Home, name: str) -> Rejects:
+def _find(home: Home, name: str, *, pruned: bool = False) -> Rejects:
     from zhixin_gateway.quarantine import ATTEMPT, find
 
     version: int | str | None
@@ -432,7 +432,7 @@ def _find(home: Home, name: str) -> Rejects:
         version = ATTEMPT
     else:
         dataset, version = dataset_name(name)
-    return find(home, dataset, version)
+    return find(home, dataset, version, pruned=pruned)
 
 
 def _no_such(rejects: Rejects, wanted: Filter) -> str:

@@ -301,6 +301,10 @@ def test_pruning_spares_what_waits_and_tells_exact_counts(run_once):
     done = run_once.quarantine("prune", PERMITS, "--older-than", "90d", "--yes")
     assert "removed 8 records" in done.err
     assert sorted(path.name for path in folder.iterdir()) == ["1.release.json", "2.parquet"]
+    told = run_once.quarantine("release", f"{PERMITS}@1", "--json").json  # that stays told
+    assert (told["kept"], told["release"]["counts"]["rejected"]) == (False, 6)
+    tried = run_once.quarantine("release", f"{PERMITS}@1", "--contract", run_once.contract)
+    assert (tried.code, "there is no quarantine of" in tried.err) == (2, True)
     all_ = run_once.quarantine("prune", "--older-than", "90d", "--waiting", "--yes", "--json")
     assert all_.json["removed"] == 6
     assert list(folder.glob("*.parquet")) == []
