@@ -62,7 +62,7 @@ from zhixin_ledger.signers import MemorySigner
 from zhixin_ledger.state import State
 from zhixin_ledger.tiles import DirectorySource, Tiles
 from zhixin_ledger.trust import Trust, load_trust
-from zhixin_schemas import loader
+from zhixin_schemas import lint, loader
 
 VECTORS = Path(__file__).parents[1] / "vectors"
 MAX_CPU_S = 2.0
@@ -478,6 +478,7 @@ TARGETS = (
     ),
     Target("parquet", _read_footer, _parquet, (FormatError, VerificationError)),
     Target("contract", loader.load_contract, _contracts, (ContractError,)),
+    Target("advice on a contract", lint.advice, _contracts),
     Target(
         "settings",
         _text(lambda text: settings.parse_settings(text, "zhixin.toml")),
