@@ -9,7 +9,9 @@ import shutil
 from pathlib import Path
 
 import pytest
-from zhixin_ledger.audit import audit
+from zhixin_ledger import merkle, tiles
+from zhixin_ledger.audit import altered, audit
+from zhixin_ledger.tiles import DirectorySource, Tiles
 from zhixin_ledger.trust import Trust
 
 CASES = sorted((Path(__file__).parents[1] / "vectors" / "audit").glob("*.json"))
@@ -84,3 +86,39 @@ def test_no_flipped_byte_of_a_ledger_goes_unseen(vectors, tmp_path):
                 assert report.code == "tile"
         path.write_bytes(data)
     assert audit(ledger).ok
+
+
+@pytest.fixture
+def served(tmp_path):
+    """Files of 300 entries of no meaning, as a server has them, and their root."""
+    entries = [b"entry %d" % number for number in range(300)]
+    tiles.write_tiles(tmp_path, 0, 300, lambda start: iter(entries[start:]))
+    return tmp_path, merkle.root([merkle.leaf_hash(entry) for entry in entries])
+
+
+def test_files_that_are_their_checkpoints_are_not_altered(served):
+    folder, root = served
+    assert altered(Tiles(DirectorySource(folder), 300), root, 0) is None
+
+
+@pytest.mark.parametrize(
+    ("file", "code", "index"),
+    [
+        ("tile/entries/001.p/44", "tile", 256 + 43),  # its last entry
+        ("tile/0/000", "tile", 255),
+        ("tile/1/000.p/1", "tile", None),
+    ],
+)
+def test_an_altered_file_is_named_with_its_first_entry(served, file, code, index):
+    folder, root = served
+    data = (folder / file).read_bytes()
+    (folder / file).write_bytes(data[:-1] + bytes([data[-1] ^ 1]))
+    found = altered(Tiles(DirectorySource(folder), 300), root, 0)
+    assert (found.ok, found.code, found.index) == (False, code, index)
+
+
+def test_an_altered_root_is_told_and_files_that_are_away_are_no_verdict(served):
+    folder, root = served
+    assert altered(Tiles(DirectorySource(folder), 300), bytes(32), 299).code == "root"
+    (folder / "tile/1/000.p/1").unlink()
+    assert altered(Tiles(DirectorySource(folder), 300), root, 0) is None

@@ -331,3 +331,15 @@ def test_copies_that_are_worked_on_meanwhile_are_clean(filled):
         stop.set()
         thread.join(60)
     assert not faults
+
+
+def test_a_file_of_an_earlier_size_is_held_to_what_it_became(filled):
+    """Its readers still ask for it; one that goes on beyond its size is none."""
+    earlier = filled.log_dir / "tile/0/000.p/2"
+    data = earlier.read_bytes()
+    earlier.write_bytes(data + b"\0" * 32)
+    found = log_parts(filled)["log"]
+    assert (found.code, found.index) == ("tile", 1)
+    assert "000.p/2, of an earlier size" in found.message
+    earlier.write_bytes(data)
+    assert log_parts(filled)["log"].ok
