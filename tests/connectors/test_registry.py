@@ -6,12 +6,14 @@ import sys
 
 import pyarrow as pa
 import pytest
+from zhixin_connectors import options
 from zhixin_connectors.files import FileSource
 from zhixin_connectors.options import parse_options
 from zhixin_connectors.registry import open_source, source_name
 from zhixin_connectors.sql import SqlSource
 from zhixin_connectors.sqlerrors import translate, translated
 from zhixin_errors import ConfigError, PermanentSourceError, TransientSourceError
+from zhixin_schemas.header import SOURCE_OPTIONS
 
 
 @pytest.mark.parametrize(
@@ -65,9 +67,14 @@ def test_the_group_of_entry_points_is_looked_up():
 
 
 def test_options_are_read_with_and_without_prefix_and_later_ones_hold():
-    options = parse_options({"zhixin.null": "NA", "delimiter": "\\t"}, {"null": ["-"]})
-    assert (options.null, options.delimiter) == (("-",), "\t")
+    found = parse_options({"zhixin.null": "NA", "delimiter": "\\t"}, {"null": ["-"]})
+    assert (found.null, found.delimiter) == (("-",), "\t")
     assert parse_options({"zhixin.timezone": "Asia/Shanghai"}).timezone.key == "Asia/Shanghai"
+
+
+def test_contracts_and_connectors_know_the_same_options():
+    assert set(options._READERS) <= set(SOURCE_OPTIONS)
+    assert set(SOURCE_OPTIONS) - set(options._READERS) <= options._ELSEWHERE
 
 
 @pytest.mark.parametrize(
