@@ -150,7 +150,7 @@ PERSONAL = [
 @pytest.mark.parametrize("name", PERSONAL)
 def test_tells_no_value_of_what_looks_personal(name):
     lines = suggested(
-        Column(name, pa.string(), distinct=["secret"], minimum="secret", maximum="secret",
+        Column(name, pa.string(), distinct=["secret", "secrets"], minimum="secret", maximum="secrets",
                lengths=(6, 6), nulls=1)
     )  # fmt: skip
     assert "classification: restricted" in lines
