@@ -7,7 +7,8 @@ with SELECT or WITH), or a file of one (``queries/open.sql``, from the folder in
 works).
 
 PostgreSQL has a way of its own (``postgresql.py``): its COPY gives every value as text, so that
-infinite dates and NaN numerics arrive.
+infinite dates and NaN numerics arrive; and so has MariaDB (``mysql.py``), whose driver loses zero
+dates.
 """
 
 from __future__ import annotations

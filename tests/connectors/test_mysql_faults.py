@@ -139,7 +139,8 @@ def test_what_a_login_may_use_is_a_limit_worth_a_retry(mariadb):
     grants = "GRANT SELECT ON t TO reader@'127.0.0.1'"
     with login(run, grants, "WITH MAX_CONNECTIONS_PER_HOUR 1"):
         open_source(as_user(url, "reader")).check()
-        refusal(as_user(url, "reader"), "t", TransientSourceError, "used up.*1226")
+        fault = refusal(as_user(url, "reader"), "t", TransientSourceError, "used up.*1226")
+        assert fault.code != "login-refused"  # which is for a person to mend
     with login(run, grants, "WITH MAX_STATEMENT_TIME 0.05"):
         slow = "SELECT sleep(5) AS id"
         fault = refusal(as_user(url, "reader"), slow, TransientSourceError, "time limit.*1969")
