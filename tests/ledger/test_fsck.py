@@ -335,11 +335,11 @@ def test_copies_that_are_worked_on_meanwhile_are_clean(filled):
 
 def test_a_file_of_an_earlier_size_is_held_to_what_it_became(filled):
     """Its readers still ask for it; one that goes on beyond its size is none."""
-    earlier = filled.log_dir / "tile/0/000.p/2"
-    data = earlier.read_bytes()
-    earlier.write_bytes(data + b"\0" * 32)
+    now = (filled.log_dir / "tile/0/000.p/8").read_bytes()
+    earlier = filled.log_dir / "tile/0/000.p/4"
+    earlier.write_bytes(now[: 4 * 32] + b"\0" * 32)
     found = log_parts(filled)["log"]
-    assert (found.code, found.index) == ("tile", 1)
-    assert "000.p/2, of an earlier size" in found.message
-    earlier.write_bytes(data)
+    assert (found.code, found.index) == ("tile", 3)
+    assert "000.p/4, of an earlier size" in found.message
+    earlier.write_bytes(now[: 4 * 32])
     assert log_parts(filled)["log"].ok
