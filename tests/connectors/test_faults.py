@@ -91,6 +91,7 @@ def test_a_server_that_stalls_is_given_up(server):
     assert time.monotonic() - began < 10
 
 
+@pytest.mark.slow
 def test_a_server_that_stalls_at_the_login_is_given_up(server):
     _, url, _ = server
     began = time.monotonic()

@@ -45,6 +45,7 @@ def server(postgresql_url):
         connection.execute("DROP TABLE IF EXISTS random_table")
 
 
+@pytest.mark.slow
 @settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 @given(table=tables((*SCALARS, "list", "struct"), NO_NUL))
 def test_random_values_come_back_to_the_byte(server, table):

@@ -213,6 +213,7 @@ def paged(url, count):
     return total
 
 
+@pytest.mark.slow
 def test_a_sum_holds_in_one_snapshot_while_others_move_values_all_the_time(postgresql):
     """Each transfer keeps the sum; rows also come and go in pairs that add up to nothing."""
     import psycopg
