@@ -1,5 +1,7 @@
 """What commands say to people, and how every kind of end becomes an exit code."""
 
+import re
+
 import click
 import pyarrow as pa
 import pytest
@@ -100,17 +102,17 @@ def test_lint_in_words(zhixin, agency, tmp_path):
     assert told.code == 0
     assert "id.required" in told.out
     assert "3 records, of which 0 would be quarantined" in told.err
-    assert "advice: " in told.err
+    assert "(advice)" in told.err
     bad = tmp_path / "bad.yaml"
     bad.write_text(contract.read_text().replace("logicalType: integer", "logicalType: whole"))
     refused = zhixin("contract", "lint", bad)
     assert refused.code == 1
-    assert "line " in refused.out
+    assert re.search(r"bad\.yaml:[0-9]+:[0-9]+: ", refused.out)
     assert zhixin("contract", "lint", tmp_path / "none").code == 2
     changed = zhixin("contract", "diff", contract, contract)
     assert (changed.out, "the same contract" in changed.err) == ("", True)
     run = zhixin("run", bad, home=agency)
-    assert "line " in run.err
+    assert re.search(r"bad\.yaml:[0-9]+:[0-9]+: ", run.err)
 
 
 def test_tables_of_a_folder(zhixin, agency, tmp_path):
@@ -171,7 +173,7 @@ def test_doctor_sees_another_ledger_than_the_trusts(zhixin, published, tmp_path)
     assert "another ledger than the trust's" in told.out
     assert "no store at the place" in told.out
     assert "s3 store, not tried" in told.out
-    assert "bad.odcs.yaml: line" in told.out
+    assert re.search(r"bad\.odcs\.yaml:[0-9]+:[0-9]+: ", told.out)
 
 
 def test_a_query_may_answer_with_types_that_no_manifest_has(zhixin, published):
