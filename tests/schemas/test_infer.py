@@ -150,8 +150,8 @@ PERSONAL = [
 @pytest.mark.parametrize("name", PERSONAL)
 def test_tells_no_value_of_what_looks_personal(name):
     lines = suggested(
-        Column(name, pa.string(), distinct=["secret", "secrets"], minimum="secret", maximum="secrets",
-               lengths=(6, 6), nulls=1)
+        Column(name, pa.string(), distinct=["secret", "secrets"], minimum="secret",
+               maximum="secrets", lengths=(6, 7), nulls=1)
     )  # fmt: skip
     assert "classification: restricted" in lines
     assert any("zhixin.treatment" in line for line in lines)
