@@ -46,6 +46,7 @@ __all__ = ["batches", "check_beginning", "columns", "sheets"]
 
 _MOST_PACKED = 1 << 26
 _MOST_UNPACKED = 1 << 31
+_BATCH_CELLS = 1 << 19  # as Python's objects, about 100 bytes each
 _MOST_DIGITS = 15
 _MAX_NAMED = 20
 _FAULTS = {
@@ -131,7 +132,8 @@ def batches(
         chosen = [names.index(name) for name in wanted]
         readings = [Reading(options.timezone, "", options.dates)] * len(wanted)
         first_row = 0
-        for part in _parts(sheet.rows, request.batch_rows):
+        most = max(1, min(request.batch_rows, _BATCH_CELLS // max(1, len(names))))
+        for part in _parts(sheet.rows, most):
             cells = [_column(part, at, sheet.left, sheet.marks, options.null) for at in chosen]
             batch = extracted(cells, request.schema, readings, first_row)
             yield _with_surplus(batch, part, len(names))

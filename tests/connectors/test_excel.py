@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from openpyxl.utils.datetime import CALENDAR_MAC_1904
 from zhixin_connectors import excelfile, sheetmarks, sheetrecords
+from zhixin_connectors.protocol import ReadRequest
 from zhixin_connectors.registry import open_source
 from zhixin_errors import ConfigError, PermanentSourceError
 
@@ -214,7 +215,11 @@ def test_a_sheet_without_a_header_has_the_contracts_columns(book, take):
     assert table.to_pydict() == {"a": [1, 2], "b": ["x", "y"]}
 
 
-def test_batches_are_as_small_as_asked_for(book, take):
+def test_batches_are_as_small_as_asked_for(book, take, monkeypatch):
+    monkeypatch.setattr(excelfile, "_BATCH_CELLS", 4)
+    narrow = book([["a", "b"], *([n, n] for n in range(5))])
+    stream = open_source(str(narrow)).read(ReadRequest("book", pa.schema([("a", pa.int64())])))
+    assert [each.batch.num_rows for each in stream] == [2, 2, 1]
     path = book([["a"], *([n] for n in range(10))])
     assert take(path, "book", {"a": pa.int64()}, batch_rows=3)[0]["a"].to_pylist() == list(
         range(10)
