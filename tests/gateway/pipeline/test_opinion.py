@@ -19,10 +19,10 @@ ROWS = [
 def _without_range(genuine):
     """The engine's rules, one of them lost."""
 
-    def compiling(contract):
+    def compiling(contract, late=()):
         from zhixin_schemas.compile import RuleSet
 
-        rules = genuine(contract)
+        rules = genuine(contract, late)
         return RuleSet(contract, [rule for rule in rules.rules if rule.name != "seats.range"])
 
     return compiling
@@ -46,6 +46,7 @@ def test_a_lost_rule_stops_the_run_at_the_second_opinion(world, monkeypatch):
     assert "seats.range" in caught.value.message
     assert directory.list_versions(world.owner.store, "bts.gov.example/stops") == []
     assert not list(world.owner.staging.glob("*/*"))
+    assert (world.owner.quarantine / "bts.gov.example/stops/attempt.parquet").is_file()
 
 
 def test_where_the_setting_says_warn_it_is_told_and_the_version_goes_on(world, monkeypatch):
