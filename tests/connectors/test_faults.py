@@ -14,6 +14,7 @@ import pytest
 from zhixin_connectors.options import Secret
 from zhixin_connectors.protocol import ReadRequest
 from zhixin_connectors.registry import open_source
+from zhixin_connectors.sqlerrors import translated
 from zhixin_errors import PermanentSourceError, TransientSourceError
 
 from tests.connectors.relay import Relay
@@ -386,3 +387,21 @@ def test_an_interrupt_ends_a_reading_that_waits(postgresql):
         read(url, "SELECT 1 AS id, pg_sleep(60)::text AS s")
     timer.cancel()
     assert time.monotonic() - began < 10
+
+
+@pytest.mark.parametrize(
+    ("said", "kind", "words"),
+    [
+        ("SSL SYSCALL error: EOF detected", TransientSourceError, "connection was lost"),
+        ("SSL connection has been closed unexpectedly", TransientSourceError, "was lost"),
+        ("SSL error: certificate verify failed", PermanentSourceError, "TLS was refused"),
+        ('FATAL:  用户 "geheim" Password 认证失败', PermanentSourceError, "login was refused"),
+        ('FATAL:  数据库 "geheim" 不存在', PermanentSourceError, "no such database"),
+    ],
+)
+def test_what_a_server_says_before_it_gives_a_code(said, kind, words):
+    """At the login and over TLS there are words alone, in the server's own language."""
+    from psycopg import OperationalError
+
+    with refused(kind, words), translated("operations", "t"):
+        raise OperationalError(said)
