@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 
 __all__ = ["extract", "read_contract"]
 
+_MOST_TOLD = 10
 _WAITS_S = (2.0, 10.0)
 """Before the second and the third attempt, each half as long or half as long again."""
 
@@ -234,8 +235,10 @@ def _look(home: Home, contract: Contract, progress: Progress) -> Staged:
         return {"columns": [], "drift": []}
     columns = look(home.open_source(contract.server, contract.options), contract)
     drift = find_drift(contract, columns, last_columns(home, contract.dataset))
-    for each in drift:
-        progress.warn(f"the source of {contract.dataset} has changed: {each.message}")
+    if drift:
+        told = "; ".join(each.message for each in drift[:_MOST_TOLD])
+        more = f"; and {len(drift) - _MOST_TOLD} more" if len(drift) > _MOST_TOLD else ""
+        progress.warn(f"columns of the source of {contract.dataset}: {told}{more}")
     return {"columns": columns, "drift": [each.to_json() for each in drift]}
 
 
