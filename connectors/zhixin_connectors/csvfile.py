@@ -41,7 +41,7 @@ from zhixin_connectors.grammar import Reading
 from zhixin_connectors.options import SourceOptions
 from zhixin_connectors.protocol import Extracted, Misfit, ReadRequest, SeenColumn
 from zhixin_connectors.textstream import Utf8Stream
-from zhixin_connectors.unpack import Damaged, OpenStream
+from zhixin_connectors.unpack import OpenStream
 
 __all__ = ["batches", "columns"]
 
@@ -125,7 +125,7 @@ def _read_rows(file: _File, wanted: Sequence[str]) -> Iterator[_Rows]:
     """The records' texts, in batches of about a block.
 
     Raises:
-        PermanentSourceError: the file can't be unpacked or is no CSV; says after which record.
+        PermanentSourceError: the file is no CSV; says after which record.
     """
     done = 0
     for block in _BLOCKS:
@@ -140,11 +140,6 @@ def _read_rows(file: _File, wanted: Sequence[str]) -> Iterator[_Rows]:
             raise PermanentSourceError(
                 f"source {file.place} can't be read as CSV after record {done:,}",
                 hint="a quoted field there may not end, or a record is larger than 256 MiB",
-            ) from None
-        except Damaged as damage:
-            raise PermanentSourceError(
-                f"source {file.place} is damaged after record {done:,}: {damage}",
-                hint="get the file anew; if it is sound, unpack it and name the unpacked file",
             ) from None
         return
 

@@ -39,7 +39,7 @@ from zhixin_connectors.protocol import (
     TableDescription,
     TableInfo,
 )
-from zhixin_connectors.unpack import OpenStream, members, packing, unpacked
+from zhixin_connectors.unpack import Damaged, OpenStream, members, packing, unpacked
 
 __all__ = ["FileSource", "open_files"]
 
@@ -133,9 +133,7 @@ class FileSource:
 
     def columns(self, table: str) -> list[SeenColumn]:
         """The columns of a table's first file: a CSV's header, a Parquet file's own types."""
-        file = self._files(table)[0]
-        reader = _FORMATS[self._format(file)]
-        return reader.columns(self._opener(file), file.place, self._file_options(file))
+        return self._columns(self._files(table)[0])
 
     def describe(self, table: str, *, rows: int = 100_000) -> TableDescription:
         """Look at a table for `source infer`."""
@@ -145,9 +143,9 @@ class FileSource:
             columns = {each.name: Declared(_as_wanted(each.type), str(each.type)) for each in own}
         else:
             kind = _FORMATS[self._format(file)]
+            columns = {each.name: kind.declared(each) for each in self._columns(file)}
             if kind.check is not None:
                 kind.check(self._opener(file), file.place, self._file_options(file))
-            columns = {each.name: kind.declared(each) for each in self.columns(table)}
         dates = self._file_options(file).dates
         return describe(self, table, columns, rows=rows, options=self._options, dates=dates)
 
@@ -165,9 +163,12 @@ class FileSource:
             rows = 0
             options = self._file_options(file, request.options)
             reader = _FORMATS[self._format(file)]
-            for each in reader.batches(self._opener(file), file.place, request, options):
-                yield replace(each, first_row=first_row + rows)
-                rows += each.batch.num_rows
+            try:
+                for each in reader.batches(self._opener(file), file.place, request, options):
+                    yield replace(each, first_row=first_row + rows)
+                    rows += each.batch.num_rows
+            except Damaged as damage:
+                raise _damaged(file, damage, f" after record {rows:,}") from None
             file.check_unchanged()
             first_row += rows
 
@@ -178,10 +179,7 @@ class FileSource:
         first: dict[str, SeenColumn] = {}
         types: dict[str, tuple[str, str]] = {}
         for file in files:
-            reader = _FORMATS[self._format(file)]
-            options = self._file_options(file, request.options)
-            seen = reader.columns(self._opener(file), file.place, options)
-            own = {column.name: column for column in seen}
+            own = {column.name: column for column in self._columns(file, request.options)}
             first = first or own
             _check_same_names(files[0], first, file, own)
             for name in set(request.schema.names) & set(own):
@@ -195,6 +193,13 @@ class FileSource:
                     code="column-type",
                     hint="files of one table must have the same types; rewrite one of them",
                 )
+
+    def _columns(self, file: SourceFile, layer: Mapping[str, Any] = {}) -> list[SeenColumn]:
+        reader, options = _FORMATS[self._format(file)], self._file_options(file, layer)
+        try:
+            return reader.columns(self._opener(file), file.place, options)
+        except Damaged as damage:
+            raise _damaged(file, damage) from None
 
     def _files(self, table: str) -> list[SourceFile]:
         self.check()
@@ -263,6 +268,14 @@ class FileSource:
         if len(inside) > 1:
             return [TableInfo(f"{file.name}/{name}", "file") for name in inside]
         return [TableInfo(file.name, "file", bytes=file.size)]
+
+
+def _damaged(file: SourceFile, damage: Damaged, after: str = "") -> PermanentSourceError:
+    return PermanentSourceError(
+        f"source {file.place} is damaged{after}: {damage}",
+        code="file-damaged",
+        hint="get the file anew; if it is sound, unpack it and name the unpacked file",
+    )
 
 
 def _is_workbook(file: SourceFile) -> bool:

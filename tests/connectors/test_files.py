@@ -277,13 +277,21 @@ def test_reads_packed_pieces_one_after_another(tmp_path, take, ending):
 
 # A byte that was flipped shows by the checksum, which zstd and lz4 need not have; what follows a
 # .zip is no part of it.
-HARMS = [(ending, harm) for ending in PACKERS for harm in ("cut", "flip", "tail")]
-HARMS = [each for each in HARMS if each not in {("zst", "flip"), ("lz4", "flip"), ("zip", "tail")}]
+SILENT = {("zst", "flip"), ("lz4", "flip"), ("zip", "tail")}
+HARMS = [("csv", ending, harm) for ending in PACKERS for harm in ("cut", "flip", "tail")]
+HARMS = [each for each in HARMS if each[1:] not in SILENT]
+HARMS += [("jsonl", "gz", "cut"), ("json", "gz", "cut"), ("json", "zst", "cut")]
 
 
-@pytest.mark.parametrize(("ending", "harm"), HARMS)
-def test_refuses_a_damaged_archive_and_says_after_which_record(tmp_path, ending, harm):
-    data = b"id\n" + b"".join(b"%d\n" % (n * 7919 % 1_000_003) for n in range(250_000))
+@pytest.mark.parametrize(("kind", "ending", "harm"), HARMS)
+def test_refuses_a_damaged_archive_and_says_after_which_record(tmp_path, kind, ending, harm):
+    numbers = [b"%d" % (n * 7919 % 1_000_003) for n in range(250_000)]
+    if kind == "csv":
+        data = b"id\n" + b"\n".join(numbers) + b"\n"
+    else:
+        data = b"\n".join(b'{"id":%b}' % number for number in numbers)
+    if kind == "json":
+        data = b"[" + data.replace(b"\n", b",") + b"]"
     packed = bytearray(PACKERS[ending](data))
     if harm == "cut":
         del packed[-len(packed) // 5 :]
@@ -291,7 +299,7 @@ def test_refuses_a_damaged_archive_and_says_after_which_record(tmp_path, ending,
         packed[len(packed) * 4 // 5] ^= 0xFF
     else:
         packed += b"not packed"
-    (tmp_path / f"t.csv.{ending}").write_bytes(packed)
+    (tmp_path / f"t.{kind}.{ending}").write_bytes(packed)
     read = 0
     with pytest.raises(PermanentSourceError, match="damaged") as refusal:  # noqa: PT012
         for each in open_source(str(tmp_path)).read(ReadRequest("t", REQUEST.schema)):
