@@ -28,15 +28,16 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from typing import Any
-from urllib.parse import quote, unquote_plus, urljoin, urlsplit
+from urllib.parse import quote
 
 import httpcore
 import httpx
 from zhixin_errors import ConfigError, PermanentSourceError, SourceError, TransientSourceError
 
 from zhixin_connectors.access import Access
+from zhixin_connectors.addresses import joined, origin, with_parameters
 
-__all__ = ["Answer", "HttpClient", "origin", "with_parameters"]
+__all__ = ["Answer", "HttpClient"]
 
 logging.getLogger("httpcore").setLevel(logging.INFO)  # below, it tells the headers of answers
 
@@ -45,6 +46,7 @@ _WHOLE = 10  # a whole answer may take so many times the time-out of a single re
 _PAUSE_S = 0.5
 _MOST_PAUSE_S = 30.0
 _REDIRECTS = 5
+_LOCATION = "zhixin.location"
 _TOKEN_BYTES = 1 << 20
 _EARLY_S = 30.0  # before a token's end, it is renewed
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}
@@ -73,11 +75,12 @@ class _Head:
 
     status: int
     headers: Mapping[str, str]
+    location: str | None = None
 
     @property
     def leads_on(self) -> bool:
         """Whether it is a redirect."""
-        return self.status in {301, 302, 303, 307, 308} and "location" in self.headers
+        return self.status in {301, 302, 303, 307, 308} and self.location is not None
 
 
 class HttpClient:
@@ -96,7 +99,7 @@ class HttpClient:
         self._token = ""
         self._token_ends = 0.0
         _check_clear(base, access, name)
-        self._client = self._opened(keyed=True)
+        self._client = self._opened(base, keyed=True)
 
     def close(self) -> None:
         """Close its connections."""
@@ -118,7 +121,7 @@ class HttpClient:
             if isinstance(found, Answer):
                 _check_type(found, place)
                 return found
-            url = urljoin(url, found.headers["location"])
+            url = joined(url, found.location or "")
             if origin(url) != self._origin:
                 raise PermanentSourceError(
                     f"source {place}: the server sends to another address, which is not followed",
@@ -193,7 +196,7 @@ class HttpClient:
             form["scope"] = access.scope
         login = {"authorization": _basic(quote(access.client_id), quote(access.secret, safe=""))}
         where = f"{place}: the token of OAuth"
-        with self._opened(keyed=False) as client:
+        with self._opened(access.token_url, keyed=False) as client:
             headers = {"accept": "application/json", **login}
             request = client.build_request("POST", access.token_url, data=form, headers=headers)
             found = self._tried(client, request, where)
@@ -245,7 +248,8 @@ class HttpClient:
         response = client.send(request, stream=True)
         try:
             if response.status_code != 200:
-                return _Head(response.status_code, response.headers)
+                location = response.extensions.get(_LOCATION)
+                return _Head(response.status_code, response.headers, location)
             read = self._read(response, place) if body else b""
             return Answer(str(request.url), response.headers, read)
         finally:
@@ -277,13 +281,15 @@ class HttpClient:
             raise httpx.ReadError("the answer ends early")
         return bytes(data)
 
-    def _opened(self, *, keyed: bool) -> httpx.Client:
+    def _opened(self, url: str, *, keyed: bool) -> httpx.Client:
         timeout_s = float(self._access.timeout_s)
         client = httpx.Client(
             verify=_context(self._access, self._name),
             headers={"accept-encoding": "gzip", "user-agent": "zhixin"},
             timeout=httpx.Timeout(timeout_s, connect=min(_CONNECT_S, timeout_s)),
             follow_redirects=False,
+            event_hooks={"response": [_set_aside]},
+            trust_env=origin(url)[1] not in _LOOPBACK,  # a proxy is another machine
         )
         for transport in (client._transport, *client._mounts.values()):
             pool: Any = getattr(transport, "_pool", None)
@@ -298,30 +304,9 @@ class HttpClient:
         return client
 
 
-def origin(url: str) -> tuple[str, str, int]:
-    """Scheme, host and port of a URL; what a secret is bound to."""
-    try:
-        parts = urlsplit(url)
-        port = parts.port or {"http": 80, "https": 443}.get(parts.scheme, 0)
-        return parts.scheme.lower(), (parts.hostname or "").lower(), port
-    except ValueError:
-        return "", "", 0
-
-
-def with_parameters(url: str, values: Mapping[str, str | None]) -> str:
-    """A URL with parameters set, each once, and the others as they were; None takes one out."""
-    base, _, query = url.partition("?")
-    kept = [
-        each
-        for each in query.split("&")
-        if each and unquote_plus(each.partition("=")[0]) not in values
-    ]
-    added = [
-        f"{quote(name, safe='$[]')}={quote(value, safe='')}"
-        for name, value in values.items()
-        if value is not None
-    ]
-    return f"{base}?{'&'.join([*kept, *added])}" if kept or added else base
+def _set_aside(response: httpx.Response) -> None:
+    """Keep a redirect's target from httpx, which takes it apart unasked and may fail at it."""
+    response.extensions[_LOCATION] = response.headers.pop("location", None)
 
 
 class _Keyed(httpx.BaseTransport):

@@ -21,18 +21,18 @@ from __future__ import annotations
 
 import hashlib
 import io
-import posixpath
 import re
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Any
-from urllib.parse import SplitResult, unquote, urljoin, urlsplit, urlunsplit
+from urllib.parse import SplitResult, unquote, urlsplit, urlunsplit
 
 from zhixin_errors import ConfigError, PermanentSourceError, TransientSourceError
 
-from zhixin_connectors import jsoncolumns
+from zhixin_connectors import jsoncolumns, nextpage
 from zhixin_connectors.access import Access, secret_parameter, split_access
+from zhixin_connectors.addresses import joined, origin, with_parameters
 from zhixin_connectors.describe import describe
 from zhixin_connectors.jsoncolumns import JsonRow, declared, seen_columns
 from zhixin_connectors.jsondocument import JsonDocument, count_of, member_at
@@ -51,9 +51,6 @@ if TYPE_CHECKING:
 
 __all__ = ["HttpSource", "open_http"]
 
-_LINK = re.compile(r"<([^>]*)>((?:\s*;\s*[^;,\"]+(?:\"[^\"]*\")?)*)")
-_REL_NEXT = re.compile(r";\s*rel\s*=\s*(?:\"[^\"]*\bnext\b[^\"]*\"|next\b)", re.IGNORECASE)
-_NEXT_MEMBERS = ("@odata.nextLink", "next", "links.next", "_links.next.href")
 _DESCRIBED = 10_000
 _NEEDS = {  # what each way to log in can't do without
     "basic": ("user", "secret"),
@@ -180,7 +177,7 @@ class HttpSource:
     def _address(self, table: str) -> str:
         """A path under the source's own address, and never another."""
         path, _, query = table.partition("?")
-        climbs = ".." in posixpath.normpath(unquote(path)).split("/")
+        climbs = ".." in re.split(r"[/\\\\;]", unquote(unquote(path)))  # as servers may read it
         if climbs or "#" in table or re.match(r"[A-Za-z][A-Za-z0-9+.-]*:", table):
             raise PermanentSourceError(
                 f"source {self.name}: {path} lies outside of its address",
@@ -234,7 +231,7 @@ class _Pages:
         url: str | None = self._first()
         while url is not None:
             answer = self._ask(url)
-            stream = Utf8Stream(io.BytesIO(answer.body), "utf-8")
+            stream = Utf8Stream(io.BytesIO(answer.body), "utf-8", self.place)
             document = JsonDocument(stream, self.options.records, self.place)
             before = self._records
             for row in document.rows():
@@ -260,12 +257,7 @@ class _Pages:
         way, first = self.options.paging, self.options.first_page
         if way == "page" or (way == "offset" and first is not None):
             parameters[self.options.page_parameter or way] = str(1 if first is None else first)
-        return self._with(self.first, parameters)
-
-    def _with(self, url: str, parameters: dict[str, str | None]) -> str:
-        from zhixin_connectors.httpclient import with_parameters
-
-        return with_parameters(url, parameters)
+        return with_parameters(self.first, parameters)
 
     def _ask(self, url: str) -> Answer:
         if url in self._asked:
@@ -301,9 +293,9 @@ class _Pages:
         if way == "link":
             return self._by_link(answer, beside)
         if way == "cursor":
-            return self._by_cursor(beside)
+            return self._by_cursor(answer, beside)
         if way == "none":
-            self._check_only(answer, beside)
+            self._check_last(answer, beside)
             return None
         done = count == 0 or (self._total is not None and self._records >= self._total)
         if done:
@@ -314,19 +306,18 @@ class _Pages:
             number = (1 if first is None else first) + len(self._asked)
         else:
             number = (first or 0) + self._records
-        return self._with(self._first(), {name: str(number)})
+        return with_parameters(self._first(), {name: str(number)})
 
     def _by_link(self, answer: Answer, beside: dict[str, Any]) -> str | None:
-        from zhixin_connectors.httpclient import origin
-
-        found: object = _next_link(answer.headers.get("link", ""))
+        found: object = nextpage.by_header(answer.headers.get("link", ""))
         if self.options.next:
-            found = member_at(beside, self.options.next)
+            found = nextpage.address_at(beside, self.options.next)
         if found is None or found == "":
+            self._check_last(answer, beside)
             return None
         if type(found) is not str:
             raise self._no_next("address")
-        url = urljoin(answer.url, found)
+        url = joined(answer.url, found)
         if origin(url) != origin(answer.url):
             raise PermanentSourceError(
                 f"source {self.place}: its next page is said to be on another server, which is not "
@@ -336,25 +327,27 @@ class _Pages:
             )
         return url.partition("#")[0]
 
-    def _by_cursor(self, beside: dict[str, Any]) -> str | None:
+    def _by_cursor(self, answer: Answer, beside: dict[str, Any]) -> str | None:
         found = member_at(beside, self.options.next)
         if found is None or found is False or found == "":
+            self._check_last(answer, beside)
             return None
         if not isinstance(found, str):
             raise self._no_next("cursor")
-        return self._with(self._first(), {self.options.page_parameter: str(found)})
+        return with_parameters(self._first(), {self.options.page_parameter: str(found)})
 
-    def _check_only(self, answer: Answer, beside: dict[str, Any]) -> None:
-        """Refuse to take the first of several pages for the whole."""
-        links = [member_at(beside, name) for name in _NEXT_MEMBERS]
-        if _next_link(answer.headers.get("link", "")) is None and not any(
-            isinstance(link, str) and re.match(r"https?://|[/?]", link) for link in links
-        ):
+    def _check_last(self, answer: Answer, beside: dict[str, Any]) -> None:
+        """Refuse to take a page for the last, or the first of several for the whole."""
+        where = nextpage.named(answer.headers.get("link", ""), beside)
+        if not where:
             return
+        undeclared = self.options.paging == "none"
+        what = "the contract no paging" if undeclared else "zhixin.paging does not lead there"
         raise PermanentSourceError(
-            f"source {self.place}: the answer names a next page, and the contract no paging",
+            f"source {self.place}: the answer names a next page, and {what}",
             code="paging-undeclared",
-            hint="say zhixin.paging: link, and zhixin.next where a member has the address",
+            hint=f"see {where} in the answer: say zhixin.paging: link or cursor, and zhixin.next "
+            "where a member leads on; or page or offset",
         )
 
     def _endless(self, what: str) -> PermanentSourceError:
@@ -371,11 +364,3 @@ class _Pages:
             code="paging-missing",
             hint="name the member that has it, with dots on the way to it",
         )
-
-
-def _next_link(header: str) -> str | None:
-    """The target of ``rel=next`` in a Link header (RFC 8288)."""
-    for target, parameters in _LINK.findall(header):
-        if _REL_NEXT.search(parameters):
-            return str(target)
-    return None

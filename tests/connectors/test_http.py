@@ -223,6 +223,89 @@ def test_a_next_page_on_another_server_is_not_asked(server, take):
         other.close()
 
 
+@pytest.mark.parametrize(
+    "link",
+    ["javascript:1", "http://[", "http://[::1]x/", "http://xn--/", "http://h:x/", "http://a b/",
+     "http:///x y", "mailto:a", "http://u:{secret}@{host}/l", "//u@{host}/l", "//{host}@x/l"],
+)  # fmt: skip
+def test_a_next_page_that_is_no_address_of_the_server_is_refused(server, take, link, waits):
+    link = link.format(secret=SECRET, host=server.url.removeprefix("http://"))
+    server.routes["/l"] = lambda _: {"i": ROWS, "next": link}
+    server.routes["/r"] = lambda _: Reply(b"", 302, {"location": link})
+    codes = {"paging-elsewhere", "redirect-elsewhere", "object-missing"}
+    assert refused(server, "l", take, records="i", paging="link", next="next").code in codes
+    assert refused(server, "r", take).code in codes
+    assert waits == []
+
+
+@pytest.mark.parametrize(
+    ("header", "beside", "where"),
+    [
+        ("</l?p=2>; rel=next", {}, "the Link header"),
+        ("</l?p=2>; title=a,b; rel=next", {}, "the Link header"),
+        ("", {"next": "/l?p=2"}, "next"),
+        (
+            "",
+            {"links": [{"rel": "self", "href": "/l"}, {"rel": "next", "href": "/l?p=2"}]},
+            "links",
+        ),
+        ("", {"link": [{"relation": "next", "url": "https://x/l?p=2"}]}, "link"),
+        ("", {"links": {"next": {"href": "?p=2"}}}, "links.next"),
+        ("", {"meta": {"next_cursor": "abc"}}, "meta.next_cursor"),
+        ("", {"exceededTransferLimit": True}, "exceededTransferLimit"),
+    ],
+)
+def test_a_page_that_names_another_is_not_the_last(server, take, header, beside, where):
+    server.routes["/l"] = lambda _: Reply({"i": ROWS, **beside}, headers={"link": header})
+    cursor = {"paging": "cursor", "next": "misspelt", "pageParameter": "p"}
+    for paging in ({}, {"paging": "link", "next": "misspelt"}, cursor):
+        error = refused(server, "l", take, records="i", **paging)
+        assert (error.code, error.hint.split(" in the answer")[0]) == (
+            "paging-undeclared",
+            f"see {where}",
+        )
+
+
+def test_a_page_that_names_none_is_the_last(server, take):
+    beside = {
+        "links": [{"rel": "self", "href": "/l"}, {"rel": ["a", "b"]}],
+        "meta": {"next_cursor": None, "has_more": False, "next": ""},
+        "next_cursor": 0,
+        "next": "never",
+    }
+    header = '</l?p=2>; rel="first-next", </l>; rel="self"'
+    server.routes["/l"] = lambda _: Reply({"i": ROWS, **beside}, headers={"link": header})
+    for paging in ({}, {"paging": "link"}, {"paging": "link", "next": "links"}):
+        assert ids(server, "l", take, records="i", **paging) == list(range(1, 8))
+
+
+def test_a_list_of_links_is_followed(server, take):
+    def answer(request):
+        last = "p" in request.query
+        links = [{"rel": "self", "href": "/l"}, {"rel": "next", "href": "/l?p=2"}]
+        return {"i": ROWS[3:] if last else ROWS[:3], "links": links[:1] if last else links}
+
+    server.routes["/l"] = answer
+    paging = {"records": "i", "paging": "link", "next": "links"}
+    assert ids(server, "l", take, **paging) == list(range(1, 8))
+
+
+@pytest.mark.parametrize(
+    "header",
+    [
+        '</l?p=2>; title="a\\"b, c"; rel="next"',
+        "</l?p=2>; rel='next'",
+        "</l?p=2>;; rel = next ; x",
+        '</l>; rel="self", </l?p=2>; rel="last NEXT"',
+    ],
+)
+def test_link_headers_are_read_however_they_are_written(server, take, header):
+    server.routes["/l"] = lambda request: (
+        ROWS[3:] if "p" in request.query else Reply(ROWS[:3], headers={"link": header})
+    )
+    assert ids(server, "l", take, paging="link") == list(range(1, 8))
+
+
 def test_redirects_within_the_server_are_followed_to_an_end(server, take):
     server.routes["/old"] = lambda _: Reply(b"", 301, {"location": "/l"})
     server.routes["/l"] = lambda _: ROWS
@@ -592,6 +675,19 @@ def test_a_secret_goes_over_plain_http_to_no_other_machine(take):
         take(open_source("http://127.0.0.1:9/x", clear, name="api"), "l", FIELDS)
 
 
+def test_a_secret_for_this_machine_goes_through_no_proxy(server, take, monkeypatch):
+    proxy = HostileServer({"/l": lambda _: []})
+    try:
+        monkeypatch.setenv("http_proxy", proxy.url)
+        monkeypatch.delenv("no_proxy", raising=False)
+        monkeypatch.delenv("NO_PROXY", raising=False)
+        server.routes["/l"] = lambda _: ROWS
+        assert ids(server, "l", take, {"auth": "bearer", "secret": SECRET}) == list(range(1, 8))
+        assert proxy.asked == []
+    finally:
+        proxy.close()
+
+
 def test_a_contract_can_not_choose_where_a_secret_goes(server, take):
     for name in ("token_url", "auth", "secret", "zhixin.key_name"):
         with pytest.raises(ConfigError, match="unknown source option"):
@@ -600,7 +696,11 @@ def test_a_contract_can_not_choose_where_a_secret_goes(server, take):
 
 
 @pytest.mark.parametrize(
-    "name", ["../up", "a/../../up", "%2e%2e/up", "http://192.0.2.1/x", "x#y", "a/b/../../../c"]
+    "name",
+    [
+        *("../up", "a/../../up", "%2e%2e/up", "http://192.0.2.1/x", "x#y", "a/b/../../../c"),
+        *("/../up", "//../up", "/./../up", "/%2f..%2fup", "%252e%252e/up", "..;/up", "\\..\\up"),
+    ],
 )
 def test_an_object_stays_under_the_sources_address(server, take, name):
     source = open_source(f"{server.url}/v2", name="api")
