@@ -18,13 +18,15 @@ from collections.abc import Mapping
 from importlib import import_module
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from zhixin_errors import ConfigError, ZhixinError
 
 from zhixin_connectors.access import split_access
 from zhixin_connectors.options import parse_options
-from zhixin_connectors.protocol import Connector, ConnectorFactory
+
+if TYPE_CHECKING:
+    from zhixin_connectors.protocol import Connector, ConnectorFactory
 
 __all__ = ["ENTRY_POINTS", "check_options", "open_source", "source_name"]
 
@@ -54,7 +56,6 @@ _BUILT_IN = {
     **dict.fromkeys(("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"), _FILES),
     "json": _FILES,
     "jsonl": _FILES,
-    **dict.fromkeys(("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss"), _FILES),
     "http": _HTTP,
     "https": _HTTP,
 }
@@ -145,6 +146,7 @@ def _open_plugin(point: EntryPoint, url: str, options: Mapping[str, Any], name: 
     What it says when it fails is not repeated: it may hold the address or the secret.
     """
     from zhixin_connectors.holding import HeldConnector
+    from zhixin_connectors.protocol import Connector
 
     package = _package(point)
     try:
