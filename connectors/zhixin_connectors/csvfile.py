@@ -97,7 +97,7 @@ def batches(
     header = read_header(open_stream, place, options)
     wanted = request.schema.names
     names = header.names if options.header_rows else _by_position(header, wanted, place)
-    check_columns(names, wanted, place)
+    check_columns(names, wanted, place, first_line=True)
     readings = [Reading(options.timezone, options.binary, options.dates)] * len(wanted)
     file = _File(open_stream, place, names, header.start, options)
     first_row = 0
@@ -204,8 +204,13 @@ class _Reading:
         tail = options.delimiter.join([token] * (len(self.file.names) + 1))
         with ExitStack() as stack:
             source = stack.enter_context(self.file.open_stream())
-            last = f"{tail}\n".encode()
-            stream = Utf8Stream(source, options.encoding, last, skip=self.file.start)
+            stream = Utf8Stream(
+                source,
+                options.encoding,
+                self.file.place,
+                tail=f"{tail}\n".encode(),
+                skip=self.file.start,
+            )
             paced = stack.enter_context(_Paced(stream, max(2, _AHEAD_BYTES // self.block)))
             with self._open(paced) as reader:
                 for batch in paced.follow(reader):

@@ -65,7 +65,7 @@ def read_header(open_stream: OpenStream, place: str, options: SourceOptions) -> 
     Raises:
         PermanentSourceError: no header, or one with empty or repeated names; names them.
     """
-    text, invalid = _beginning(open_stream, options)
+    text, invalid = _beginning(open_stream, place, options)
     stream = io.StringIO(text, newline="")
     for _ in range(options.skip_rows):
         stream.readline()
@@ -104,7 +104,7 @@ def check_beginning(open_stream: OpenStream, place: str, options: SourceOptions)
     """
     header = read_header(open_stream, place, options)
     check_width(place, len(header.names) or len(header.first), len(header.first))
-    text, invalid = _beginning(open_stream, options)
+    text, invalid = _beginning(open_stream, place, options)
     if not invalid:
         return
     foreign = [character for character in text if not character.isascii()]
@@ -177,9 +177,9 @@ def csv_lines(text: io.StringIO, options: SourceOptions) -> Iterator[list[str]]:
     return csv.reader(text, delimiter=options.delimiter, quotechar=options.quote)
 
 
-def _beginning(open_stream: OpenStream, options: SourceOptions) -> tuple[str, bool]:
+def _beginning(open_stream: OpenStream, place: str, options: SourceOptions) -> tuple[str, bool]:
     with open_stream() as source:
-        stream = Utf8Stream(source, options.encoding)
+        stream = Utf8Stream(source, options.encoding, place)
         text = stream.read(_HEADER_BYTES).decode(errors="ignore")  # may end within a character
         return text, stream.invalid
 

@@ -206,7 +206,7 @@ class JsonDocument:
 def columns(open_stream: OpenStream, place: str, options: SourceOptions) -> list[SeenColumn]:
     """The members that the first records have, in the order in which they appear."""
     with open_stream() as source:
-        stream = Utf8Stream(source, options.encoding)
+        stream = Utf8Stream(source, options.encoding, place)
         return seen_columns(JsonDocument(stream, options.records, place).rows())
 
 
@@ -220,7 +220,7 @@ def batches(
             count than the document itself says.
     """
     with open_stream() as source:
-        stream = Utf8Stream(source, options.encoding)
+        stream = Utf8Stream(source, options.encoding, place)
         document = JsonDocument(stream, options.records, place)
         rows = document.rows()
         count = 0

@@ -35,7 +35,7 @@ _LINE_BYTES = 1 << 26
 def columns(open_stream: OpenStream, place: str, options: SourceOptions) -> list[SeenColumn]:
     """The members that the first records have, in the order in which they appear."""
     with open_stream() as source:
-        return seen_columns(_rows(Utf8Stream(source, options.encoding), place))
+        return seen_columns(_rows(Utf8Stream(source, options.encoding, place), place))
 
 
 def batches(
@@ -53,7 +53,7 @@ def batches(
         PermanentSourceError: a wanted member is in no record, or a line is longer than 64 MiB.
     """
     with open_stream() as source:
-        stream = Utf8Stream(source, options.encoding)
+        stream = Utf8Stream(source, options.encoding, place)
         rows = _rows(stream, place)
         yield from jsoncolumns.batches(rows, place, request, options, lambda: stream.invalid)
 

@@ -159,13 +159,13 @@ def _quote(name: str, value: object) -> str:
 
 def _encoding(name: str, value: object) -> str:
     try:
+        "".encode(str(value))  # Python has codecs that are none of text, such as hex
         info = codecs.lookup(str(value))
-    except LookupError:
+        info.incrementaldecoder("surrogateescape").decode(b"a")  # and of text that is no file's
+    except (LookupError, ValueError):
         raise ConfigError(
             f"{name} names no encoding that is known here", hint="such as utf-8, gb18030, cp1252"
         ) from None
-    if not info._is_text_encoding:
-        raise ConfigError(f"{name} names a codec that is no text encoding")
     return info.name
 
 

@@ -28,16 +28,18 @@ class Utf8Stream:
     Args:
         source: the file's bytes.
         encoding: a Python codec's name.
+        place: source and object, for messages.
         tail: bytes to serve after the last, on a line of their own.
         skip: characters at the beginning to leave out (after the byte order mark).
     """
 
     def __init__(
-        self, source: IO[bytes], encoding: str, tail: bytes = b"", *, skip: int = 0
+        self, source: IO[bytes], encoding: str, place: str, *, tail: bytes = b"", skip: int = 0
     ) -> None:
         self._source = source
         self._decoder = codecs.getincrementaldecoder(encoding)(_HANDLER)
         self._encoding = encoding
+        self._place = place
         self._tail = tail
         self._skip = skip
         self._buffer = bytearray()
@@ -58,11 +60,20 @@ class Utf8Stream:
         data = self._source.read(_CHUNK)
         if not self._started and self._encoding == "utf-8" and data.startswith(_UTF16_MARKS):
             raise PermanentSourceError(
-                "the file begins with the byte order mark of UTF-16, and UTF-8 was declared",
+                f"source {self._place} begins with the byte order mark of UTF-16, and UTF-8 was "
+                "declared",
+                code="encoding",
                 hint="declare zhixin.encoding: utf-16",
             )
         _seen.invalid = False
-        text = self._decoder.decode(data, final=not data)
+        try:
+            text = self._decoder.decode(data, final=not data)
+        except UnicodeError:  # what is not valid raises none: this is the whole file's
+            raise PermanentSourceError(
+                f"source {self._place} has no byte order mark, and {self._encoding} needs one",
+                code="encoding",
+                hint=f"declare zhixin.encoding: {self._encoding}-le, or {self._encoding}-be",
+            ) from None
         self.invalid = self.invalid or _seen.invalid
         if text and not self._started:
             text = text.removeprefix("\ufeff")

@@ -165,6 +165,19 @@ def test_refuses_a_header_that_does_not_name_the_columns(read, data, words):
         read(data)
 
 
+def test_a_text_without_the_mark_that_its_encoding_needs_is_told_by_its_place(read):
+    with pytest.raises(PermanentSourceError, match="has no byte order mark, and utf-16") as refusal:
+        read("id,name\n1,x\n".encode("utf-16-le"), encoding="utf-16")
+    assert str(refusal.value).startswith("source ")
+    assert "utf-16-le" in refusal.value.hint
+
+
+@pytest.mark.parametrize("encoding", ["utf-9", "hex", "rot13", "idna", "undefined", "a\0b"])
+def test_an_encoding_of_no_file_is_refused_by_its_option(read, encoding):
+    with pytest.raises(ConfigError, match=r"zhixin\.encoding names no encoding"):
+        read("id,name\n", encoding=encoding)
+
+
 def test_a_first_column_without_a_name_may_number_the_rows(read):
     assert read(",id,name\n0,1,a\n")[0].to_pydict() == {"id": [1], "name": ["a"]}
 

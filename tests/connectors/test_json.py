@@ -311,7 +311,7 @@ def test_an_element_beyond_all_measure_is_refused(tmp_path, take, monkeypatch):
 def test_a_number_that_the_window_cuts_is_read_to_its_end(monkeypatch, window):
     monkeypatch.setattr("zhixin_connectors.jsondocument._CHUNK", window)
     stream = io.BytesIO(b'{"n":1234567,"i":[12345,-1.5e10],"m":true}')
-    document = JsonDocument(Utf8Stream(stream, "utf-8"), "i", "t")
+    document = JsonDocument(Utf8Stream(stream, "utf-8", "t"), "i", "t")
     assert [row.text for row in document.rows()] == ["12345", "-1.5e10"]
     assert document.beside == {"n": "1234567", "i": {}, "m": True}
 
@@ -319,7 +319,7 @@ def test_a_number_that_the_window_cuts_is_read_to_its_end(monkeypatch, window):
 def test_a_long_document_takes_the_memory_of_a_window(tmp_path):
     element = b'{"id":1,"text":"' + b"x" * 1000 + b'"},'
     stream = io.BytesIO(b"[" + element * 20_000 + b"{}]")
-    document = JsonDocument(Utf8Stream(stream, "utf-8"), "", "t")
+    document = JsonDocument(Utf8Stream(stream, "utf-8", "t"), "", "t")
     assert max(len(document._text) for _ in document.rows()) < 3 << 20
 
 
