@@ -96,7 +96,8 @@ class Tally:
 
         Args:
             verdict: what :meth:`RuleSet.check` gave for it.
-            batch: the batch, for the newest values that freshness looks at.
+            batch: its records that are not rejected, for the newest values of freshness: a
+                day in 2999 that a rule rejects makes nothing fresh.
         """
         self.extracted += verdict.rows
         for masks in (verdict.failed, verdict.measured):
@@ -158,8 +159,9 @@ class Tally:
                 return self._count_change(threshold, percent, past)
             case r.RateJump():
                 return self._jump(rule.check, rejected, past)
-            case r.Freshness():
-                return _stale(rule.check, self._newest.get(rule.name), now)
+            case r.Freshness(field):
+                exact = field not in self.rules.contract.treated
+                return _stale(rule.check, self._newest.get(rule.name), now, exact=exact)
             case _:
                 return ""
 
@@ -217,8 +219,13 @@ def _plain(number: Decimal) -> str:
     return f"{number:.2f}".rstrip("0").rstrip(".")
 
 
-def _stale(check: r.Freshness, newest: dt.datetime | dt.date | None, now: dt.datetime) -> str:
-    """How old the newest value is, where that is too old; a date counts until its day ends."""
+def _stale(
+    check: r.Freshness, newest: dt.datetime | dt.date | None, now: dt.datetime, *, exact: bool
+) -> str:
+    """How old the newest value is, where that is too old; a date counts until its day ends.
+
+    Of a treated field the age would tell the value: that it is too old is all that is said.
+    """
     if newest is None:
         return f"no record has a {check.field}"
     zone = ZoneInfo(check.zone)
@@ -230,5 +237,7 @@ def _stale(check: r.Freshness, newest: dt.datetime | dt.date | None, now: dt.dat
     age = now - newest
     if age <= dt.timedelta(hours=float(check.hours)):
         return ""
+    if not exact:
+        return f"it is older than {_plain(check.hours)} hours, which are agreed"
     hours = Decimal(age // dt.timedelta(hours=1))
     return f"it is {_plain(hours)} hours old, at most {_plain(check.hours)} are agreed"

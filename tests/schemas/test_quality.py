@@ -294,3 +294,16 @@ def test_a_service_level_about_age_becomes_a_rule(contract_text, batch_of, agree
         old = batch_of(contract, at=[dt.datetime(2026, 1, 1, tzinfo=dt.UTC)])
         (found,) = outcomes(contract, [old]).values()
         assert (found.failed, found.severity) == (1, rule[1])
+
+
+def test_the_age_of_a_treated_field_is_not_told(contract_of, batch_of):
+    contract = contract_of(
+        "name: born, logicalType: date, "
+        "customProperties: [{property: zhixin.treatment, value: {generalise: {to: year}}}]",
+        quality=["type: custom, engine: zhixin, name: fresh, "
+                 "implementation: {metric: freshness, field: born, hours: 24}"],
+    )  # fmt: skip
+    batch = batch_of(contract, born=[dt.date(1990, 11, 23)])
+    found = outcomes(contract, [batch])["fresh"]
+    assert found.failed == 1
+    assert found.message.endswith(": it is older than 24 hours, which are agreed")

@@ -137,10 +137,10 @@ class Intake:
         rows = np.arange(extracted.first_row, extracted.first_row + batch.num_rows, dtype=np.int64)
         unread = _unread(extracted.misfits, batch)
         verdict = self._judge(clear, batch, unread)
-        self._tally.add(verdict, clear)
         rejected = _numpy(verdict.rejected) | self._misfits(extracted.misfits, rows)
         rejected |= self._untreated(treated, rows)
         rejected |= self._too_long(batch, rows)
+        self._tally.add(verdict, clear.filter(pa.array(~rejected)) if rejected.any() else clear)
         self._tell(verdict, rows)
         self._warned += int((_numpy(verdict.warned) & ~rejected).sum())
         if rejected.any():

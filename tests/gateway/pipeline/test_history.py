@@ -96,3 +96,13 @@ def test_of_another_contract_only_rules_that_check_the_same_count(world):
     same = load_contract_file(world.stops(version="1.0.1", quality=JUMPS))
     (past,) = past_quality(world.owner.store, state, same)
     assert past.failed["place-known"] == 1
+
+
+def test_a_rejected_record_makes_nothing_fresh(world):
+    fresh = "      - {type: custom, engine: zhixin, name: fresh, implementation: "
+    contract = world.stops(quality=fresh + "{metric: freshness, field: day, hours: 48}}\n")
+    world.fill("stops", [("2024-01-01", "L1", 1, "JFK"), ("2999-01-01", "L2", 999, "JFK")])
+    with pytest.raises(ValidationRefused, match=r"fresh: .* hours old"):
+        run(world.owner, contract)
+    world.fill("stops", [("2024-01-01", "L1", 999, "JFK"), ("2999-01-01", "L2", 1, "JFK")])
+    assert run(world.owner, contract).version == 1
