@@ -128,7 +128,7 @@ def batches(
     with open_stream() as stream:
         sheet = _open(stream, place, options)
         names = sheet.names if options.header_rows else list(wanted)
-        check_columns(names, wanted, place)
+        check_columns(names, wanted, place, first_line=True)
         chosen = [names.index(name) for name in wanted]
         readings = [Reading(options.timezone, "", options.dates)] * len(wanted)
         first_row = 0

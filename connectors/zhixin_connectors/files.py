@@ -305,6 +305,8 @@ def _check_same_names(
     if not missing and not surplus:
         return
     differences = []
+    if len(missing) == len(known):  # no header, it seems: the names are a record's values
+        differences, missing, surplus = ["has other columns altogether"], [], []
     if missing:
         differences.append(f"has no {', '.join(missing)}")
     if surplus:

@@ -224,7 +224,7 @@ class SqlSource:
             yield batch
             first_row += batch.batch.num_rows
 
-    def _check(self, there: Sequence[str], request: ReadRequest, **told: str) -> None:
+    def _check(self, there: Sequence[str], request: ReadRequest, *, hint: str = "") -> None:
         repeated = sorted({name for name in there if list(there).count(name) > 1})
         if repeated:
             raise PermanentSourceError(
@@ -233,7 +233,7 @@ class SqlSource:
                 hint="name the query's columns apart with AS",
             )
         place = f"{self.name}, {_short(request.object)}"
-        check_columns(there, request.schema.names, place, **told)
+        check_columns(there, request.schema.names, place, hint=hint)
 
     def _check_rights(self, hidden: Sequence[str], request: ReadRequest) -> None:
         refused = [name for name in request.schema.names if name in hidden]

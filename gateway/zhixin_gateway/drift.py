@@ -14,12 +14,12 @@ rest is told. A column that the contract does not name never leaves the source.
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from zhixin_connectors.checks import alike, nearest
 from zhixin_connectors.protocol import SeenColumn
 
 from zhixin_gateway.datasets.directory import write_whole
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from zhixin_gateway.home import Home
 
 __all__ = ["Drift", "find_drift", "last_columns", "look", "remember_columns"]
-
-_ALIKE = 0.6
 
 
 @dataclass(frozen=True)
@@ -64,10 +62,8 @@ def look(connector: Connector, contract: Contract) -> list[SeenColumn]:
     """
     seen = list(connector.columns(contract.object))
     if contract.options.get("headerRows") == 0 and len(seen) == len(contract.fields):
-        pairs = zip(
-            seen, contract.fields, strict=True
-        )  # in a file without a header nothing is named
-        return [column._replace(name=field.name) for column, field in pairs]
+        named = zip(seen, contract.fields, strict=True)  # without a header, by their position
+        return [column._replace(name=field.name) for column, field in named]
     return seen
 
 
@@ -86,10 +82,14 @@ def find_drift(
         contract does not name, is nothing new.
     """
     wanted = [field.name for field in contract.fields]
+    optional = contract.options.get("optional", ())
     there = {column.name: column for column in now if column.name}
     known = {column.name: column for column in before or () if column.name}
     surplus = [name for name in there if name not in wanted]
-    found = [_missing(name, surplus, there, known) for name in wanted if name not in there]
+    if len(surplus) == len(there) and not any(column.source_type for column in now):
+        surplus = alike(surplus, wanted)  # no header, it seems: they are a record's values
+    lacking = [name for name in wanted if name not in there and name not in optional]
+    found = [_missing(name, surplus, there, known) for name in lacking]
     for name in [name for name in wanted if name in there and name in known]:
         found += _changed(known[name], there[name])
     for name in [name for name in surplus if name not in known]:
@@ -111,14 +111,12 @@ def _missing(
 ) -> Drift:
     """Say that a column is missing, and under which name it may be there."""
     fresh = [other for other in surplus if other not in known]
-    folded = {other.casefold(): other for other in fresh}
-    near = difflib.get_close_matches(name.casefold(), folded, 1, _ALIKE)
     same = [
         other
         for other in fresh
         if name in known and known[name].source_type == there[other].source_type != ""
     ]
-    renamed = folded[near[0]] if near else same[0] if len(same) == 1 else ""
+    renamed = nearest(name, fresh) or (same[0] if len(same) == 1 else "")
     told = f"{name} is missing" + (f"; was it renamed to {renamed}?" if renamed else "")
     return Drift("missing", name, told)
 

@@ -8,6 +8,7 @@ import os
 import tarfile
 import zipfile
 
+import openpyxl
 import pyarrow as pa
 import pyarrow.fs as pafs
 import pyarrow.parquet as pq
@@ -93,6 +94,21 @@ def test_a_file_with_other_columns_is_named_before_any_record(silo):
         next(stream)
     assert "2026-03.csv has no name and has Name, more besides" in str(refusal.value)
     assert refusal.value.details == {"missing": ["name"], "surplus": ["Name", "more"]}
+
+
+@pytest.mark.parametrize("table", ["none.csv", "2026-*.csv", "book.xlsx"])
+def test_a_first_line_that_is_a_record_is_not_told(silo, table):
+    (silo / "none.csv").write_text("110105194912310022,张三\n")
+    (silo / "2026-99.csv").write_text("110105194912310022,张三\n")
+    book = openpyxl.Workbook()
+    book.active.append(["110105194912310022", "张三"])
+    book.save(silo / "book.xlsx")
+    with pytest.raises(PermanentSourceError) as refusal:
+        next(open_source(str(silo)).read(ReadRequest(table, REQUEST.schema)))
+    told = f"{refusal.value} {refusal.value.hint} {refusal.value.details}"
+    assert refusal.value.code == "column-missing"
+    assert "张三" not in told
+    assert "110105" not in told
 
 
 def test_columns_may_stand_in_another_order(silo, take):

@@ -108,3 +108,10 @@ def test_missing_columns_are_refused_by_every_name_before_the_first_record(world
     told = zhixin("source", "drift", contract, "--json", home=world.owner.path)
     kinds = [each["kind"] for each in told.json["drift"]]
     assert kinds == ["missing", "missing", "new"]
+
+
+def test_a_first_line_that_is_a_record_is_not_told(contract):
+    record = [SeenColumn("110105194912310022"), SeenColumn("张三"), SeenColumn("Day")]
+    assert [each.column for each in find_drift(contract, record, None)] == [
+        "day", "line", "seats", "place", "Day",
+    ]  # fmt: skip
