@@ -123,3 +123,8 @@ def test_the_pseudonym_of_a_value_is_that_of_a_run(home, tmp_path):
     assert b"SECRET" not in wrong.stderr
     other = of(home, contract, "town", b"x")
     assert b"town is no field with a pseudonym; there is number" in other.stderr
+    text = CONTRACT.replace("logicalType: integer", "logicalType: date")
+    form = "customProperties: [{property: zhixin.dateFormat, value: dd/MM/yyyy}]"
+    contract.write_text(text.replace("type: custom}", f"type: custom, {form}}}"))
+    born = of(home, contract, "number", b"31/12/1949\n")
+    assert born.stdout.decode().split() == [hmac.new(key, b"1949-12-31", "sha256").hexdigest()]

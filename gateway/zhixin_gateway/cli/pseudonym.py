@@ -134,20 +134,16 @@ def _canonical(field: pa.Field[Any], options: dict[str, object]) -> list[str]:
     """The canonical texts of the lines on standard input, read as the field's type."""
     import pyarrow as pa
     from zhixin_connectors.cast import cast_texts
-    from zhixin_connectors.grammar import Reading
-    from zhixin_connectors.options import parse_options
 
+    from zhixin_gateway.pipeline.recasting import reading_of
     from zhixin_gateway.pipeline.treating import scalar_texts
 
     try:
         lines = sys.stdin.buffer.read().decode().removesuffix("\n").split("\n")
     except UnicodeDecodeError:
         raise ConfigError("standard input is not UTF-8") from None
-    known = parse_options(options)
     read = cast_texts(
-        pa.array([line.removesuffix("\r") for line in lines]),
-        field.type,
-        Reading(known.timezone, known.binary),
+        pa.array([line.removesuffix("\r") for line in lines]), field.type, reading_of(options)
     )
     for row, reason in read.misfits:
         raise ConfigError(f"line {row + 1} of standard input is no value of {field.name}: {reason}")
