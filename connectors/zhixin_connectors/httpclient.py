@@ -10,7 +10,7 @@
 
 A secret goes to this one origin (and OAuth's to its token_url) and nowhere else: not into an error,
 not into a log, not over plain http to another machine. What a server says of a fault is not
-repeated. This is the only module of the connectors that uses httpx.
+repeated. This is the only module of the connectors that uses httpx (`httpwire` what lies under it).
 """
 
 from __future__ import annotations
@@ -23,19 +23,18 @@ import re
 import ssl
 import time
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
-from typing import Any
 from urllib.parse import quote
 
-import httpcore
 import httpx
 from zhixin_errors import ConfigError, PermanentSourceError, SourceError, TransientSourceError
 
 from zhixin_connectors.access import Access
 from zhixin_connectors.addresses import joined, origin, with_parameters
+from zhixin_connectors.httpwire import add_parameter, bound
 
 __all__ = ["Answer", "HttpClient"]
 
@@ -291,96 +290,15 @@ class HttpClient:
             event_hooks={"response": [_set_aside]},
             trust_env=origin(url)[1] not in _LOOPBACK,  # a proxy is another machine
         )
-        for transport in (client._transport, *client._mounts.values()):
-            pool: Any = getattr(transport, "_pool", None)
-            if pool is not None:
-                pool._network_backend = _Backend(pool._network_backend)
+        bound(client, _WHOLE)
         if keyed and self._access.auth == "query":
-            client._transport = _Keyed(client._transport, self._access)
-            client._mounts = {
-                pattern: None if inner is None else _Keyed(inner, self._access)
-                for pattern, inner in client._mounts.items()
-            }
+            add_parameter(client, self._access.key_name, self._access.secret)
         return client
 
 
 def _set_aside(response: httpx.Response) -> None:
     """Keep a redirect's target from httpx, which takes it apart unasked and may fail at it."""
     response.extensions[_LOCATION] = response.headers.pop("location", None)
-
-
-class _Keyed(httpx.BaseTransport):
-    """Adds the secret to the query below everything that logs a URL."""
-
-    def __init__(self, inner: httpx.BaseTransport, access: Access) -> None:
-        self._inner = inner
-        self._access = access
-
-    def handle_request(self, request: httpx.Request) -> httpx.Response:
-        """Send it with the secret, and keep the request that is known without."""
-        url = with_parameters(str(request.url), {self._access.key_name: self._access.secret})
-        sent = httpx.Request(
-            request.method,
-            url,
-            headers=request.headers,
-            stream=request.stream,
-            extensions=request.extensions,
-        )
-        return self._inner.handle_request(sent)
-
-    def close(self) -> None:
-        """Close the connections."""
-        self._inner.close()
-
-
-class _Backend(httpcore.NetworkBackend):
-    """Connections on which an answer has an end, however slowly its bytes come."""
-
-    def __init__(self, inner: httpcore.NetworkBackend) -> None:
-        self._inner = inner
-
-    def connect_tcp(
-        self,
-        host: str,
-        port: int,
-        timeout: float | None = None,
-        local_address: str | None = None,
-        socket_options: Iterable[httpcore.SOCKET_OPTION] | None = None,
-    ) -> httpcore.NetworkStream:
-        made = self._inner.connect_tcp(host, port, timeout, local_address, socket_options)
-        return _Stream(made)
-
-
-class _Stream(httpcore.NetworkStream):
-    def __init__(self, inner: httpcore.NetworkStream) -> None:
-        self._inner = inner
-        self._asked = time.monotonic()
-
-    def read(self, max_bytes: int, timeout: float | None = None) -> bytes:
-        if timeout is not None:
-            left_s = self._asked + _WHOLE * timeout - time.monotonic()
-            if left_s <= 0:
-                raise httpcore.ReadTimeout("the answer did not end in time")
-            timeout = min(timeout, left_s)
-        return self._inner.read(max_bytes, timeout)
-
-    def write(self, buffer: bytes, timeout: float | None = None) -> None:
-        self._inner.write(buffer, timeout)
-        self._asked = time.monotonic()
-
-    def close(self) -> None:
-        self._inner.close()
-
-    def start_tls(
-        self,
-        ssl_context: ssl.SSLContext,
-        server_hostname: str | None = None,
-        timeout: float | None = None,
-    ) -> httpcore.NetworkStream:
-        return _Stream(self._inner.start_tls(ssl_context, server_hostname, timeout))
-
-    def get_extra_info(self, info: str) -> Any:  # noqa: ANN401 - as httpcore has it
-        return self._inner.get_extra_info(info)
 
 
 def _check_clear(base: str, access: Access, name: str) -> None:
