@@ -270,31 +270,34 @@ def _json(path: Path) -> dict[str, Any]:
 # ---- a run that publishes nothing
 
 
-def keep_attempt(work: Work, why: str, extracted: int | None) -> bool:
+def keep_attempt(work: Work, why: str, extracted: int | None) -> str:
     """Keep the rejects of a run that publishes nothing, in the place of the one before.
 
     Args:
-        work: its staging; the caller holds the dataset's lock.
+        work: its staging, which keeps them too: another step may be at them.
         why: ``critical-rule``, ``unchanged``, …; where nothing changed and the newest version's
             rejects are the same, there is nothing to keep.
         extracted: how many records the source gave, where that is known.
 
     Returns:
-        Whether some are kept.
+        Where they are, as a sentence for people; empty where none are kept.
     """
     folder = work.home.quarantine / work.dataset
     staged = Rejects(work.dataset, ATTEMPT, work.quarantine)
-    if not staged.path.exists():  # this step was done before
-        return (folder / f"{ATTEMPT}.parquet").exists()
-    if not staged.count or (why == UNCHANGED and _known(work, staged)):
+    told_apart = staged.path.exists()  # a run may be refused before
+    if not told_apart or not staged.count or (why == UNCHANGED and _known(work, staged)):
         drop_attempt(work)
-        return False
+        return ""
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     told = {"why": why, "extracted": extracted}
     directory.write_whole(folder / f"{ATTEMPT}.json", json.dumps(told).encode())
-    staged.path.replace(folder / f"{ATTEMPT}.parquet")
+    kept, fresh = folder / f"{ATTEMPT}.parquet", folder / f".{ATTEMPT}.new"
+    fresh.unlink(missing_ok=True)
+    fresh.hardlink_to(staged.path)
+    fresh.replace(kept)
+    fresh.unlink(missing_ok=True)  # a rename to the same file leaves both names
     directory.sync_folder(folder)
-    return True
+    return f"its rejects: zhixin quarantine show {work.dataset}@{ATTEMPT}"
 
 
 def _known(work: Work, staged: Rejects) -> bool:

@@ -19,6 +19,7 @@ from zhixin_errors import ConfigError, LedgerUnavailable, TransientSourceError
 
 if TYPE_CHECKING:
     from zhixin_gateway.home import Home
+    from zhixin_gateway.progress import Progress
 
 __all__ = [
     "Json",
@@ -138,7 +139,12 @@ def extract_and_validate(
     earlier = _finish_earlier(opened, Path(contract))
     with _passing_trouble():
         staged = pipeline.extract(
-            opened, Path(contract), report=True, orchestrator=ORCHESTRATOR, run_id=run
+            opened,
+            Path(contract),
+            report=True,
+            orchestrator=ORCHESTRATOR,
+            run_id=run,
+            progress=_task_log(),
         )
     return {**staged, "earlier": earlier}
 
@@ -158,12 +164,18 @@ def _finish_earlier(home: Home, contract: Path) -> Json | None:
     from zhixin_gateway.pipeline.extraction import read_contract
     from zhixin_gateway.pipeline.running import finish_earlier
     from zhixin_gateway.pipeline.staging import Work
-    from zhixin_gateway.progress import LogProgress
 
     with _passing_trouble():
         work = Work(home, read_contract(home, contract).dataset)
-        result = finish_earlier(home, work, LogProgress())
+        result = finish_earlier(home, work, _task_log())
     return None if result is None else _told(result.to_json())
+
+
+def _task_log() -> Progress:
+    """Tell of drift, of readings begun anew and of where rejects are, in the task's own log."""
+    from zhixin_gateway.progress import LogProgress
+
+    return LogProgress(sys.stdout)  # Airflow files what comes on standard error as errors
 
 
 @contextmanager
@@ -188,7 +200,9 @@ def second_opinion(home: str, staged: Json) -> Json:
     with _passing_trouble():
         # This is a task's process; where the scheduler has imported the engine it is here already.
         preloaded = "great_expectations" in sys.modules
-        return pipeline.second_opinion(_open(home, {}), staged, own_process=not preloaded)
+        return pipeline.second_opinion(
+            _open(home, {}), staged, progress=_task_log(), own_process=not preloaded
+        )
 
 
 def write(home: str, staged: Json) -> Json:
@@ -196,7 +210,7 @@ def write(home: str, staged: Json) -> Json:
     from zhixin_gateway import pipeline
 
     with _passing_trouble():
-        written = pipeline.write(_open(home, {}), staged)
+        written = pipeline.write(_open(home, {}), staged, progress=_task_log())
     return {**written, "earlier": staged.get("earlier")}
 
 
@@ -213,11 +227,12 @@ def notarise(home: str, written: Json) -> Json:
     from zhixin_gateway import pipeline
 
     with _passing_trouble():
-        result = _told(pipeline.notarise(_open(home, {}), written).to_json())
-    if result["version"] is None and written.get("earlier"):
+        result = pipeline.notarise(_open(home, {}), written, progress=_task_log())
+        answer = _told(result.to_json())
+    if answer["version"] is None and written.get("earlier"):
         # Nothing changed since, but what an earlier run had signed appeared in this one.
         return dict(written["earlier"])
-    return result
+    return answer
 
 
 def _told(result: Json) -> Json:

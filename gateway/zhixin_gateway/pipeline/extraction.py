@@ -13,7 +13,7 @@ import datetime as dt
 import random
 import time
 from collections.abc import Callable
-from functools import partial
+from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -45,9 +45,10 @@ from zhixin_gateway.pipeline.watermark import Watermark
 from zhixin_gateway.pipeline.writing import summary
 from zhixin_gateway.progress import NullProgress, Progress
 from zhixin_gateway.pseudonyms import load_key
-from zhixin_gateway.quarantine import ATTEMPT, keep_attempt
+from zhixin_gateway.quarantine import keep_attempt
 
 if TYPE_CHECKING:
+    from zhixin_ledger.client import LedgerClient
     from zhixin_ledger.state import State
 
 __all__ = ["extract", "read_contract"]
@@ -109,13 +110,17 @@ def extract(
     began = time.time()
     contract = read_contract(home, contract_path)
     treater = Treater(contract, partial(load_key, home))
-    Watermark(contract)  # one that can't be is refused before the contract is stated
+    Watermark(contract)  # one that can't be is refused before the source is looked at
     work = Work(home, contract.dataset)
     with home.lock(contract.dataset):
         token = work.begin()
         try:
             seen = _insisted(partial(_look, home, contract, progress), progress)
-            state = _ledger_state(home, contract, progress, publish=publish)
+            client = home.ledger_client()
+            state = known_state(client, progress)
+            check_step(home, contract, state, progress)
+            stating = partial(_state_contract, home, client, contract, state, progress)
+            state_once = cache(stating if publish else lambda: None)  # whatever the attempts
             inputs = Inputs(home, state, progress)
             key_sets, targets = inputs.keys_of(contract)
             past = past_quality(home.store, state, contract)
@@ -131,7 +136,8 @@ def extract(
                     past=past,
                     targets=targets,
                 )
-                return _extract(work, contract, inputs, intake, progress) | seen
+                source = _source(home, contract, inputs)
+                return _extract(contract, source, intake, state_once, progress) | seen
 
             told = _insisted(attempt, progress)
         except BaseException as error:
@@ -161,24 +167,21 @@ def extract(
 def _keep_rejects(work: Work, error: ValidationRefused, progress: Progress) -> None:
     """Keep the rejects of a run that publishes nothing: the steward needs them most now."""
     extracted = error.details.get("extracted")
-    if keep_attempt(work, error.code, extracted if isinstance(extracted, int) else None):
-        progress.say(f"its rejects: zhixin quarantine show {work.dataset}@{ATTEMPT}")
+    known = extracted if isinstance(extracted, int) else None
+    if kept := keep_attempt(work, error.code, known):
+        progress.say(kept)
 
 
-def _ledger_state(home: Home, contract: Contract, progress: Progress, *, publish: bool) -> State:
-    client = home.ledger_client()
-    state = known_state(client, progress)
-    if not publish:
-        check_step(home, contract, state, progress)
-        return state
+def _state_contract(
+    home: Home, client: LedgerClient, contract: Contract, state: State, progress: Progress
+) -> None:
     try:
-        index = publish_contract(home, client, contract, state, progress)
+        index = publish_contract(home, client, contract, state)
     except LedgerUnavailable as error:
         progress.warn(f"the contract waits to be published: {error.message}")
-        return state
+        return
     if index is not None:
         progress.say(f"contract {contract.dataset}@{contract.version} is entry {index}")
-    return state
 
 
 def _insisted(attempt: Callable[[], Staged], progress: Progress) -> Staged:
@@ -197,16 +200,21 @@ def _insisted(attempt: Callable[[], Staged], progress: Progress) -> Staged:
 
 
 def _extract(
-    work: Work, contract: Contract, inputs: Inputs, intake: Intake, progress: Progress
+    contract: Contract,
+    source: Source,
+    intake: Intake,
+    state_contract: Callable[[], None],
+    progress: Progress,
 ) -> Staged:
     extracted_at = format_time(dt.datetime.now(dt.UTC))
-    source = _source(work.home, contract, inputs)
     watermark = Watermark(contract)
     progress.step("extract", contract.dataset)
     for extracted in source():
+        state_contract()  # not before a record: a misspelt table or column costs no version of it
         watermark.take(extracted.batch)
         intake.take(extracted)
         progress.advance(extracted.batch.num_rows)
+    state_contract()
     outcome = intake.finish(source)
     progress.done(f"{outcome.extracted:,} records, {outcome.quarantined:,} quarantined")
     _refuse_broken(contract, outcome)
@@ -227,9 +235,7 @@ def _extract(
 def _look(home: Home, contract: Contract, progress: Progress) -> Staged:
     """Tell how the source's columns differ from the contract, and from those of the last run.
 
-    A source that can't be reached, or has no such table, is refused here, before the contract is
-    stated: it would have to rise for a misspelt name. What is missing of columns is told here too;
-    reading refuses it, by every name at once.
+    What is missing is told here too; reading refuses it, by every name at once.
     """
     if contract.derived:
         return {"columns": [], "drift": []}

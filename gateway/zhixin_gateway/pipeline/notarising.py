@@ -35,7 +35,7 @@ from zhixin_gateway.pipeline.previous import previous_version
 from zhixin_gateway.pipeline.results import RunResult, last_run, remember_run
 from zhixin_gateway.pipeline.staging import SIGNED, Staged, Work, unfinished
 from zhixin_gateway.progress import NullProgress, Progress
-from zhixin_gateway.quarantine import ATTEMPT, UNCHANGED, drop_attempt, keep_attempt
+from zhixin_gateway.quarantine import UNCHANGED, drop_attempt, keep_attempt
 
 if TYPE_CHECKING:
     from zhixin_ledger.client import LedgerClient
@@ -255,8 +255,8 @@ def _says(manifest: Manifest, only_checked: set[str]) -> tuple[object, ...]:
 
 def _nothing_new(work: Work, state: dict[str, Any], standing: int, *, withdrawn: bool) -> RunResult:
     notes = [f"nothing changed since {work.dataset}@{standing}, so nothing is published"]
-    if keep_attempt(work, UNCHANGED, state["extracted"]):
-        notes.append(f"its rejects: zhixin quarantine show {work.dataset}@{ATTEMPT}")
+    if kept := keep_attempt(work, UNCHANGED, state["extracted"]):
+        notes.append(kept)
     if withdrawn:
         notes.append("that version is withdrawn; --force publishes the same records again")
     result = replace(

@@ -21,6 +21,7 @@ from zhixin_gateway.datasets.directory import write_whole
 from zhixin_gateway.home import Home
 from zhixin_gateway.pipeline.staging import Staged, Work
 from zhixin_gateway.progress import NullProgress, Progress
+from zhixin_gateway.quarantine import keep_attempt
 
 __all__ = ["heard_opinion", "second_opinion"]
 
@@ -28,13 +29,19 @@ _FILE = "opinion.json"
 
 
 def second_opinion(
-    home: Home, staged: Staged, *, progress: Progress | None = None, own_process: bool = True
+    home: Home,
+    staged: Staged,
+    *,
+    keep: bool = True,
+    progress: Progress | None = None,
+    own_process: bool = True,
 ) -> dict[str, Any]:
     """Let Great Expectations count what the rules found, and compare.
 
     Args:
         home: the owner's.
         staged: what ``extract(report=True)`` answered.
+        keep: where it refuses the version, keep the rejects for the steward.
         progress: told what happens.
         own_process: start one for it; False where the caller is one already.
 
@@ -60,9 +67,14 @@ def second_opinion(
     failed = {str(rule["rule"]): int(rule["failed"]) for rule in state["rules"]}
     opinion = ask(contract, work.input, report, unique_failed=failed, own_process=own_process)
     answer = opinion.to_json()
-    _judge(home, opinion, progress)
     external = _external(contract, opinion)
-    _refuse_broken(work, external, opinion)
+    try:
+        _judge(home, opinion, progress)
+        _refuse_broken(work, external, opinion)
+    except ValidationRefused as error:
+        if keep and (kept := keep_attempt(work, error.code, state["extracted"])):
+            progress.say(kept)
+        raise
     heard = {"token": state["token"], "external": external, **answer}
     write_whole(work.folder / _FILE, json.dumps(heard).encode())
     progress.done(

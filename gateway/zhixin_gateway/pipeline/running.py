@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from pathlib import Path
 
-from zhixin_errors import ValidationRefused, ZhixinError
+from zhixin_errors import ZhixinError
 
 from zhixin_gateway.home import Home
 from zhixin_gateway.pipeline.extraction import extract, read_contract
@@ -19,7 +19,6 @@ from zhixin_gateway.pipeline.results import RunResult, remember_run
 from zhixin_gateway.pipeline.staging import SIGNED, Staged, Work
 from zhixin_gateway.pipeline.writing import write
 from zhixin_gateway.progress import NullProgress, Progress
-from zhixin_gateway.quarantine import keep_attempt
 
 __all__ = ["finish_earlier", "run"]
 
@@ -100,13 +99,12 @@ def _run(
     )
     try:
         if report:
-            second_opinion(home, staged, progress=progress)
+            second_opinion(home, staged, keep=not dry_run, progress=progress)
         if dry_run:
             return _dry(staged, began)
         written = write(home, staged, progress=progress)
-    except BaseException as error:
-        refused = error.code if isinstance(error, ValidationRefused) and not dry_run else None
-        _let_go(work, refused, staged)
+    except BaseException:
+        _let_go(work)
         raise
     finally:
         if dry_run:
@@ -132,12 +130,9 @@ def finish_earlier(home: Home, work: Work, progress: Progress) -> RunResult | No
             return None
 
 
-def _let_go(work: Work, refused: str | None = None, staged: Staged | None = None) -> None:
-    """Throw the staging away; of a run that was refused the rejects are kept."""
+def _let_go(work: Work) -> None:
     if work.step != SIGNED:
         with work.home.lock(work.dataset):
-            if refused is not None and staged is not None:
-                keep_attempt(work, refused, staged["extracted"])
             work.discard()
 
 

@@ -1,10 +1,13 @@
 """The second opinion stops a version that the engine alone would have let pass."""
 
+import io
+
 import pytest
 from zhixin_errors import ValidationRefused
 from zhixin_gateway import pipeline
 from zhixin_gateway.datasets import directory
 from zhixin_gateway.pipeline import extraction, opinion
+from zhixin_gateway.progress import LogProgress
 
 ROWS = [
     ("2024-01-02", "A", 10, "JFK"),
@@ -40,8 +43,10 @@ def test_both_engines_count_the_same_and_the_version_is_published(world):
 def test_a_lost_rule_stops_the_run_at_the_second_opinion(world, monkeypatch):
     world.fill("stops", ROWS)
     monkeypatch.setattr(extraction, "compile_rules", _without_range(extraction.compile_rules))
+    said = io.StringIO()
     with pytest.raises(ValidationRefused) as caught:
-        pipeline.run(world.owner, world.stops(), report=True)
+        pipeline.run(world.owner, world.stops(), report=True, progress=LogProgress(said))
+    assert "its rejects: zhixin quarantine show bts.gov.example/stops@attempt" in said.getvalue()
     assert caught.value.code == "second-opinion"
     assert "seats.range" in caught.value.message
     assert directory.list_versions(world.owner.store, "bts.gov.example/stops") == []

@@ -8,13 +8,15 @@ import signal
 import subprocess
 import sys
 import time
+from dataclasses import replace
+from functools import partial
 from types import SimpleNamespace
 
 import pytest
-from zhixin_errors import ZhixinError
+from zhixin_errors import TransientSourceError, ZhixinError
 from zhixin_gateway import pipeline
 from zhixin_gateway.home import Home
-from zhixin_gateway.pipeline import extraction
+from zhixin_gateway.pipeline import extraction, sorting
 from zhixin_gateway.pipeline.intake import check_balance
 
 from tests.connectors.relay import Relay
@@ -101,10 +103,38 @@ def test_what_will_not_pass_is_not_tried_again(agency, parcels):
     assert (run.code, run.json["error"]["code"]) == (2, "object-missing")
     assert "read anew" not in run.err
     renamed = agency.contract("parcels", {"id": "integer", "remark": "string"})
-    run = agency.run(renamed, "--dry-run")
+    run = agency.run(renamed)
     assert (run.code, run.json["error"]["code"]) == (2, "column-missing")
     assert "note" in run.json["error"]["message"]
     assert agency.run(agency.contract("parcels", FIELDS)).code == 0  # 1.0.0 was not stated yet
+
+
+def test_nothing_stays_of_a_reading_that_failed(agency, monkeypatch):
+    """The table is shorter when it is read anew, so that no run of the first is written over."""
+    monkeypatch.setattr(sorting, "RunWriter", partial(sorting.RunWriter, run_bytes=1))
+    agency.sqlite("CREATE TABLE t (id TEXT); INSERT INTO t VALUES ('1'), ('a'), ('2'), ('b'), (3)")
+    contract = agency.contract("t", {"id": {"type": "integer", "unique": True}})
+    opened = Home.open_source
+
+    def cut_once(home, *arguments):
+        connector = opened(home, *arguments)
+
+        def read(request):
+            yield from connector.read(replace(request, batch_rows=1))
+            if not cut:
+                cut.append(True)
+                agency.sqlite("DELETE FROM t WHERE id > '2'")
+                raise TransientSourceError("the connection is lost")
+
+        return SimpleNamespace(read=read, columns=connector.columns, name=connector.name)
+
+    cut = []
+    monkeypatch.setattr(Home, "open_source", cut_once)
+    run = agency.run(contract)
+    assert run.code == 0, run.err
+    assert (run.json["extracted"], run.json["records"], run.json["quarantined"]) == (2, 2, 0)
+    assert agency.rows("t") == [["1"], ["2"]]
+    assert agency.rejects("t") == []
 
 
 def test_an_interrupt_ends_the_waiting_at_once(agency, parcels):
@@ -162,7 +192,7 @@ def test_a_source_that_is_gone_after_its_reading_costs_no_record(agency):
 
         def read(request):
             if not readings:
-                raise extraction.TransientSourceError("the source is gone")
+                raise TransientSourceError("the source is gone")
             return readings.pop()(request)
 
         return SimpleNamespace(read=read, columns=connector.columns, name=connector.name)
