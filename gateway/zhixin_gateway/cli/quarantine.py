@@ -45,6 +45,11 @@ _OUTCOMES = {
     "unknown": "can't be told: their texts were withheld",
 }
 
+_NOT_FOUND_AGAIN = {
+    "key": "it has another key, by which these can't be found again",
+    "size": "they are too many to be looked for in memory",
+}
+
 
 @click.group("quarantine")
 def command() -> None:
@@ -354,7 +359,8 @@ def _tell_release(rejects: Rejects, *, as_json: bool) -> None:
         say("mend them in the source, or try another contract with --contract; then run")
         return
     if "counts" not in told:
-        say(f"version {told['by']} has another key, by which these can't be found again")
+        why = _NOT_FOUND_AGAIN["size" if told.get("why") == "size" else "key"]
+        say(f"what came of them with version {told['by']} is not known: {why}")
         return
     table(
         ["records", f"with version {told['by']}"],

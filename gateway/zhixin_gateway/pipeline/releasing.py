@@ -70,14 +70,14 @@ class Before:
         self._why: list[str] = []
         found: list[Any] = []
         size = 0
-        self.comparable = set(self._key) <= set(schema_of(rejects).names)
+        self._why_not = "" if set(self._key) <= set(schema_of(rejects).names) else "key"
         for batch in batches(rejects) if self.comparable else ():
             found.append(self._keys(batch))
             size += found[-1].nbytes
             self._rows.append(batch.column("_row").to_numpy())
             self._why += map(sys.intern, _rules(batch))
             if size > _MAX_KEY_BYTES:
-                self.comparable = False
+                self._why_not = "size"
                 break
         keys: Any = pa.chunked_array(found, pa.large_string()).combine_chunks()
         coded = keys.dictionary_encode()
@@ -85,6 +85,11 @@ class Before:
         self._of_row = pc.fill_null(coded.indices, -1).to_numpy()
         self._accepted = np.zeros(len(self._known), dtype=bool)
         self._now: dict[int, str] = {}
+
+    @property
+    def comparable(self) -> bool:
+        """Whether they can be looked for."""
+        return not self._why_not
 
     def see(self, accepted: pa.RecordBatch) -> None:
         """Look at accepted records of the new version.
@@ -104,11 +109,12 @@ class Before:
 
         Returns:
             ``{version, key, counts, rows}``: by outcome, how many and their positions; without
-            counts where the two can't be compared.
+            counts where the two can't be compared: then ``why`` is ``key``, the new version has
+            another, or ``size``, they are too many for memory.
         """
         told: dict[str, Any] = {"version": self._rejects.version, "key": self._named_key()}
         if not self.comparable:
-            return told
+            return {**told, "why": self._why_not}
         for batch in batches(Rejects(self._rejects.dataset, "new", new)):
             hit = pc.index_in(self._keys(batch), value_set=self._known).to_pylist()
             for place, rules in zip(hit, _rules(batch), strict=True):

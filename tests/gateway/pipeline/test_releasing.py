@@ -139,5 +139,20 @@ def test_another_key_is_said_and_not_guessed(world):
     result = pipeline.run(home, contract)
     assert (result.version, result.released) == (2, None)
     assert release_of(kept(home)["1"]) | {"at": ""} == {
-        "version": 1, "key": ["day", "route"], "by": 2, "at": "",
+        "version": 1, "key": ["day", "route"], "why": "key", "by": 2, "at": "",
     }  # fmt: skip
+
+
+def test_too_many_to_be_looked_for_are_not_said_to_have_another_key(world, zhixin, monkeypatch):
+    from zhixin_gateway import pipeline
+    from zhixin_gateway.pipeline import releasing
+
+    home, contract = world.owner, world.stops()
+    world.fill("stops", [GOOD, BAD])
+    pipeline.run(home, contract)
+    monkeypatch.setattr(releasing, "_MAX_KEY_BYTES", 0)
+    world.fill("stops", [GOOD])
+    assert pipeline.run(home, contract, force=True).released is None
+    told = zhixin("quarantine", "release", f"{DATASET}@1", home=home.path)
+    assert told.code == 0
+    assert "not known: they are too many to be looked for in memory" in told.err
