@@ -51,7 +51,7 @@ class Declared(NamedTuple):
     nullable: bool | None = None
     text: bool = False  # declared as text: a number in it is a text
     narrow: pa.DataType | None = None  # proposed where no value that was seen contradicts it
-    odd: str = ""  # what to do about values that ``type`` can't say, for which it stands
+    odd: str = ""  # what becomes of values that ``type`` can't say, for which it stands
 
 
 @dataclass
@@ -157,7 +157,7 @@ def _declared(own: Declared, column: Array, values: int) -> tuple[pa.DataType, s
     if not bad:
         return wanted, ""
     if own.odd:
-        return wanted, f"{bad:,} of {values:,} values are no such: {own.odd}"
+        return wanted, own.odd
     if bad * 10 <= values:
         return wanted, f"declared {own.source_type}"
     remark = f"declared {own.source_type}, and {bad:,} of {values:,} values are not of that type"

@@ -50,7 +50,7 @@ _TIMES: dict[str, pa.DataType] = {
     "datetime": pa.timestamp("us"),
     "timestamp": pa.timestamp("us", tz="UTC"),
 }
-_ZERO = "rejected, or null where zhixin.null lists the zero date as the server writes it"
+_ZERO = "zero dates are rejects, or null where zhixin.null lists them, such as 0000-00-00"
 
 
 def tables(connection: Connection) -> list[TableInfo]:

@@ -76,25 +76,31 @@ def open_sql(url: str, options: Mapping[str, Any], name: str) -> SqlSource:
         parsed = sa.make_url(known + colon + rest)
         parsed.get_dialect().import_dbapi()
     except sa.exc.NoSuchModuleError:
-        raise ConfigError(
-            f"source {name}: nothing is installed for {scheme}:", hint=_schemes()
-        ) from None
+        raise _unknown(name, scheme) from None
     except sa.exc.ArgumentError:
+        if not rest.startswith("//"):  # a package's own scheme, and the package is not here
+            raise _unknown(name, scheme) from None
         raise ConfigError(
             f"source {name}: its url is not in the form scheme://user@host/database",
             hint="special characters of a password are written %XX",
         ) from None
     except ImportError:
-        extra = _EXTRAS.get(known.partition("+")[2], "<driver>")
+        extra = _EXTRAS.get(known.partition("+")[2])
         raise ConfigError(
             f"source {name}: the driver for {scheme}: is not installed",
-            hint=f"pip install 'zhixin-gateway[{extra}]'",
+            hint=f"pip install 'zhixin-gateway[{extra}]'"
+            if extra
+            else f"install the driver that SQLAlchemy's dialect {scheme} uses",
         ) from None
     return SqlSource(parsed, options, name)
 
 
-def _schemes() -> str:
-    return "a path, file:, sqlite:///, postgresql://, mariadb://, or any SQLAlchemy URL"
+def _unknown(name: str, scheme: str) -> ConfigError:
+    return ConfigError(
+        f"source {name}: nothing is installed for {scheme}:",
+        hint="a path, file:, sqlite:///, postgresql://, mariadb://, https://, any URL of "
+        "SQLAlchemy's, or what a connector's package brings",
+    )
 
 
 class SqlSource:
@@ -274,6 +280,7 @@ class SqlSource:
         """Schema and name of a table or view that is there."""
         import sqlalchemy as sa
 
+        close: list[str] = []
         if connection.dialect.driver == "pymysql":
             if found := mysqltypes.found(connection, named):
                 return found
@@ -286,13 +293,19 @@ class SqlSource:
             if dot and inspector.has_table(table, schema):
                 return schema, table
             there = inspector.get_table_names() + inspector.get_view_names()
-        close = difflib.get_close_matches(named, there, 3)
+            close = self._elsewhere(inspector, named)
+        close = close or difflib.get_close_matches(named, there, 3)
         hint = f"did you mean {' or '.join(close)}?" if close else "see `zhixin source tables`"
         raise PermanentSourceError(
             f"source {self.name} has no table or view {_short(named)}, or not for this login",
             code="object-missing",
             hint=hint,
         )
+
+    def _elsewhere(self, inspector: Any, named: str) -> list[str]:  # noqa: ANN401
+        """Where a table of that name is, if in another schema than the login's own."""
+        schemas = [schema for schema in self._schemas(inspector) if schema]
+        return [f"{schema}.{named}" for schema in schemas if inspector.has_table(named, schema)]
 
     def _query_file(self, named: str) -> str:
         try:

@@ -155,6 +155,8 @@ def translate(error: Exception, source: str, table: str = "") -> SourceError:
     kind = TransientSourceError if transient else PermanentSourceError
     details: dict[str, object] = {"driver_error": type(cause).__name__, "sqlstate": state}
     number, _ = mysqlerrors.judged(cause)
+    if re.fullmatch(r"[\w-]+", source, re.ASCII):  # a member's own name, not one made of a URL
+        hint = hint.replace("<NAME>", re.sub(r"\W|-", "_", source.upper()))
     shown = f"SQLSTATE {state}" if state else type(cause).__name__
     shown = f" (error {number})" if number else f" ({shown})"
     code = next((code for start, code in _CODES.items() if what.startswith(start)), None)

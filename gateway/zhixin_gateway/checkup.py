@@ -141,7 +141,11 @@ def _trust(home: Home) -> Iterator[tuple[str, str]]:
     if view is None:
         return
     if view.origin != pinned.origin:
-        yield "fail", f"this home's copy is of {view.origin}, another ledger than the trust's"
+        yield (
+            "fail",
+            f"this home's copy is of {view.origin}, another ledger than the trust's: `zhixin init "
+            "MEMBER --join` makes a home that follows the trust's",
+        )
     elif view.state().size >= pinned.size and view.root_at(pinned.size) != pinned.root:
         yield "fail", "this home's copy of the ledger contradicts the trust: there are two ledgers"
 
@@ -239,6 +243,8 @@ def _extras(_home: Home) -> Iterator[tuple[str, str]]:
         ("great_expectations", "quality", "the second opinion"),
         ("airflow", "airflow", "runs on a schedule"),
         ("psycopg", "postgresql", "PostgreSQL sources"),
+        ("pymysql", "mysql", "MariaDB and MySQL sources"),
+        ("python_calamine", "excel", "workbooks as sources"),
         ("fastapi", "node", "serving a ledger or a witness"),
     ):
         if find_spec(module) is None:

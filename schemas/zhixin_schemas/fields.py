@@ -19,11 +19,12 @@ from zhixin_schemas.document import Place
 from zhixin_schemas.model import Field, FieldType
 from zhixin_schemas.treatment import read_treatment, refuse_inside
 
-__all__ = ["INTEGER_FORMATS", "ISO_FORMS", "read_fields", "titles_of"]
+__all__ = ["INTEGER_FORMATS", "ISO_FORMS", "NO_FORM", "logical_of", "read_fields", "titles_of"]
 
 _DECIMAL = re.compile(r"(?:decimal|numeric)\(([0-9]{1,3})(?:,([0-9]{1,3}))?\)", re.IGNORECASE)
 INTEGER_FORMATS = ("i8", "i16", "i32", "i64", "u8", "u16", "u32")
 ISO_FORMS = ("yyyy-MM-dd", "HH:mm:ss", "yyyy-MM-dd'T'HH:mm:ss", "yyyy-MM-dd'T'HH:mm:ssXXX")
+NO_FORM = ("map", "vector")  # types of ODCS that a dataset has none for
 _BY_PHYSICAL = {
     name: logical
     for logical, names in {
@@ -131,12 +132,21 @@ def _type(place: Place, depth: int) -> FieldType | None:
     return kind
 
 
+def logical_of(physical: str) -> str:
+    """What a database's type is written as in a contract; empty where that is not known.
+
+    Args:
+        physical: as a database writes it, such as ``varchar(80)``.
+    """
+    return _BY_PHYSICAL.get(re.split(r"[ (<]", physical.lower())[0], "")
+
+
 def _report_type(place: Place, logical: str) -> None:
     if not logical:
-        near = _BY_PHYSICAL.get(re.split(r"[ (<]", place.text("physicalType").lower())[0])
+        near = logical_of(place.text("physicalType"))
         says = f"; for a {place.text('physicalType')} it is {near}" if near else ""
         place.report(f"logicalType is missing: it decides the field's type{says}")
-    elif logical in ("map", "vector"):
+    elif logical in NO_FORM:
         place.at("logicalType").report(
             f"{logical} has no form in a dataset; use an array of objects, or a text"
         )

@@ -23,6 +23,7 @@ from typing import TYPE_CHECKING, Any
 from zhixin_errors import ConfigError
 
 from zhixin_schemas.document import Document, Path
+from zhixin_schemas.fields import NO_FORM, logical_of
 
 if TYPE_CHECKING:
     from jsonschema.exceptions import ValidationError
@@ -207,6 +208,19 @@ def _is_type_error(part: ValidationError, parent: ValidationError) -> bool:
     return part.validator == "type" and len(part.absolute_path) == len(parent.absolute_path)
 
 
+def _not_listed(error: ValidationError, path: Path) -> str:
+    """Name the words that may stand there, and the one that seems to be meant."""
+    given = str(error.instance)
+    words = [str(word) for word in _list(error.validator_value)]
+    near = suggestion(given, words)
+    if path[-1:] == ("logicalType",):  # such as a database's own
+        words = [word for word in words if word not in NO_FORM]
+        meant = logical_of(given)
+        if meant not in ("", given.lower()):
+            near = f"; for a {given} it is {meant}"
+    return f"not one of {', '.join(words)}{near}"
+
+
 def _problems(error: ValidationError, broken: set[Path]) -> Iterator[tuple[Path, str]]:
     path: Path = tuple(error.absolute_path)
     if error.validator in _SURPLUS:
@@ -219,9 +233,7 @@ def _problems(error: ValidationError, broken: set[Path]) -> Iterator[tuple[Path,
         listed = len(path) > 1 and path[-2] == "enum"
         yield path, _wrong_type(error) + ("; write {value: …}" if listed else "")
     elif error.validator == "enum":
-        words = [str(word) for word in _list(error.validator_value)]
-        near = suggestion(str(error.instance), words)
-        yield path, f"not one of {', '.join(words)}{near}"
+        yield path, _not_listed(error, path)
     elif error.validator == "pattern":
         yield path, _wrong_form(error)
     elif error.validator == "oneOf" and _operators(error):

@@ -176,6 +176,14 @@ def test_a_fault_names_source_and_object_and_keeps_secrets(
     assert "postgresql" in str(fault.value)
 
 
+def test_a_table_of_another_schema_is_named_with_it(postgresql, take):
+    url, run = postgresql
+    run("CREATE SCHEMA registry; CREATE TABLE registry.许可 (id int)")
+    with pytest.raises(PermanentSourceError, match="no table or view 许可") as fault:
+        take(url, "许可", {"id": pa.int64()})
+    assert fault.value.hint == "did you mean registry.许可?"
+
+
 def test_no_permission_is_said_as_such(postgresql, take):
     url, run = postgresql
     run("DROP ROLE IF EXISTS reader; CREATE ROLE reader LOGIN PASSWORD 'pw'")

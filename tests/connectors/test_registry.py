@@ -1,6 +1,7 @@
 """From a URL to a connector, and options that are refused by name."""
 
 import importlib.metadata
+import sqlite3
 import subprocess
 import sys
 
@@ -99,6 +100,19 @@ def test_a_wrong_option_is_refused_by_its_name(options):
     with pytest.raises(ConfigError) as refusal:
         parse_options(options)
     assert next(iter(options)).removeprefix("zhixin.") in str(refusal.value)
+
+
+@pytest.mark.parametrize("url", ["xml:/data/registry", "xml://host/registry"])
+def test_a_scheme_that_nothing_brings_is_said_as_such(url):
+    with pytest.raises(ConfigError, match="nothing is installed for xml:") as refusal:
+        open_source(url)
+    assert "a connector's package" in refusal.value.hint
+
+
+def test_a_refused_login_names_the_variable_of_its_secret():
+    error = sqlite3.OperationalError("password authentication failed")
+    assert "ZHIXIN_SOURCES_CITY_2_SECRET" in translate(error, "city-2").hint
+    assert "ZHIXIN_SOURCES_<NAME>_SECRET" in translate(error, "postgresql silo").hint
 
 
 def test_a_drivers_words_are_never_passed_on():

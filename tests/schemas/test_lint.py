@@ -222,6 +222,13 @@ FIELDS = [
     ("name: id, logicalType: string", "properties[1].name", 'two fields are named "id"'),
     ("name: 'zhixin:x', logicalType: string", "properties[1].name", "kept for the gateway"),
     ("name: x, logicalType: strin", "properties[1].logicalType", 'did you mean "string"'),
+    ("name: x, logicalType: String", "properties[1].logicalType", 'did you mean "string"'),
+    ("name: x, logicalType: datetime", "properties[1].logicalType", "it is timestamp"),
+    (
+        "name: x, logicalType: 'decimal(18,2)'",
+        "properties[1].logicalType",
+        "boolean; for a decimal(18,2) it is number, with physicalType decimal(p,s)",
+    ),
     ("name: x, logicalType: vector, logicalTypeOptions: {dimensions: 3}",
      "properties[1].logicalType", "vector has no form"),
     ("name: x, logicalType: map, map: {key: {logicalType: string}, value: {logicalType: string}}",

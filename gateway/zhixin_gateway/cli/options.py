@@ -222,9 +222,15 @@ def table(columns: list[str], rows: list[list[str]]) -> None:
         rows: texts, as many in each as there are headings; whatever they hold, each is one line.
     """
     rows = [[one_line(text) for text in row] for row in rows]
-    widths = [
-        max([len(heading), *(len(row[at]) for row in rows)]) for at, heading in enumerate(columns)
-    ]
-    for row in [columns, *rows]:
-        line = "  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True))
-        sys.stdout.write(line.rstrip() + "\n")
+    lines = [columns, *rows]
+    widths = [max(_width(row[at]) for row in lines) for at in range(len(columns))]
+    for row in lines:
+        padded = (
+            text + " " * (width - _width(text)) for text, width in zip(row, widths, strict=True)
+        )
+        sys.stdout.write("  ".join(padded).rstrip() + "\n")
+
+
+def _width(text: str) -> int:
+    """The cells of a terminal that a text takes: a Chinese sign takes two."""
+    return sum(1 + (unicodedata.east_asian_width(char) in "WF") for char in text)

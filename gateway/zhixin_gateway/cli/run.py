@@ -98,5 +98,11 @@ def tell_run(result: RunResult, *, as_json: bool = False) -> int:
             f"came in: zhixin quarantine release {before}"
         )
     if result.quarantined:
-        say(f"see them: zhixin quarantine show {result.dataset}@{result.version}")
+        _tell_rejects(result)
     return 0
+
+
+def _tell_rejects(result: RunResult) -> None:
+    if not result.records:
+        say("it has no record at all: a rule about rejectedRows (docs/contracts.md) would stop it")
+    say(f"see them: zhixin quarantine show {result.dataset}@{result.version}")

@@ -172,7 +172,9 @@ def infer(
                 "no home says whose dataset it is to be",
                 hint="give --dataset MEMBER/NAME, or a home by --home or ZHIXIN_HOME",
             )
-        dataset = f"{home.member}/{_slug(Path(name.rpartition('.')[0] or name).name, 'dataset')}"
+        dataset = f"{home.member}/{_slug(_table(name), 'dataset')}"
+        if not name.isascii():
+            say(f"the dataset is called {dataset}, in Latin letters; --dataset calls it otherwise")
     known = home is not None and url in home.settings.sources
     server = source or (url if known else _called(url))
     seen = connector.describe(name)
@@ -210,7 +212,8 @@ def open_named(
         return context.open_home().open_source(url, options)
     secret = secret_from_environment(name or _called(url), os.environ)
     own = {} if secret is None else {SECRET: Secret(secret)}
-    return open_source(url, {**own, **(options or {})})
+    called = name or (_called(url) if "://" in url else None)  # the name that its secret goes by
+    return open_source(url, {**own, **(options or {})}, name=called)
 
 
 _LISTS = ("null", "optional")
@@ -271,6 +274,18 @@ def _absolute(url: str) -> str:
     if found is None or not url[found.end() :]:
         return url
     return found[0] + str(Path(url[found.end() :]).absolute())
+
+
+_FILE = re.compile(
+    r"(?:\.(?:csv|tsv|txt|dat|json|jsonl|ndjson|parquet|xls[xmb]?|ods|gz|bz2|xz|zst|lz4|zip))+$",
+    re.IGNORECASE,
+)
+
+
+def _table(name: str) -> str:
+    """The last name of ``registry.permits``, ``2026/permits.csv.gz`` and ``book.xlsx/permits``."""
+    last = Path(name).name
+    return _FILE.sub("", last) if _FILE.search(last) else last.rpartition(".")[2]
 
 
 def _called(url: str) -> str:

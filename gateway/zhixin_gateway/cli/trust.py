@@ -106,6 +106,10 @@ def import_(context: Context, directory: Path, fingerprint: str, *, as_json: boo
     check_fingerprint(trust, fingerprint, directory)
     save_trust(trust, home.trust_dir)
     _tell(trust, home.trust_dir, as_json=as_json)
+    view = home.ledger_view()
+    if view is not None and view.origin != trust.origin:
+        say(f"this home's own copy is of {view.origin} and tells nothing of {trust.origin}")
+        say("  `zhixin init MEMBER --join` makes a home that follows it and hears of withdrawals")
 
 
 def check_fingerprint(trust: Trust, fingerprint: str, directory: Path) -> None:

@@ -1,6 +1,7 @@
 """What commands say to people, and how every kind of end becomes an exit code."""
 
 import re
+import sqlite3
 
 import click
 import pyarrow as pa
@@ -130,6 +131,33 @@ def test_infer_without_a_home_needs_a_name_and_writes_no_settings(zhixin, agency
     assert "id: a.example/b" in told.json["contract"]
 
 
+@pytest.mark.parametrize(
+    ("table_name", "dataset", "told"),
+    [
+        ("main.permits", "permits", False),
+        ("许可证", "dataset", True),
+        ("permits_许可", "permits", True),
+    ],
+)
+def test_infer_says_what_it_calls_a_table_without_latin_letters(
+    zhixin, agency, tmp_path, table_name, dataset, told
+):
+    with sqlite3.connect(tmp_path / "office.db") as database:
+        database.execute(f'CREATE TABLE "{table_name.removeprefix("main.")}" (id INTEGER)')
+    url = f"sqlite:///{tmp_path}/office.db"
+    answered = zhixin("source", "infer", url, table_name, "--json", home=agency)
+    assert answered.json["dataset"] == f"agency.example/{dataset}"
+    assert ("--dataset calls it otherwise" in answered.err) == told
+
+
+def test_an_empty_version_says_that_every_record_is_a_reject(zhixin, agency, tmp_path):
+    contract = agency / "contracts/things.odcs.yaml"
+    (tmp_path / "things.csv").write_text("id,day,name,amount\nx,2024-01-01,a,1\n")
+    told = zhixin("run", contract, home=agency)
+    assert (told.code, "it has no record at all" in told.err) == (0, True)
+    assert "rejectedRows" in told.err
+
+
 def test_two_sources_of_one_name_and_different_addresses_are_refused(zhixin, agency, tmp_path):
     (tmp_path / "more").mkdir()
     (tmp_path / "more" / "things.csv").write_text("id\n1\n")
@@ -201,3 +229,10 @@ def test_a_cell_of_a_table_is_one_line_whatever_it_holds(capsys):
     """Members' titles are what members say: a terminal shows them and obeys none."""
     table(["title"], [["A\x1b[2J\nnobody.gov.example  active"], ["局"]])
     assert capsys.readouterr().out == "title\nA\\x1b[2J\\nnobody.gov.example  active\n局\n"
+
+
+def test_columns_of_a_table_stand_below_each_other_beside_chinese_signs(capsys):
+    table(["name", "kind"], [["许可证", "table"], ["permits", "view"]])
+    assert capsys.readouterr().out == (
+        "name     kind\n许可证   table\npermits  view\n"  # each sign is two cells wide
+    )

@@ -244,6 +244,7 @@ def test_a_trust_is_pinned_only_by_its_fingerprint(zhixin, published, tmp_path):
     spoken = exported["fingerprint"].upper().replace("-", " ")
     right = zhixin("trust", "import", tmp_path / "pinned", "--fingerprint", spoken, home=other)
     assert right.code == 0
+    assert "`zhixin init MEMBER --join` makes a home that follows it" in right.err
     assert (other / "trust/members.json").read_bytes() == (
         tmp_path / "pinned/members.json"
     ).read_bytes()
