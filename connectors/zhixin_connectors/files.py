@@ -23,8 +23,6 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from typing import IO, Any, NamedTuple
 
-import pyarrow as pa
-import pyarrow.types as pt
 from zhixin_errors import PermanentSourceError
 
 from zhixin_connectors import csvfile, excelfile, jsoncolumns, jsondocument, jsonlines, parquetfile
@@ -139,8 +137,7 @@ class FileSource:
         """Look at a table for `source infer`."""
         file = self._files(table)[0]
         if self._format(file) == "parquet":
-            own = parquetfile.schema_of(self._opener(file), file.place)
-            columns = {each.name: Declared(_as_wanted(each.type), str(each.type)) for each in own}
+            columns = parquetfile.declared(self._opener(file), file.place)
         else:
             kind = _FORMATS[self._format(file)]
             columns = {each.name: kind.declared(each) for each in self._columns(file)}
@@ -317,43 +314,3 @@ def _check_same_names(
         hint="files of one table have the same columns; name fewer files, or mend that one",
         details={"missing": missing, "surplus": surplus},
     )
-
-
-def _as_wanted(source: pa.DataType) -> pa.DataType | None:
-    """The manifest's type for a Parquet column's own; None where the values must decide."""
-    if pt.is_dictionary(source):
-        return _as_wanted(source.value_type)
-    if pt.is_nested(source):
-        return _nested_as_wanted(source)
-    if pt.is_timestamp(source):
-        return pa.timestamp("us", tz="UTC" if source.tz else None)
-    if pt.is_decimal(source) and 0 <= source.scale <= source.precision <= 38:
-        return pa.decimal128(source.precision, source.scale)
-    return next((wanted for accepts, wanted in _WANTED if accepts(source)), None)
-
-
-def _nested_as_wanted(source: Any) -> pa.DataType | None:  # noqa: ANN401 (a nested pa.DataType)
-    if pt.is_struct(source):
-        members = [source.field(place) for place in range(source.num_fields)]
-        wanted = [(member.name, _as_wanted(member.type)) for member in members]
-        known = [(name, inner) for name, inner in wanted if inner is not None]
-        return pa.struct(known) if len(known) == len(wanted) else None
-    if pt.is_list(source) or pt.is_large_list(source) or pt.is_fixed_size_list(source):
-        inner = _as_wanted(source.value_type)
-        return None if inner is None else pa.list_(inner)
-    return None
-
-
-_WANTED: list[tuple[Callable[[pa.DataType], bool], pa.DataType]] = [
-    (pt.is_boolean, pa.bool_()),
-    (pt.is_uint64, pa.uint64()),
-    (pt.is_integer, pa.int64()),
-    (pt.is_floating, pa.float64()),
-    (pt.is_date, pa.date32()),
-    (pt.is_time, pa.time64("us")),
-    (pt.is_string, pa.string()),
-    (pt.is_large_string, pa.string()),
-    (pt.is_binary, pa.binary()),
-    (pt.is_large_binary, pa.binary()),
-    (pt.is_fixed_size_binary, pa.binary()),
-]

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import IO, Any
 
 import pyarrow as pa
 import pyarrow.parquet as pq
+import pyarrow.types as pt
 from zhixin_errors import PermanentSourceError
 
 from zhixin_connectors._arrow import Array, pc
 from zhixin_connectors.checks import check_columns
 from zhixin_connectors.columns import ArrowColumn, extracted, null_words
+from zhixin_connectors.describe import Declared
 from zhixin_connectors.grammar import Reading
 from zhixin_connectors.options import SourceOptions
 from zhixin_connectors.protocol import Extracted, ReadRequest, SeenColumn
 from zhixin_connectors.unpack import OpenStream
 
-__all__ = ["batches", "columns", "schema_of", "shape"]
+__all__ = ["batches", "columns", "declared", "shape"]
 
 _BUFFER_BYTES = 1 << 20
 _NANO_US = 2**63 // 1_000 - 1  # what 64 bits of nanoseconds reach, in microseconds
@@ -30,7 +32,13 @@ def shape(open_stream: OpenStream, place: str) -> tuple[int, list[str]]:
         return file.metadata.num_rows, list(file.schema_arrow.names)
 
 
-def schema_of(open_stream: OpenStream, place: str) -> pa.Schema:
+def declared(open_stream: OpenStream, place: str) -> dict[str, Declared]:
+    """What the file's own types propose, by the columns' names."""
+    own = _schema(open_stream, place)
+    return {each.name: Declared(_as_wanted(each.type), str(each.type)) for each in own}
+
+
+def _schema(open_stream: OpenStream, place: str) -> pa.Schema:
     """The columns, in the file's own types.
 
     Raises:
@@ -48,7 +56,7 @@ def schema_of(open_stream: OpenStream, place: str) -> pa.Schema:
 
 def columns(open_stream: OpenStream, place: str, _options: SourceOptions) -> list[SeenColumn]:
     """The file's columns with its own types."""
-    own = schema_of(open_stream, place)
+    own = _schema(open_stream, place)
     return [SeenColumn(each.name, str(each.type), each.nullable) for each in own]
 
 
@@ -61,7 +69,7 @@ def batches(
         PermanentSourceError: it is no Parquet or damaged, or lacks a wanted column.
     """
     wanted = request.schema.names
-    check_columns(schema_of(open_stream, place).names, wanted, place)
+    check_columns(_schema(open_stream, place).names, wanted, place)
     readings = [Reading(options.timezone, "", options.dates)] * len(wanted)
     first_row = 0
     with open_stream() as stream, _opened(stream, place) as file:
@@ -127,3 +135,43 @@ def _opened(stream: IO[bytes], place: str) -> Iterator[pq.ParquetFile]:
 
 def _source(stream: IO[bytes]) -> Any:  # noqa: ANN401 (pyarrow's stubs know only its own files)
     return stream
+
+
+def _as_wanted(source: pa.DataType) -> pa.DataType | None:
+    """The manifest's type for a Parquet column's own; None where the values must decide."""
+    if pt.is_dictionary(source):
+        return _as_wanted(source.value_type)
+    if pt.is_nested(source):
+        return _nested_as_wanted(source)
+    if pt.is_timestamp(source):
+        return pa.timestamp("us", tz="UTC" if source.tz else None)
+    if pt.is_decimal(source) and 0 <= source.scale <= source.precision <= 38:
+        return pa.decimal128(source.precision, source.scale)
+    return next((wanted for accepts, wanted in _WANTED if accepts(source)), None)
+
+
+def _nested_as_wanted(source: Any) -> pa.DataType | None:  # noqa: ANN401 (a nested pa.DataType)
+    if pt.is_struct(source):
+        members = [source.field(place) for place in range(source.num_fields)]
+        wanted = [(member.name, _as_wanted(member.type)) for member in members]
+        known = [(name, inner) for name, inner in wanted if inner is not None]
+        return pa.struct(known) if len(known) == len(wanted) else None
+    if pt.is_list(source) or pt.is_large_list(source) or pt.is_fixed_size_list(source):
+        inner = _as_wanted(source.value_type)
+        return None if inner is None else pa.list_(inner)
+    return None
+
+
+_WANTED: list[tuple[Callable[[pa.DataType], bool], pa.DataType]] = [
+    (pt.is_boolean, pa.bool_()),
+    (pt.is_uint64, pa.uint64()),
+    (pt.is_integer, pa.int64()),
+    (pt.is_floating, pa.float64()),
+    (pt.is_date, pa.date32()),
+    (pt.is_time, pa.time64("us")),
+    (pt.is_string, pa.string()),
+    (pt.is_large_string, pa.string()),
+    (pt.is_binary, pa.binary()),
+    (pt.is_large_binary, pa.binary()),
+    (pt.is_fixed_size_binary, pa.binary()),
+]
