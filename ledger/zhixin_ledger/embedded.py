@@ -118,6 +118,7 @@ class Engine:
         self._database = self._opened(timeout_s)
         self._state: State | None = None
         self._head: bytes | None = None
+        self._checked = False  # whether this process may write: a state alone was only read
         self._queue: list[_Ticket] = []
         self._queued = threading.Lock()
         self._writing = threading.Lock()
@@ -214,7 +215,7 @@ class Engine:
     def _write_block(
         self, connection: sqlite3.Connection, group: list[_Ticket]
     ) -> list[int | None]:
-        fresh = self._state is None
+        fresh = self._state is None or not self._checked
         state = self._current(connection)
         note = self.published() if fresh else None
         if note is not None:
@@ -222,6 +223,7 @@ class Engine:
         if fresh:
             self._database.run(SCHEMA)  # what the release before had no table for
             standing_check.refuse_restored(self.directory)
+            self._checked = True
         fresh_entries: list[bytes] = []
         indexes: list[int | None] = []
         for ticket in group:
