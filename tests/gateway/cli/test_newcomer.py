@@ -90,11 +90,11 @@ def test_a_database_under_its_plain_path_is_told_its_address(zhixin, agency, tmp
     with sqlite3.connect(tmp_path / "office.db") as database:
         database.execute("CREATE TABLE permits (id INTEGER PRIMARY KEY)")
     database.close()
-    for command in (("check",), ("tables",)):
-        told = zhixin("source", *command, "office.db", home=agency)
-        assert (told.code, "sqlite:///office.db" in told.err) == (2, True)
-    told = zhixin("source", "infer", "office.db", "permits", home=agency)
-    assert (told.code, told.out, "sqlite:///office.db" in told.err) == (2, "", True)
+    address = f"sqlite:///{tmp_path / 'office.db'}"  # from the root, so that it holds in settings
+    for command in (("check",), ("tables",), ("infer", "permits")):
+        told = zhixin("source", command[0], "office.db", *command[1:], home=agency)
+        assert (told.code, told.out, f"write {address}" in told.err) == (2, "", True), told.err
+        assert zhixin("source", command[0], address, *command[1:], home=agency).code == 0
 
 
 def test_a_misspelt_source_is_told_which_there_are(zhixin, agency):
