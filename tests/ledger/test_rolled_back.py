@@ -120,7 +120,7 @@ def test_a_log_from_a_backup_takes_nothing_in_before_enough_members_confirm_it(w
     published(world, world.contract(PLANES))
     standing_check.mark_restored(world.log_dir, own=False)
     engine = engine_of(world)
-    assert not (engine.pending() or engine.is_idle())  # what is only read checks nothing
+    assert (engine.pending(), engine.is_idle()) == (False, False)  # who only reads checks nothing
     assert refused(lambda: engine.submit(world.version(PLANES))).code == "ledger-rolled-back"
     own, other, third, _ = world.names
     away = world.home(third).rename(world.root / "away")
