@@ -18,7 +18,9 @@ from __future__ import annotations
 
 import filecmp
 import json
+import re
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -30,6 +32,7 @@ from zhixin_gateway.datasets import directory
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    import pyarrow.parquet as pq
 
     from zhixin_gateway.home import Home
     from zhixin_gateway.pipeline.staging import Work
@@ -58,6 +61,7 @@ ATTEMPT = "attempt"
 """What stands for a version's number where nothing was published."""
 
 UNCHANGED = "unchanged"
+_NUMBER = re.compile("[1-9][0-9]*")
 _ROWS = 1_024
 
 
@@ -83,9 +87,7 @@ class Rejects:
     @property
     def count(self) -> int:
         """How many records they are."""
-        import pyarrow.parquet as pq
-
-        with pq.ParquetFile(self.path) as file:
+        with _opened(self) as file:
             return int(file.metadata.num_rows)
 
     @property
@@ -98,7 +100,7 @@ class Rejects:
         if self.version == ATTEMPT:
             return True
         numbers = [int(path.stem) for path in self.path.parent.glob("*.parquet")
-                   if path.stem.isdecimal()]  # fmt: skip
+                   if _NUMBER.fullmatch(path.stem)]  # fmt: skip
         return self.version == max(numbers) and not _release_path(self).exists()
 
 
@@ -159,7 +161,7 @@ def of_dataset(home: Home, dataset: str) -> Iterator[Rejects]:
     """Those of one dataset, the newest version last, and after it an attempt's."""
     folder = home.quarantine / dataset
     found = {path.stem: path for path in folder.glob("*.parquet")}
-    for number in sorted(int(stem) for stem in found if stem.isdecimal()):
+    for number in sorted(int(stem) for stem in found if _NUMBER.fullmatch(stem)):
         yield Rejects(dataset, number, found[str(number)])
     if ATTEMPT in found:
         yield Rejects(dataset, ATTEMPT, found[ATTEMPT])
@@ -189,20 +191,40 @@ def told_of(home: Home, rejects: Rejects) -> dict[str, Any]:
 # ---- what they hold
 
 
-def schema_of(rejects: Rejects) -> pa.Schema:
-    """The columns: ``_row``, ``_reasons``, and a text for each field."""
+@contextmanager
+def _opened(rejects: Rejects) -> Iterator[pq.ParquetFile]:
+    """Open a file of rejects.
+
+    Raises:
+        FormatError: it is damaged.
+    """
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
-    with pq.ParquetFile(rejects.path) as file:
+    try:
+        with pq.ParquetFile(rejects.path) as file:
+            yield file
+    except PermissionError:
+        raise
+    except (pa.ArrowException, OSError) as error:
+        state = "gone" if isinstance(error, FileNotFoundError) else "damaged"
+        raise FormatError(
+            f"the rejects of {rejects.name} are {state}: {rejects.path}",
+            hint="put that file back from a backup, or move it away: nothing else needs it",
+        ) from None
+
+
+def schema_of(rejects: Rejects) -> pa.Schema:
+    """The columns: ``_row``, ``_reasons``, and a text for each field."""
+    with _opened(rejects) as file:
         return file.schema_arrow
 
 
 def batches(rejects: Rejects, wanted: Filter = Filter()) -> Iterator[pa.RecordBatch]:
     """Read the records that are asked for, in order, in bounded memory."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    with pq.ParquetFile(rejects.path) as file:
+    with _opened(rejects) as file:
         for batch in file.iter_batches(_ROWS):
             kept = batch if not wanted else batch.filter(pa.array(_mask(batch, wanted)))
             if kept.num_rows:

@@ -356,3 +356,19 @@ def test_thousands_of_rejects_are_read_batch_by_batch(permits, monkeypatch):
     paged = permits.quarantine("show", PERMITS, "--json", "--limit", "3", "--offset", "3000")
     assert rows(paged) == [3009, 3010, 3011]
     assert len(sizes) == 3
+
+
+@pytest.mark.parametrize("cut", [0, 100, -8])
+def test_a_damaged_file_is_named_and_can_be_moved_away(run_once, cut):
+    folder = run_once.home / "quarantine" / PERMITS
+    data = (folder / "1.parquet").read_bytes()
+    (folder / "007.parquet").write_bytes(b"no version's")
+    (folder / "1.parquet").write_bytes(data[:cut])
+    run_once.holds("9,new,2024-01-01,5")
+    for command in (["list"], ["show", PERMITS], ["prune", "--older-than", "0", "--waiting"]):
+        said = run_once.quarantine(*command)
+        assert said.code == 1, said.err
+        assert f"the rejects of {PERMITS}@1 are damaged: {folder / '1.parquet'}" in said.err
+    assert "are damaged" in run_once.run(code=1).err
+    (folder / "1.parquet").unlink()
+    run_once.run()
