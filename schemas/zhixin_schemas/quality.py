@@ -87,7 +87,6 @@ class Tally:
         self.rules = rules
         self.extracted = 0
         self._failed: dict[str, int] = {}
-        self._external: dict[str, tuple[int, int]] = {}
         self._newest: dict[str, Any] = {}
         self._fresh = [rule for rule in rules.rules if isinstance(rule.check, r.Freshness)]
 
@@ -113,14 +112,10 @@ class Tally:
         """Count the records that break a rule which was decided over all of them."""
         self._failed[rule] = self._failed.get(rule, 0) + failed
 
-    def add_external(self, rule: str, checked: int, failed: int) -> None:
-        """Take what Great Expectations found of a rule that only it knows."""
-        self._external[rule] = (checked, failed)
-
     def outcomes(
         self, *, rejected: int, now: dt.datetime, past: Sequence[Past] = ()
     ) -> list[Outcome]:
-        """Give every rule's outcome, in the contract's order.
+        """Give each rule's outcome, in the contract's order; external ones are not known here.
 
         Args:
             rejected: records that went to quarantine, for whatever reason.
@@ -131,10 +126,8 @@ class Tally:
         for rule in self.rules.rules:
             message = rule.message
             if rule.kind == "external":
-                if rule.name not in self._external:
-                    continue
-                checked, failed = self._external[rule.name]
-            elif rule.kind == "dataset":
+                continue
+            if rule.kind == "dataset":
                 broken = self._broken(rule, rejected, now, past)
                 checked, failed = 1, int(bool(broken))
                 message += f": {broken}" if broken else ""

@@ -2,6 +2,7 @@
 
 import sqlite3
 from contextlib import closing
+from dataclasses import replace
 
 import pytest
 from zhixin_connectors.protocol import SeenColumn
@@ -108,6 +109,11 @@ def test_missing_columns_are_refused_by_every_name_before_the_first_record(world
     told = zhixin("source", "drift", contract, "--json", home=world.owner.path)
     kinds = [each["kind"] for each in told.json["drift"]]
     assert kinds == ["missing", "missing", "new"]
+
+
+def test_members_that_may_be_absent_are_not_missing(contract):
+    sparse = replace(contract, options={"optional": ["place"]})
+    assert [each.column for each in find_drift(sparse, without("place"), BEFORE)] == []
 
 
 def test_a_first_line_that_is_a_record_is_not_told(contract):

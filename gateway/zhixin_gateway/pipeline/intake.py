@@ -20,7 +20,7 @@ import pyarrow as pa
 from zhixin_connectors.protocol import Extracted, Misfit
 from zhixin_errors import ZhixinError
 from zhixin_schemas.compile import RowVerdict, RuleSet
-from zhixin_schemas.quality import Past, Tally
+from zhixin_schemas.quality import Past, Tally, stopping
 from zhixin_schemas.staged import StagedInput
 
 from zhixin_gateway.datasets.canonical import too_long_mask
@@ -317,7 +317,7 @@ class Intake:
             }
             for name, failed in sorted(self._unfit.items())
         ]
-        broken = {o.rule: o.message for o in found if o.severity == "critical" and o.failed}
+        broken = {outcome.rule: outcome.message for outcome in stopping(found)}
         accepted, extracted = self._accepted - excluded, self._tally.extracted
         check_balance(extracted, accepted, quarantined)
         alerts = [
