@@ -57,10 +57,11 @@ def publish_contract(
     """
     check_step(home, contract, state, progress)
     named = (contract.dataset, contract.version, contract.sha256)
-    index = state_contract(home, client, named, state)
-    kept = _remembered(home, contract.dataset)
+    kept, stating = _remembered(home, contract.dataset)
     kept.parent.mkdir(parents=True, exist_ok=True)
-    directory.write_whole(kept, contract.bytes)
+    directory.write_whole(stating, contract.bytes)  # the answer may be lost, or this process
+    index = state_contract(home, client, named, state)
+    stating.replace(kept)
     return index
 
 
@@ -123,7 +124,7 @@ def published_contract(home: Home, state: State, dataset: str) -> Contract | Non
     known, newest = state.contract(dataset), state.dataset(dataset)
     if known is None:
         return None
-    places = [_remembered(home, dataset)]
+    places = [*_remembered(home, dataset)]
     if newest is not None:
         folder = directory.version_path(home.store, dataset, newest.version)
         places.append(folder / directory.CONTRACT_FILE)
@@ -137,8 +138,10 @@ def published_contract(home: Home, state: State, dataset: str) -> Contract | Non
     return None
 
 
-def _remembered(home: Home, dataset: str) -> Path:
-    return home.path / "runs" / f"{dataset}.contract.yaml"
+def _remembered(home: Home, dataset: str) -> tuple[Path, Path]:
+    """Where the contract in force is kept, and one that is being stated."""
+    folder = home.path / "runs"
+    return folder / f"{dataset}.contract.yaml", folder / f"{dataset}.contract-next.yaml"
 
 
 def _refuse_not_raised(dataset: str, version: str, known: str) -> None:

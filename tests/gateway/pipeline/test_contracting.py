@@ -1,9 +1,10 @@
 """A contract's step into the ledger: as high as its changes ask for, or refused."""
 
 import pytest
-from zhixin_errors import ContractError
-from zhixin_gateway.pipeline import run
-from zhixin_gateway.pipeline.contracting import published_contract
+from zhixin_errors import ContractError, LedgerUnavailable
+from zhixin_gateway.pipeline import contracting, run
+from zhixin_gateway.pipeline.contracting import publish_contract, published_contract
+from zhixin_schemas.loader import load_contract_file
 
 ROWS = [("2024-01-01", "L1", 1, "JFK"), ("2024-01-02", "L1", 2, "JFK")]
 
@@ -74,3 +75,18 @@ def test_a_lost_contract_is_found_in_the_store_or_said_to_be_lost(world):
     told = Told()
     run(world.owner, wider(world.stops(version="1.1.0")), progress=told)
     assert any("was not checked" in text for text in told.warned)
+
+
+def test_a_contract_is_known_though_the_ledgers_answer_was_lost(world, monkeypatch):
+    def lost(*given):
+        stated(*given)
+        raise LedgerUnavailable("the connection was lost")
+
+    world.fill("stops", ROWS)
+    stated, client = contracting.state_contract, world.owner.ledger_client()
+    monkeypatch.setattr(contracting, "state_contract", lost)
+    with pytest.raises(LedgerUnavailable):
+        publish_contract(world.owner, client, load_contract_file(world.stops()), client.sync())
+    monkeypatch.undo()
+    with pytest.raises(ContractError, match=r"wants version 2\.0\.0"):
+        run(world.owner, wider(world.stops(version="1.1.0")))
