@@ -239,8 +239,13 @@ def _rules(old: Contract, new: Contract) -> Iterator[Change]:
 def _own_rules(contract: Contract) -> list[Rule]:
     """The rules without those that service levels became: these are compared as what they are."""
     from zhixin_schemas.agreements import RULE_PREFIX
+    from zhixin_schemas.rules import Freshness
 
-    return [rule for rule in contract.rules if not rule.name.startswith(RULE_PREFIX)]
+    return [
+        rule
+        for rule in contract.rules
+        if not (isinstance(rule.check, Freshness) and rule.name.startswith(RULE_PREFIX))
+    ]
 
 
 def _gone(
@@ -342,7 +347,7 @@ def _rest(old: Contract, new: Contract) -> Iterator[Change]:
         told = "the records are derived otherwise"
         yield Change("source", "", told, "additive", f"{_EVERYONE}: the records may differ")
     elif _place(old) != _place(new):
-        yield Change("source", "", "the records come from elsewhere", "patch", _OWNER)
+        yield Change("source", "", _otherwise(old, new), "patch", _OWNER)
     if old.status != new.status:
         told = f"the status was {old.status or 'not said'} and is {new.status or 'not said'}"
         yield Change("text", "status", told, "patch", _EVERYONE)
@@ -353,8 +358,16 @@ def _place(contract: Contract) -> tuple[object, ...]:
     return contract.server, contract.object, contract.options
 
 
+def _otherwise(old: Contract, new: Contract) -> str:
+    if _place(old)[:2] != _place(new)[:2]:
+        return "the records come from elsewhere"
+    names = sorted(old.options.keys() | new.options.keys())
+    changed = [name for name in names if old.options.get(name) != new.options.get(name)]
+    return f"the records are read otherwise: {', '.join(f'zhixin.{name}' for name in changed)}"
+
+
 def _levels(old: Contract, new: Contract) -> Iterator[Change]:
-    """Service levels that are no rules: those are compared as rules."""
+    """Service levels, those too that have become rules."""
     from zhixin_schemas.agreements import agreements, moved
 
     before, after = (agreements(_document(each)) for each in (old, new))

@@ -24,6 +24,7 @@ from typing import cast
 from zhixin_errors import ContractError
 
 from zhixin_schemas import rules as r
+from zhixin_schemas.agreements import RULE_PREFIX
 from zhixin_schemas.document import Place
 from zhixin_schemas.expressions import family_of, parse_expression
 from zhixin_schemas.model import Field, FieldType
@@ -308,7 +309,10 @@ class QualityReader:
             implementation.report(problem or "freshness has field and hours, a number above 0")
             return None
         check = r.Freshness(name, Decimal(hours), self.zone or "UTC")
-        return self._whole(place, f"{name}.freshness", (name,), check, f"the newest {name}")
+        rule = self._whole(place, f"{name}.freshness", (name,), check, f"the newest {name}")
+        if rule.name.startswith(RULE_PREFIX):  # a comparison of contracts could not tell them apart
+            place.report(f"{RULE_PREFIX}… are the rules of service levels; name this one otherwise")
+        return rule
 
     def no_time(self, name: str) -> str:
         """Why a field does not tell when: empty where it does."""

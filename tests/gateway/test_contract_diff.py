@@ -7,7 +7,7 @@ import functools
 import pytest
 from zhixin_errors import ContractError
 from zhixin_gateway.contract_diff import contract_changes, next_version, refuse_small_step
-from zhixin_schemas.loader import load_contract
+from zhixin_schemas.loader import load_contract, read_contract
 
 BASE = """apiVersion: v3.2.0
 kind: DataContract
@@ -150,6 +150,10 @@ PAIRS = [
     ("to be read", "to be read well", PATCH, "only words changed", "nobody"),
     ("status: active", "status: deprecated", PATCH, "the status was active and is deprecated", "every consumer"),
     ("a.example/b", "a.example/c", MAJOR, "a.example/b became a.example/c", "every consumer"),
+    ("server: silo", "server: tower", PATCH, "the records come from elsewhere", "the owner"),
+    ("silo, type: custom}",
+     "silo, type: custom, customProperties: [{property: zhixin.null, value: [NA]}]}", PATCH,
+     "the records are read otherwise: zhixin.null", "the owner"),
 ]  # fmt: skip
 
 
@@ -195,6 +199,20 @@ def test_the_order_of_fields_touches_who_reads_by_place():
     rest = after.bytes.decode().replace("    quality:", f"      - {Y}\n    quality:")
     (change,) = contract_changes(before, load_contract(rest.encode()))
     assert (change.level, change.affects) == ("additive", "whoever reads columns by their place")
+
+
+def test_a_rule_of_a_field_named_sla_is_no_service_level():
+    named = (
+        BASE.replace("{name: x, ", "{name: sla, ").replace("x <", "sla <").replace("x >", "sla >")
+    )
+    named = named.replace("properties: [x,", "properties: [sla,")
+    bound = ", logicalTypeOptions: {minimum: 0, maximum: 9}}"
+    changes = contract_changes(loaded(named), loaded(named.replace(bound, "}")))
+    assert [change.message for change in changes] == ["sla.range is no longer checked"]
+    problems = read_contract(BASE.replace("{name: fresh,", "{name: sla.fresh,").encode()).problems
+    assert [problem.message for problem in problems] == [
+        "sla.… are the rules of service levels; name this one otherwise"
+    ]
 
 
 def test_the_same_contract_has_no_changes():
