@@ -52,7 +52,11 @@ _AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _JSON_LIKE = {"", "text/plain", "application/octet-stream", "binary/octet-stream"}
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _REFUSALS = {
-    401: ("login-refused", "the login was refused", "check auth and the secret of the source"),
+    401: (
+        "login-refused",
+        "the login was refused",
+        "check auth in [sources] of zhixin.toml and the secret, ZHIXIN_SOURCES_<NAME>_SECRET",
+    ),
     403: ("no-permission", "no permission to read it", "ask its operator for the right to read"),
     404: ("object-missing", "there is no such thing", "check url and the contract's physicalName"),
     410: ("object-missing", "it is gone", "check url and the contract's physicalName"),

@@ -91,7 +91,7 @@ def suggestions(
     options = {} if allowed else dict(_form(column, known))
     counted = pa.types.is_floating(column.type) or pa.types.is_decimal(column.type)
     if told and not allowed and not key and (counted or not column.unique):
-        options |= _range(column)
+        options |= _range(column, known)
     if options:
         yield "logicalTypeOptions", options
     if looks and plain and not pa.types.is_boolean(column.type):
@@ -170,7 +170,7 @@ def _form(column: ColumnSeen, known: int) -> Iterator[tuple[str, object]]:
             yield "maxLength", rounded
 
 
-def _range(column: ColumnSeen) -> dict[str, object]:
+def _range(column: ColumnSeen, known: int) -> dict[str, object]:
     """Give ends that hold for all that was seen, told to one digit, or to the year."""
     kind, low, high = column.type, column.minimum, column.maximum
     if low is None or high is None:
@@ -182,7 +182,7 @@ def _range(column: ColumnSeen) -> dict[str, object]:
     numeric = pa.types.is_integer(kind) or pa.types.is_floating(kind) or pa.types.is_decimal(kind)
     if not numeric:
         return {}
-    if column.distinct:  # each end is shared by many records
+    if column.distinct and known >= _OFTEN * len(column.distinct):  # many records share them
         return {"minimum": Decimal(low), "maximum": Decimal(high)}
     least, most = _rounded(Decimal(low), ROUND_FLOOR), _rounded(Decimal(high), ROUND_CEILING)
     return {"minimum": least, "maximum": most}

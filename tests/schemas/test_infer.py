@@ -109,6 +109,9 @@ def test_suggests_few_values_that_many_records_share():
     assert only == "businessName: Note"
     month = Column("month", pa.int64(), distinct=["1", "2"], minimum="1", maximum="2", nulls=1)
     assert suggested(month)[0] == "logicalTypeOptions: {minimum: 1, maximum: 2}"
+    pay = Column("pay", pa.float64(), distinct=[str(n) for n in range(19)], minimum="1234.56",
+                 maximum="20987.65", nulls=1)  # fmt: skip
+    assert suggested(pay, rows=25)[0] == "logicalTypeOptions: {minimum: 1000, maximum: 30000}"
 
 
 RANGES = [

@@ -77,7 +77,8 @@ class LocalDirectory:
             found = "is a file, not a directory" if path.exists() else "does not exist"
             raise ConfigError(
                 f"{path} {found}",
-                hint="give the directory of one version, such as STORE/bts.gov.example/flights/3",
+                hint="give the folder of a version, such as HOME/store/bts.gov.example/flights/3; "
+                "`zhixin cat` takes a name and verifies it too",
             )
         self.path = path
 
