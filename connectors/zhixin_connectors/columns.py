@@ -14,7 +14,7 @@ import datetime as dt
 import json
 import re
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from decimal import Decimal
 from typing import NamedTuple, Protocol, cast
@@ -29,6 +29,7 @@ from zhixin_connectors.protocol import Extracted, Misfit
 from zhixin_connectors.typed import cast_typed, is_text, plain, raw_texts
 
 __all__ = [
+    "INVALID",
     "ArrowColumn",
     "Doubtful",
     "FloatColumn",
@@ -39,8 +40,10 @@ __all__ = [
     "from_values",
     "null_words",
     "unescape",
+    "with_whole_misfits",
 ]
 
+INVALID = "not valid in the source's encoding"
 _ESCAPE = 0x10FF00
 _SURROGATES = re.compile("[\ud800-\udfff]")
 _ESCAPED = re.compile("[\U0010ff00-\U0010ffff]")
@@ -84,11 +87,11 @@ class ArrowColumn:
         column = plain(self.array)
         if not (self.escaped and is_text(column.type)):
             return self.read(column, wanted, reading)
-        broken = pc.match_substring_regex(column, "[\U0010ff00-\U0010ffff]")
+        broken = pc.match_substring_regex(column, _ESCAPED.pattern)
         rows = pc.indices_nonzero(broken).to_pylist()
         clean = pc.if_else(broken, pa.scalar(None, pa.string()), column)
         read = self.read(clean, wanted, reading)
-        invalid = [(row, "not valid in the source's encoding") for row in rows]
+        invalid = [(row, INVALID) for row in rows]
         return Cast(read.array, sorted(read.misfits + invalid))
 
     def read(self, column: Array, wanted: pa.DataType, reading: Reading) -> Cast:
@@ -239,6 +242,20 @@ def extracted(
     ]
     batch = pa.RecordBatch.from_arrays(arrays, schema=schema)
     return Extracted(batch, misfits, first_row, raw_reader(columns, schema))
+
+
+def with_whole_misfits(batch: Extracted, whole: Iterable[tuple[int, str, str]]) -> Extracted:
+    """Add misfits of whole records, each before those of its fields.
+
+    Args:
+        batch: without such.
+        whole: row, reason and text of each record.
+    """
+    more = [Misfit(row, "", reason, text) for row, reason, text in whole]
+    if not more:
+        return batch
+    misfits = sorted([*more, *batch.misfits], key=lambda misfit: misfit.row)
+    return replace(batch, misfits=misfits)
 
 
 def raw_reader(

@@ -35,11 +35,11 @@ from zhixin_errors import PermanentSourceError
 
 from zhixin_connectors._arrow import Array, nulls
 from zhixin_connectors.checks import check_columns
-from zhixin_connectors.columns import ArrowColumn, extracted, unescape
+from zhixin_connectors.columns import ArrowColumn, extracted, unescape, with_whole_misfits
 from zhixin_connectors.csvheader import Header, csv_lines, read_header
 from zhixin_connectors.grammar import Reading
 from zhixin_connectors.options import SourceOptions
-from zhixin_connectors.protocol import Extracted, Misfit, ReadRequest, SeenColumn
+from zhixin_connectors.protocol import Extracted, ReadRequest, SeenColumn
 from zhixin_connectors.textstream import Utf8Stream
 from zhixin_connectors.unpack import OpenStream
 
@@ -163,10 +163,10 @@ def _with_ragged(batch: Extracted, rows: _Rows, width: int) -> Extracted:
     """Add the rows that have too few or too many fields, as misfits of the whole record."""
     if not rows.ragged:
         return batch
-    whole = [
-        Misfit(row, "", f"fields in the row: {bad.fields}, in the header: {width}", bad.text)
+    whole = (
+        (row, f"fields in the row: {bad.fields}, in the header: {width}", bad.text)
         for row, bad in rows.ragged.items()
-    ]
+    )
     schema = pa.schema([pa.field(name, pa.string()) for name in batch.batch.schema.names])
 
     def raw(chosen: Sequence[int]) -> pa.RecordBatch:
@@ -177,8 +177,7 @@ def _with_ragged(batch: Extracted, rows: _Rows, width: int) -> Extracted:
                     column[place] = text
         return pa.RecordBatch.from_arrays([pa.array(t, pa.string()) for t in texts], schema=schema)
 
-    misfits = sorted([*batch.misfits, *whole], key=lambda misfit: misfit.row)
-    return replace(batch, misfits=misfits, raw_source=raw)
+    return with_whole_misfits(replace(batch, raw_source=raw), whole)
 
 
 @dataclass(frozen=True)

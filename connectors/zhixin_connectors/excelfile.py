@@ -23,7 +23,7 @@ import sys
 import zipfile
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import IO, Any, NamedTuple, cast
 
 import pyarrow as pa
@@ -32,11 +32,11 @@ from zhixin_errors import ConfigError, PermanentSourceError
 
 from zhixin_connectors.cast import Cast
 from zhixin_connectors.checks import check_columns
-from zhixin_connectors.columns import extracted, from_values
+from zhixin_connectors.columns import extracted, from_values, with_whole_misfits
 from zhixin_connectors.csvheader import check_names, check_width, joined
 from zhixin_connectors.grammar import Reading
 from zhixin_connectors.options import SourceOptions
-from zhixin_connectors.protocol import Extracted, Misfit, ReadRequest, SeenColumn
+from zhixin_connectors.protocol import Extracted, ReadRequest, SeenColumn
 from zhixin_connectors.sheetmarks import Marks, NotReadable, TooLarge, column_number, marks_of
 from zhixin_connectors.sheetods import marks_of_ods
 from zhixin_connectors.sheetrecords import marks_of_xls, marks_of_xlsb
@@ -221,19 +221,12 @@ def _with_surplus(
     batch: Extracted, part: Sequence[tuple[int, list[Cell]]], width: int
 ) -> Extracted:
     """Add the rows that have cells beyond the header, as misfits of the whole record."""
-    surplus = [
-        Misfit(row, "", "a value in a column without a name", _row_text(cells))
+    surplus = (
+        (row, "a value in a column without a name", "\t".join(map(str, cells)))
         for row, (_, cells) in enumerate(part)
         if any(cell != "" for cell in cells[width:])
-    ]
-    if not surplus:
-        return batch
-    misfits = sorted([*batch.misfits, *surplus], key=lambda misfit: misfit.row)
-    return replace(batch, misfits=misfits)
-
-
-def _row_text(cells: Sequence[Cell]) -> str:
-    return "\t".join(str(cell) for cell in cells)
+    )
+    return with_whole_misfits(batch, surplus)
 
 
 def _parts(

@@ -15,7 +15,7 @@ A wanted member that no record of the first thousand has is a missing column, un
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -25,12 +25,19 @@ import pyarrow.types as pt
 from zhixin_connectors._arrow import no_misfit, pc
 from zhixin_connectors.cast import Cast
 from zhixin_connectors.checks import check_columns
-from zhixin_connectors.columns import ArrowColumn, extracted, null_words, unescape
+from zhixin_connectors.columns import (
+    INVALID,
+    ArrowColumn,
+    extracted,
+    null_words,
+    unescape,
+    with_whole_misfits,
+)
 from zhixin_connectors.describe import Declared
 from zhixin_connectors.grammar import Reading, Unfit, json_text, parse_json
 from zhixin_connectors.jsontext import JsonRecord, Number, is_text, member_texts
 from zhixin_connectors.options import SourceOptions
-from zhixin_connectors.protocol import Extracted, Misfit, ReadRequest, SeenColumn
+from zhixin_connectors.protocol import Extracted, ReadRequest, SeenColumn
 
 __all__ = ["JsonRow", "batches", "declared", "row_of", "seen_columns"]
 
@@ -45,7 +52,6 @@ _KINDS = {
     list: "array",
     dict: "object",
 }
-_INVALID = "not valid in the source's encoding"
 
 
 class JsonRow(NamedTuple):
@@ -66,12 +72,19 @@ def row_of(record: JsonRecord) -> JsonRow:
 
 
 def seen_columns(rows: Iterator[JsonRow]) -> list[SeenColumn]:
-    """The members that the first records have, in the order in which they appear."""
+    """The members that the first records have, in the order in which they appear.
+
+    A name with a lone surrogate is no text, and so no column of anybody's.
+    """
     kinds: dict[str, set[str]] = {}
     for row in islice(rows, _PEEKED):
         for name, value in row.members.items():
             kinds.setdefault(name, set()).add(_KINDS[type(value)])
-    return [SeenColumn(name, " or ".join(sorted(own - {""}))) for name, own in kinds.items()]
+    return [
+        SeenColumn(name, " or ".join(sorted(own - {""})))
+        for name, own in kinds.items()
+        if is_text(name)
+    ]
 
 
 def declared(seen: SeenColumn) -> Declared:
@@ -144,15 +157,8 @@ def _extracted(
     null = frozenset(options.null)
     columns = [_JsonColumn(rows, name, null, escaped) for name in schema.names]
     read = extracted(columns, schema, readings, first_row)
-    whole = [
-        Misfit(place, "", row.reason, unescape(row.text))
-        for place, row in enumerate(rows)
-        if row.reason
-    ]
-    if not whole:
-        return read
-    misfits = sorted([*read.misfits, *whole], key=lambda misfit: misfit.row)
-    return replace(read, misfits=misfits)
+    none = ((place, row.reason, unescape(row.text)) for place, row in enumerate(rows) if row.reason)
+    return with_whole_misfits(read, none)
 
 
 @dataclass(frozen=True)
@@ -224,7 +230,7 @@ class _JsonColumn:
 
     def _nested(self, place: int, value: object, wanted: pa.DataType, reading: Reading) -> object:
         if self.escaped and unescape(own := self._own_text(place)) != own:
-            raise Unfit(_INVALID)
+            raise Unfit(INVALID)
         return parse_json(value, wanted, reading)
 
     def _raw(self, place: int) -> str | None:

@@ -202,10 +202,15 @@ def test_merged_header_cells_name_every_column_below_them(book, take):
 
 
 def test_a_value_beside_the_table_rejects_its_record(book, take):
-    path = book([["a", "b"], [1, 2, None, "see note"], [3, 4]])
+    path = book([["a", "b"], [1, 2, None, "see note"], [3, 4], ["x", 5, 6]])
     table, misfits, _ = take(path, "book", {"a": pa.int64()})
-    assert table["a"].to_pylist() == [1, 3]
-    assert misfits == [(0, "", "a value in a column without a name", "1.0\t2.0\t\tsee note")]
+    assert table["a"].to_pylist() == [1, 3, None]
+    surplus = "a value in a column without a name"
+    assert misfits == [  # of the record first, as the protocol has it
+        (0, "", surplus, "1.0\t2.0\t\tsee note"),
+        (2, "", surplus, "x\t5.0\t6.0\t"),
+        (2, "a", "not an integer", "x"),
+    ]
 
 
 def test_a_sheet_without_a_header_has_the_contracts_columns(book, take):
