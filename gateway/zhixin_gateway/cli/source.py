@@ -166,6 +166,7 @@ def infer(
 
     home = context.find_home()
     connector = open_named(context, url, _options(given), source)
+    made_up = dataset is None and not name.isascii()
     if dataset is None:
         if home is None:
             raise ConfigError(
@@ -173,8 +174,6 @@ def infer(
                 hint="give --dataset MEMBER/NAME, or a home by --home or ZHIXIN_HOME",
             )
         dataset = f"{home.member}/{_slug(_table(name), 'dataset')}"
-        if not name.isascii():
-            say(f"the dataset is called {dataset}, in Latin letters; --dataset calls it otherwise")
     known = home is not None and url in home.settings.sources
     server = source or (url if known else _called(url))
     seen = connector.describe(name)
@@ -185,6 +184,8 @@ def infer(
         answer({"dataset": dataset, "source": server, "contract": text})
     else:
         sys.stdout.write(text)
+    if made_up:
+        say(f"the dataset is called {dataset}, in Latin letters; --dataset calls it otherwise")
     say("read it, change what is guessed, and try it: zhixin contract lint FILE --against URL")
 
 
