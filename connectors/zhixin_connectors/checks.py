@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import difflib
+from collections import Counter
 from collections.abc import Sequence
 
 from zhixin_errors import PermanentSourceError
 
-__all__ = ["alike", "check_columns", "nearest"]
+__all__ = ["alike", "check_columns", "nearest", "repeated"]
 
 _MAX_NAMED = 20
 _ALIKE = 0.6
@@ -53,6 +54,11 @@ def check_columns(
         hint=hint or _RENAMED.format(_renamed(missing[:_MAX_NAMED], surplus)),
         details={"missing": missing, "surplus": surplus},
     )
+
+
+def repeated(names: Sequence[str]) -> list[str]:
+    """The names that stand more than once, the empty one apart."""
+    return [name for name, times in Counter(filter(None, names)).items() if times > 1]
 
 
 def nearest(name: str, others: Sequence[str]) -> str:

@@ -7,9 +7,8 @@
     年份,金额,金额          →  投资/年份, 投资/金额, 地方/金额
     2021,5,3              the first record
 
-A cell merged over several columns stands in its first one: the empty ones to its right are part of
-it, in every header line but the last. With ``headerRows: 0`` a file has no header, and its columns
-are the contract's, in the contract's order.
+With ``headerRows: 0`` a file has no header, and its columns are the contract's, in the contract's
+order. How header lines become names, ``headers.py`` says.
 """
 
 from __future__ import annotations
@@ -17,26 +16,18 @@ from __future__ import annotations
 import csv
 import io
 import sys
-from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from zhixin_errors import PermanentSourceError
 
 from zhixin_connectors.columns import unescape
+from zhixin_connectors.headers import check_names, check_width, joined
 from zhixin_connectors.options import SourceOptions
 from zhixin_connectors.textstream import Utf8Stream
 from zhixin_connectors.unpack import OpenStream
 
-__all__ = [
-    "Header",
-    "check_beginning",
-    "check_names",
-    "check_width",
-    "csv_lines",
-    "joined",
-    "read_header",
-]
+__all__ = ["Header", "check_beginning", "csv_lines", "read_header"]
 
 _HEADER_BYTES = 1 << 20
 _CANDIDATES = ("gb18030", "big5", "shift_jis", "euc_kr", "utf-16", "cp1252")
@@ -113,63 +104,6 @@ def check_beginning(open_stream: OpenStream, place: str, options: SourceOptions)
         raise _undeclared(open_stream, place, options, "the text")
 
 
-def joined(rows: Sequence[Sequence[str]]) -> list[str]:
-    """The columns' names from one header line or several, merged cells filled to the right."""
-    width = max(map(len, rows), default=0)
-    filled = []
-    for number, row in enumerate(rows):
-        cells = [*row, *[""] * (width - len(row))]
-        for place in range(1, width if number < len(rows) - 1 else 0):
-            cells[place] = cells[place] or cells[place - 1]
-        filled.append(cells)
-    return ["/".join(dict.fromkeys(filter(None, parts))) for parts in zip(*filled, strict=True)]
-
-
-def check_names(place: str, names: Sequence[str], below: Sequence[str]) -> None:
-    """Refuse a header in which columns can't be told apart.
-
-    Args:
-        place: for the message.
-        names: the header.
-        below: the line after the only header line, which may be a second one.
-
-    Raises:
-        PermanentSourceError: names the columns without a name, and the names that stand twice.
-    """
-    empty = [place for place, name in enumerate(names, 1) if not name]
-    repeated = _repeated(names)
-    problems = []
-    if empty and empty != [1]:  # what only numbers the rows (of R and pandas) may have no name
-        problems.append(f"has no name for column {', '.join(map(str, empty))}")
-    if repeated:
-        problems.append(f"has the name {', '.join(repeated)} more than once")
-    if not problems:
-        return
-    again = _repeated(below) if _like_a_header(below) else []
-    if empty and again:
-        problems.append(f"line 2 looks like a second header and repeats {', '.join(again)}")
-    raise PermanentSourceError(
-        f"the header of source {place} {'; '.join(problems)}",
-        code="header",
-        hint="every column needs a name of its own; lines above the header are left out by "
-        "zhixin.skipRows, several header lines joined by zhixin.headerRows",
-    )
-
-
-def check_width(place: str, names: int, below: int) -> None:
-    """Refuse a header that is narrower than the record below it: it is a title, as a rule.
-
-    Raises:
-        PermanentSourceError: says how to leave it out.
-    """
-    if below > names:
-        raise PermanentSourceError(
-            f"the header of source {place} names {names} columns, and the line below has {below}",
-            code="header",
-            hint="is it a title? leave out the lines before the header by zhixin.skipRows",
-        )
-
-
 def csv_lines(text: io.StringIO, options: SourceOptions) -> Iterator[list[str]]:
     """A text's records, split as the options say."""
     if not options.quote:
@@ -208,11 +142,3 @@ def _decodes(data: bytes, encoding: str) -> bool:
     except UnicodeDecodeError:
         return False
     return all(character.isprintable() or character in "\t\r\n" for character in text)
-
-
-def _repeated(names: Sequence[str]) -> list[str]:
-    return [name for name, times in Counter(filter(None, names)).items() if times > 1]
-
-
-def _like_a_header(line: Sequence[str]) -> bool:
-    return not any(character.isdigit() for name in line for character in name)

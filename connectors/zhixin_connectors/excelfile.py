@@ -33,8 +33,8 @@ from zhixin_errors import ConfigError, PermanentSourceError
 from zhixin_connectors.cast import Cast
 from zhixin_connectors.checks import check_columns
 from zhixin_connectors.columns import extracted, from_values, with_whole_misfits
-from zhixin_connectors.csvheader import check_names, check_width, joined
 from zhixin_connectors.grammar import Reading
+from zhixin_connectors.headers import check_names, check_width, joined
 from zhixin_connectors.options import SourceOptions
 from zhixin_connectors.protocol import Extracted, ReadRequest, SeenColumn
 from zhixin_connectors.sheetmarks import Marks, NotReadable, TooLarge, column_number, marks_of
@@ -42,7 +42,7 @@ from zhixin_connectors.sheetods import marks_of_ods
 from zhixin_connectors.sheetrecords import marks_of_xls, marks_of_xlsb
 from zhixin_connectors.unpack import OpenStream
 
-__all__ = ["batches", "check_beginning", "columns", "sheets"]
+__all__ = ["OLE", "batches", "check_beginning", "columns", "sheets"]
 
 _MOST_PACKED = 1 << 26
 _MOST_UNPACKED = 1 << 31
@@ -60,7 +60,7 @@ _FAULTS = {
 }
 _SEEN_BYTES = 512
 _MANIFEST = "META-INF/manifest.xml"
-_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # what .xls begins with
+OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # .xls, and workbooks with a password
 _MARCH_1900 = dt.date(1900, 3, 1)
 _RANGE = re.compile(r"([A-Z]+)([0-9]+):([A-Z]+)([0-9]+)?")
 
@@ -341,7 +341,7 @@ def _marks(stream: IO[bytes], names: Sequence[str], sheet: str, place: str) -> M
     """What calamine would leave out, by the kind of workbook."""
     stream.seek(0)
     try:
-        if stream.read(len(_OLE)) == _OLE:
+        if stream.read(len(OLE)) == OLE:
             return marks_of_xls(stream, names.index(sheet))
         with zipfile.ZipFile(stream) as archive:
             inside = [name.replace("\\", "/") for name in archive.namelist()]
@@ -366,7 +366,7 @@ def _load(stream: IO[bytes], place: str) -> Any:  # noqa: ANN401 (a CalamineWork
     if size > _MOST_PACKED:
         raise _too_large(place, f"more than {_MOST_PACKED >> 20} MiB")
     beginning = stream.read(_SEEN_BYTES)
-    if not beginning.startswith((b"PK", _OLE)):
+    if not beginning.startswith((b"PK", OLE)):
         raise PermanentSourceError(
             f"source {place} is no workbook: it begins like {_kind_of(beginning)}",
             code="format",
@@ -393,7 +393,7 @@ def _load(stream: IO[bytes], place: str) -> Any:  # noqa: ANN401 (a CalamineWork
 def _measure(stream: IO[bytes], beginning: bytes) -> tuple[int, bool]:
     """Its size unpacked, and whether it is encrypted: of a stream calamine does not say that."""
     stream.seek(0)
-    if beginning.startswith(_OLE):
+    if beginning.startswith(OLE):
         data = stream.read()
         return len(data), "EncryptedPackage".encode("utf-16-le") in data
     with zipfile.ZipFile(stream) as archive:

@@ -91,7 +91,6 @@ _ENDINGS = {
 _PACKED = re.compile(r"\.(gz|bz2|xz|zst|zstd|lz4|zip)$", re.IGNORECASE)
 _SCHEME = re.compile(rf"({'|'.join(_FORMATS)}):", re.IGNORECASE)
 _SQLITE = b"SQLite format 3\0"
-_OLE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"  # .xls, and workbooks with a password
 
 
 def open_files(url: str, options: Mapping[str, Any], name: str) -> FileSource:
@@ -233,7 +232,7 @@ class FileSource:
             )
         if not self._kind and beginning.startswith(b"PAR1"):
             return "parquet"
-        if not self._kind and (beginning.startswith(_OLE) or _is_workbook(file)):
+        if not self._kind and (beginning.startswith(excelfile.OLE) or _is_workbook(file)):
             return "excel"
         return self._kind or _ending(file.inside or file.name) or "csv"
 

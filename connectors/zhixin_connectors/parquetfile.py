@@ -12,7 +12,7 @@ import pyarrow.types as pt
 from zhixin_errors import PermanentSourceError
 
 from zhixin_connectors._arrow import Array, pc
-from zhixin_connectors.checks import check_columns
+from zhixin_connectors.checks import check_columns, repeated
 from zhixin_connectors.columns import ArrowColumn, extracted, null_words
 from zhixin_connectors.describe import Declared
 from zhixin_connectors.grammar import Reading
@@ -46,10 +46,10 @@ def _schema(open_stream: OpenStream, place: str) -> pa.Schema:
     """
     with open_stream() as stream, _opened(stream, place) as file:
         schema = file.schema_arrow
-    repeated = sorted({name for name in schema.names if schema.names.count(name) > 1})
-    if repeated:
+    twice = repeated(schema.names)
+    if twice:
         raise PermanentSourceError(
-            f"source {place} has the column {', '.join(repeated)} more than once", code="header"
+            f"source {place} has the column {', '.join(twice)} more than once", code="header"
         )
     return schema
 

@@ -21,16 +21,20 @@ from typing import IO, Any
 from xml.parsers import expat
 
 __all__ = [
-    "MOST_CELLS",
+    "UNREADABLE",
     "Marks",
     "NotReadable",
     "TooLarge",
+    "check_cells",
+    "check_marks",
     "column_number",
     "marks_of",
+    "open_part",
+    "parse_part",
     "sheet_part",
 ]
 
-MOST_CELLS = 16_000_000  # rows times columns; calamine takes about 32 bytes for each
+_MOST_CELLS = 16_000_000  # rows times columns; calamine takes about 32 bytes for each
 _MOST_MARKS = 1_000_000
 _MOST_BYTES = 1 << 31  # of a sheet's XML, unpacked
 _CHUNK = 1 << 16
@@ -62,6 +66,18 @@ class Marks:
     errors: dict[tuple[int, int], str] = field(default_factory=dict)
     uncached: set[tuple[int, int]] = field(default_factory=set)
     negative: set[tuple[int, int]] = field(default_factory=set)
+
+
+def check_cells(rows: int, columns: int) -> None:
+    """Refuse a sheet of more cells than are read at once."""
+    if rows * columns > _MOST_CELLS:
+        raise TooLarge(f"more than {_MOST_CELLS:,} cells (rows times columns)")
+
+
+def check_marks(marks: Marks) -> None:
+    """Refuse a sheet of more cells in error than are kept in mind."""
+    if len(marks.errors) + len(marks.uncached) > _MOST_MARKS:
+        raise TooLarge(f"more than {_MOST_MARKS:,} cells in error")
 
 
 def marks_of(stream: IO[bytes], sheet: str) -> Marks:
@@ -217,8 +233,7 @@ class _Scan:
         """Count a cell that holds something; those that only have a format do not matter."""
         self._rows = max(self._rows, self._row + 1)
         self._columns = max(self._columns, self._column + 1)
-        if self._rows * self._columns > MOST_CELLS:
-            raise TooLarge(f"more than {MOST_CELLS:,} cells (rows times columns)")
+        check_cells(self._rows, self._columns)
 
     def text(self, data: str) -> None:
         if self._inside:
@@ -237,8 +252,7 @@ class _Scan:
             self.marks.uncached.add(place)
         elif self._kind == "n" and value.startswith("-"):
             self.marks.negative.add(place)
-        if len(self.marks.errors) + len(self.marks.uncached) > _MOST_MARKS:
-            raise TooLarge(f"more than {_MOST_MARKS:,} cells in error")
+        check_marks(self.marks)
 
 
 def column_number(letters: str) -> int:

@@ -18,11 +18,11 @@ import zipfile
 from typing import IO
 
 from zhixin_connectors.sheetmarks import (
-    MOST_CELLS,
     UNREADABLE,
     Marks,
     NotReadable,
-    TooLarge,
+    check_cells,
+    check_marks,
     parse_part,
 )
 
@@ -80,15 +80,11 @@ class _Scan:
                 shown = "".join(self._text).strip()
                 for row in range(self._row, self._row + self._rows):
                     for column in range(self._column, self._column + self._columns):
-                        self._add((row, column), shown)
+                        self.marks.errors[row, column] = shown
+                        check_marks(self.marks)
             self._column += self._columns
             self._error = False
         elif name == "table-row":
             self._row += self._rows
-            if self._filled and self._row * self._widest > MOST_CELLS:
-                raise TooLarge(f"more than {MOST_CELLS:,} cells (rows times columns)")
-
-    def _add(self, place: tuple[int, int], shown: str) -> None:
-        self.marks.errors[place] = shown
-        if len(self.marks.errors) > MOST_CELLS // 16:
-            raise TooLarge("more cells in error than are read")
+            if self._filled:
+                check_cells(self._row, self._widest)

@@ -18,10 +18,10 @@ from collections.abc import Iterator
 from typing import IO
 
 from zhixin_connectors.sheetmarks import (
-    MOST_CELLS,
     Marks,
     NotReadable,
-    TooLarge,
+    check_cells,
+    check_marks,
     open_part,
     sheet_part,
 )
@@ -111,10 +111,10 @@ class _Scan:
         elif 1 <= kind <= 11:
             place = self._row, struct.unpack_from("<I", data)[0]
             self._columns = max(self._columns, place[1] + 1)
-            if (self._row + 1) * self._columns > MOST_CELLS:
-                raise TooLarge(f"more than {MOST_CELLS:,} cells (rows times columns)")
+            check_cells(self._row + 1, self._columns)
             if kind in {3, 11}:
                 self.marks.errors[place] = _ERRORS.get(data[8], "#?")
+                check_marks(self.marks)
             elif (kind in {5, 9} and data[15] & _SIGN) or (kind == 2 and data[11] & _SIGN):
                 self.marks.negative.add(place)
 
