@@ -20,6 +20,7 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
 from typing import Any
+from urllib.parse import unquote_plus, urlsplit
 
 from zhixin_errors import ConfigError
 
@@ -75,7 +76,7 @@ def split_access(options: Mapping[str, Any]) -> tuple[Access, dict[str, Any]]:
 def secret_parameter(address: str) -> str:
     """The parameter of an address whose name says that its value is a secret; empty if none."""
     query = address.partition("?")[2].partition("#")[0]
-    names = [each.partition("=")[0] for each in query.split("&")]
+    names = [unquote_plus(each.partition("=")[0]) for each in query.split("&")]
     return next((name for name in names if _SECRET.fullmatch(name)), "")
 
 
@@ -83,6 +84,22 @@ def _text(name: str, value: object) -> str:
     if not isinstance(value, str) or any(ord(character) < 32 for character in value):
         raise ConfigError(f"{name} must be a text of one line")
     return value
+
+
+def _token_url(name: str, value: object) -> str:
+    url = _text(name, value)
+    try:
+        parts = urlsplit(url)
+        known = parts.scheme in {"http", "https"} and bool(parts.hostname) and parts.port != 0
+        known = known and "@" not in parts.netloc
+    except ValueError:  # such as a port that is no number
+        known = False
+    if not known or secret_parameter(url):
+        raise ConfigError(
+            f"{name} must be the address of a server, without a login or a key in it",
+            hint="the secret of the source is what is sent there",
+        )
+    return url
 
 
 def _auth(name: str, value: object) -> str:
@@ -115,5 +132,6 @@ _READERS: dict[str, Callable[[str, object], Any]] = {
     "auth": _auth,
     SECRET: _secret,
     "clear_text": _flag,
-    **dict.fromkeys(("user", "key_name", "token_url", "client_id", "scope", "ca_file"), _text),
+    "token_url": _token_url,
+    **dict.fromkeys(("user", "key_name", "client_id", "scope", "ca_file"), _text),
 }

@@ -50,6 +50,7 @@ _TOKEN_BYTES = 1 << 20
 _EARLY_S = 30.0  # before a token's end, it is renewed
 _AGAIN = {408, 425, 429, 500, 502, 503, 504}
 _JSON_LIKE = {"", "text/plain", "application/octet-stream", "binary/octet-stream"}
+_OTHER_TYPES = {"text/html", "text/csv", "text/xml", "application/xml", "application/zip"}
 _LOOPBACK = {"localhost", "127.0.0.1", "::1"}
 _REFUSALS = {
     401: (
@@ -211,14 +212,15 @@ class HttpClient:
             )
         try:
             told = json.loads(found.body[:_TOKEN_BYTES])
-            self._token = str(told["access_token"])
+            token = told["access_token"]
             lasts = float(told.get("expires_in", 3600))
-        except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
+        except (ValueError, KeyError, TypeError, AttributeError, ArithmeticError, RecursionError):
             raise PermanentSourceError(
                 f"source {where} is not in the answer of token_url", code="login-refused"
             ) from None
-        if not self._token.isascii() or not self._token.isprintable():
+        if not isinstance(token, str) or not re.fullmatch(r"[!-~]+", token):
             raise PermanentSourceError(f"source {where} can't be sent", code="login-refused")
+        self._token = token
         self._token_ends = time.monotonic() + max(lasts - _EARLY_S, lasts / 2)
 
     def _tried(
@@ -236,6 +238,11 @@ class HttpClient:
                     return found
                 what = f"the server answers with status {found.status}"
                 asked_for = _retry_after(found.headers)
+            except (httpx.LocalProtocolError, httpx.UnsupportedProtocol):
+                raise PermanentSourceError(
+                    f"source {place}: this makes no request that can be sent",
+                    hint="check url, auth, key_name and the secret of the source",
+                ) from None
             except (httpx.TransportError, httpx.DecodingError) as fault:
                 what = _what_failed(fault, place)
             pause = min(_PAUSE_S * 2 ** (number - 1), _MOST_PAUSE_S)
@@ -335,7 +342,7 @@ def _check_type(answer: Answer, place: str) -> None:
     kind, _, parameters = told.partition(";")
     kind = kind.strip().lower()
     if "json" not in kind and kind not in _JSON_LIKE:
-        shown = kind if re.fullmatch(r"[a-z0-9.+-]{1,40}/[a-z0-9.+-]{1,40}", kind) else "another"
+        shown = kind if kind in _OTHER_TYPES else "another"  # it may repeat what was sent
         raise PermanentSourceError(
             f"source {place}: the answer is of type {shown}, and JSON was wanted",
             code="no-json",

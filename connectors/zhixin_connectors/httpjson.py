@@ -83,8 +83,20 @@ def open_http(url: str, options: Mapping[str, Any], name: str) -> HttpSource:
         )
     if access.auth in {"bearer", "header"} and not access.secret.isascii():
         raise ConfigError(f"source {name}: the secret holds characters that can't be sent")
+    if access.auth == "header" and not _may_carry(access.key_name):
+        raise ConfigError(
+            f"source {name}: key_name is no name of a header that may carry a secret",
+            hint="such as X-Api-Key",
+        )
     bare = parts._replace(netloc=parts.netloc.rpartition("@")[2])
     return HttpSource(urlunsplit(bare), access, own, name)
+
+
+def _may_carry(header: str) -> bool:
+    """Whether a header of that name can be sent, and says nothing of the request itself."""
+    taken = {"host", "connection", "content-length", "transfer-encoding", "accept-encoding"}
+    token = re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", header)
+    return token is not None and header.lower() not in taken
 
 
 def _parts(url: str, name: str) -> SplitResult:

@@ -193,6 +193,7 @@ class JsonDocument:
         lists = [name for name, value in self.beside.items() if isinstance(value, list)]
         if not said and self._peek() == "{":
             lists = [n for n in self._members() if isinstance(self._scan().value, list)]
+        lists = [name for name in lists if name.isprintable()]
         hint = f"zhixin.records: {lists[0]}" if lists else "see what the source answers"
         if not said:
             what = "the document is no list, and zhixin.records does not say where the list is"

@@ -632,6 +632,9 @@ def test_a_token_that_ends_soon_is_renewed_before_it_is_refused(server, take, mo
         Reply([]),
         Reply(b"no json"),
         Reply({"access_token": "a\nb"}),
+        Reply({"access_token": None}),
+        Reply({"access_token": ""}),
+        Reply({"access_token": "t", "expires_in": 10**400}),
         Reply({"access_token": "t", "expires_in": "words of the server"}),
     ],
 )
@@ -651,6 +654,16 @@ def test_a_token_that_is_refused_is_an_error_of_the_login(server, take, reply):
         ({"auth": "bearer", "secret": f"{SECRET}é"}, "can't be sent"),
         ({"auth": "bearer", "secret": f"{SECRET}\n"}, "text of one line"),
         ({"auth": "magic", "secret": SECRET}, "auth must be one of"),
+        ({"auth": "header", "key_name": "X Key:", "secret": SECRET}, "no name of a header"),
+        ({"auth": "header", "key_name": "Schlüssel", "secret": SECRET}, "no name of a header"),
+        ({"auth": "header", "key_name": "Host", "secret": SECRET}, "no name of a header"),
+        ({"token_url": f"https://me:{SECRET}@h/token"}, "token_url must be the address"),
+        (
+            {"token_url": f"https://h/token?client%5fsecret={SECRET}"},
+            "token_url must be the address",
+        ),
+        ({"token_url": "https://"}, "token_url must be the address"),
+        ({"token_url": "https://h:x/token"}, "token_url must be the address"),
         ({"tries": "many"}, "tries must be a number"),
         ({"clear_text": "yes"}, "clear_text must be true or false"),
         ({"colour": "red"}, "unknown source option zhixin.colour"),
@@ -661,6 +674,18 @@ def test_a_login_that_lacks_something_is_refused_before_anything_is_sent(server,
         open_source(server.url, access, name="api").check()
     assert SECRET not in f"{refusal.value} {refusal.value.hint}"
     assert server.asked == []
+
+
+def test_what_can_not_be_sent_is_no_fault_in_passing(server, take, waits):
+    access = {"auth": "bearer", "secret": f"{SECRET} "}
+    assert "no request that can be sent" in str(refused(server, "l", take, access=access))
+    assert (server.asked, waits) == ([], [])
+
+
+def test_a_type_that_repeats_what_was_sent_is_not_shown(server, take):
+    server.routes["/l"] = lambda _: Reply(b"x", headers={"content-type": f"{SECRET}/x"})
+    error = refused(server, "l", take, access={"auth": "bearer", "secret": SECRET})
+    assert "of type another" in str(error)
 
 
 def test_a_secret_goes_over_plain_http_to_no_other_machine(take):

@@ -191,6 +191,14 @@ def test_a_member_that_no_record_has_is_a_missing_column_unless_it_is_optional(t
     assert take(tmp_path, "empty", fields)[0].num_rows == 0
 
 
+def test_a_name_that_is_no_text_is_no_column_and_stops_nothing(tmp_path, take):
+    (tmp_path / "a.jsonl").write_text('{"id":1,"\\ud800":2,"x":{"\\udfff":3}}\n')
+    assert take(tmp_path, "a", {"id": INT})[0].to_pylist() == [{"id": 1}]
+    source = open_source(str(tmp_path))
+    assert [column.name for column in source.columns("a")] == ["id", "x"]
+    assert [column.name for column in source.describe("a").columns] == ["id", "x"]
+
+
 def test_a_line_beyond_all_measure_is_refused_by_its_number(tmp_path, take, monkeypatch):
     monkeypatch.setattr("zhixin_connectors.jsonlines._LINE_BYTES", 1 << 20)
     (tmp_path / "a.jsonl").write_text('{"id":1}\n' + "[" * (3 << 20))
@@ -274,6 +282,10 @@ def test_a_document_without_a_path_names_the_list_that_it_has(tmp_path, take):
     with pytest.raises(PermanentSourceError) as refusal:
         take(tmp_path, "a.json", {"id": INT})
     assert refusal.value.hint == "zhixin.records: items"
+    (tmp_path / "a.json").write_text('{"\\ud800":[],"\\u001b[2J":[]}')
+    with pytest.raises(PermanentSourceError) as refusal:
+        take(tmp_path, "a.json", {"id": INT})
+    assert refusal.value.hint == "see what the source answers"
 
 
 def test_an_element_without_the_record_in_it_is_a_misfit_with_its_text(tmp_path, take):
