@@ -25,22 +25,13 @@ from zhixin_schemas.bounds import inclusive_range, value_set
 from zhixin_schemas.evaluate import evaluate
 from zhixin_schemas.model import Contract
 
-__all__ = ["KeySets", "Reason", "RowVerdict", "RuleSet", "compile_rules"]
+__all__ = ["KeySets", "RowVerdict", "RuleSet", "compile_rules"]
 
 KeySets: TypeAlias = Mapping[str, "pa.Array[Any] | pa.ChunkedArray[Any]"]
 """Verified keys of another dataset, by the name of the relationship's rule."""
 
 Mask: TypeAlias = pa.BooleanArray
 _MaskMaker: TypeAlias = Callable[[pa.RecordBatch, KeySets], Mask]
-
-
-@dataclass(frozen=True)
-class Reason:
-    """Why a record was rejected or warned of."""
-
-    rule: str
-    field: str
-    message: str
 
 
 @dataclass(frozen=True)
@@ -76,19 +67,6 @@ class RowVerdict:
             if self.rules[name].severity in severities and mask.true_count:
                 result = pc.or_(result, mask)
         return result
-
-    def reasons(self, row: int) -> list[Reason]:
-        """Give every rule of severity error or critical that a record breaks.
-
-        Args:
-            row: position in the batch, 0 ≤ row < rows.
-        """
-        found = []
-        for name, mask in self.failed.items():
-            rule = self.rules[name]
-            if rule.severity != "warning" and mask[row].as_py():
-                found.append(Reason(name, rule.field, rule.message))
-        return found
 
 
 class RuleSet:
@@ -129,18 +107,9 @@ class RuleSet:
         return self._by_name[name]
 
     @property
-    def names(self) -> tuple[str, ...]:
-        """Names of all rules, in the contract's order."""
-        return tuple(self._by_name)
-
-    def of_kind(self, *kinds: r.Kind) -> tuple[r.Rule, ...]:
-        """Give the rules of some kinds, in the contract's order."""
-        return tuple(rule for rule in self.rules if rule.kind in kinds)
-
-    @property
     def unique(self) -> tuple[r.Rule, ...]:
         """Rules that the pipeline decides over all records: fields are the key to compare."""
-        return self.of_kind("unique")
+        return tuple(rule for rule in self.rules if rule.kind == "unique")
 
     def check(
         self,

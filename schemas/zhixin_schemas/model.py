@@ -163,14 +163,6 @@ class Contract:
         keys = sorted((f.key_position, f.name) for f in self.fields if f.key_position)
         return tuple(name for _, name in keys)
 
-    @cached_property
-    def unique_fields(self) -> tuple[tuple[str, ...], ...]:
-        """Every set of fields that must be unique, the primary key first."""
-        from zhixin_schemas.rules import Unique
-
-        found = [rule.check.fields for rule in self.rules if isinstance(rule.check, Unique)]
-        return tuple(sorted(dict.fromkeys(found), key=lambda names: names != self.primary_key))
-
     @property
     def manifest_fields(self) -> list[dict[str, Any]]:
         """``[{"name": …, "type": …}]`` as the manifest holds them."""
