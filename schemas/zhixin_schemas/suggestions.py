@@ -61,6 +61,8 @@ def notes(column: ColumnSeen, rows: int) -> Iterator[str]:
     looks = _personal(column)
     if looks:
         yield f"looks like {looks}: think of a treatment (docs/contracts.md, Personal data)"
+    if pa.types.is_string(column.type) and any(v != v.strip(" ") for v in column.distinct or ()):
+        yield "texts begin or end with blanks, which count: trim them in a view or a query"
     if column.form == _IDENTITY:
         yield "its form takes wrong check digits too (docs/contracts.md, Patterns)"
 

@@ -88,6 +88,12 @@ def test_says_what_it_does_not_decide():
     assert "# 2 of 3 values do not fit this type" in text
 
 
+def test_says_that_blanks_of_a_char_column_count():
+    said = "# texts begin or end with blanks, which count: trim them in a view or a query\n"
+    assert said in infer(Column("kind", pa.string(), distinct=["在业  ", "注销  "]))
+    assert said not in infer(Column("kind", pa.string(), distinct=["在业", "ab cd"]))
+
+
 def suggested(column, **more):
     """The lines of suggestions for a column, without ``# ``."""
     text = infer(column, **{"rows": 340, **more})
