@@ -17,7 +17,6 @@ from zhixin_errors import ConfigError
 from zhixin_schemas.compile import RuleSet
 
 from zhixin_gateway.pipeline.recasting import reading_of, recast
-from zhixin_gateway.pipeline.schema import source_schema
 from zhixin_gateway.pipeline.treating import UNREAD, WITHHELD
 from zhixin_gateway.quarantine import Rejects, batches, schema_of
 
@@ -92,7 +91,7 @@ class _Trial:
     def __init__(self, contract: Contract, rules: RuleSet) -> None:
         self._contract = contract
         self._rules = rules
-        self._schema = source_schema(contract)
+        self._schema = contract.schema
         clear = [field for field in self._schema if field.name not in contract.treated]
         self._clear = pa.schema(clear)
         self._reading = reading_of(contract.options)

@@ -77,7 +77,6 @@ def try_contract(
     from zhixin_gateway.drift import find_drift, look
     from zhixin_gateway.home import Home
     from zhixin_gateway.pipeline.intake import Intake
-    from zhixin_gateway.pipeline.schema import source_schema
     from zhixin_gateway.pipeline.staging import Work
     from zhixin_gateway.pipeline.treating import Treater
     from zhixin_gateway.settings import Settings
@@ -88,9 +87,7 @@ def try_contract(
     key_sets, targets, left_out = _keys(contract, home, progress)
     missing = {each["rule"] for each in left_out}
     judged = [rule for rule in contract.rules if rule.name not in missing]
-    request = ReadRequest(
-        object=contract.object, schema=source_schema(contract), options=contract.options
-    )
+    request = ReadRequest(object=contract.object, schema=contract.schema, options=contract.options)
     progress.step("try", contract.dataset)
     with tempfile.TemporaryDirectory(prefix="zhixin-trial-") as folder:
         work = Work(Home(Path(folder), Settings(member=contract.member), {}), contract.dataset)

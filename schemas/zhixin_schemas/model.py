@@ -163,11 +163,6 @@ class Contract:
         keys = sorted((f.key_position, f.name) for f in self.fields if f.key_position)
         return tuple(name for _, name in keys)
 
-    @property
-    def manifest_fields(self) -> list[dict[str, Any]]:
-        """``[{"name": …, "type": …}]`` as the manifest holds them."""
-        return [{"name": f.name, "type": f.written_type} for f in self.fields]
-
     @cached_property
     def written_fields(self) -> tuple[Field, ...]:
         """The fields as the dataset has them, after treatment."""

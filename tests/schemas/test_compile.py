@@ -246,7 +246,7 @@ def test_the_types_of_the_manifest(contract_of):
         "[{name: x, logicalType: integer}, {name: y, logicalType: array, items: "
         "{logicalType: date}}]}",
     )
-    assert [f["type"] for f in contract.manifest_fields] == [
+    assert [field.written_type for field in contract.fields] == [
         "boolean", "integer", "unsigned", "decimal(10,2)", "decimal(10,0)", "float", "string",
         "binary", "date", "time", "timestamp", "timestamptz",
         {"list": {"struct": [{"name": "x", "type": "integer"},

@@ -45,7 +45,7 @@ def test_a_treatment_is_read_and_says_what_the_dataset_holds(kind, treatment, sa
     got = read(f"logicalType: {kind}", treatment=treatment)
     assert got.problems == ()
     assert {name: str(item) for name, item in got.contract.treated.items()} == {"x": says}
-    assert got.contract.manifest_fields[1] == {"name": "x", "type": written}
+    assert got.contract.fields[1].written_type == written
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,6 @@ from zhixin_gateway.pipeline.intake import Intake, Outcome
 from zhixin_gateway.pipeline.notarising import known_state
 from zhixin_gateway.pipeline.previous import past_quality
 from zhixin_gateway.pipeline.rereading import Source
-from zhixin_gateway.pipeline.schema import source_schema
 from zhixin_gateway.pipeline.staging import EXTRACTED, Staged, Work
 from zhixin_gateway.pipeline.treating import Treater
 from zhixin_gateway.pipeline.watermark import Watermark
@@ -269,7 +268,7 @@ def _refuse_broken(contract: Contract, outcome: Outcome) -> None:
 
 def _source(home: Home, contract: Contract, inputs: Inputs) -> Source:
     """Where records come from; may be called again to read them once more."""
-    schema = source_schema(contract)
+    schema = contract.schema
     if contract.sql is not None:
         from zhixin_gateway.pipeline.derivation import derived
 

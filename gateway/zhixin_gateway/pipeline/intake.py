@@ -34,7 +34,6 @@ from zhixin_gateway.pipeline.rejects import (
     write_quarantine,
 )
 from zhixin_gateway.pipeline.rereading import Source, raw_texts
-from zhixin_gateway.pipeline.schema import source_schema
 from zhixin_gateway.pipeline.staging import Work
 from zhixin_gateway.pipeline.treating import Treated, Treater
 from zhixin_gateway.pipeline.uniqueness import KeyPile
@@ -100,7 +99,7 @@ class Intake:
         self._rules = rules
         self._judge = _Judge(rules, key_sets)
         self._treater = treater
-        self._read_schema = source_schema(contract)
+        self._read_schema = contract.schema
         self.schema = treater.schema
         self._passed = sorting.RunWriter(
             work.records, self.schema.append(pa.field(ROW, pa.int64())), contract.primary_key

@@ -26,7 +26,6 @@ import pyarrow as pa
 from zhixin_gateway.datasets.arrow import Array, pc
 from zhixin_gateway.datasets.canonical import texts
 from zhixin_gateway.pipeline.recasting import reading_of, recast
-from zhixin_gateway.pipeline.schema import contract_schema
 from zhixin_gateway.pipeline.treating import WITHHELD
 from zhixin_gateway.quarantine import ATTEMPT, Rejects, batches, of_dataset, schema_of
 
@@ -63,7 +62,7 @@ class Before:
     def __init__(self, rejects: Rejects, contract: Contract) -> None:
         self._rejects = rejects
         self._contract = contract
-        self._schema = contract_schema(contract)
+        self._schema = contract.written_schema
         self._key = contract.primary_key or tuple(self._schema.names)
         self._reading = reading_of(contract.options)
         self._rows: list[np.ndarray] = []

@@ -29,7 +29,6 @@ from zhixin_connectors.protocol import Extracted, Misfit
 
 from zhixin_gateway.datasets.arrow import Array, pc
 from zhixin_gateway.datasets.canonical import texts
-from zhixin_gateway.pipeline.schema import contract_schema
 from zhixin_gateway.pseudonyms import pseudonym
 
 if TYPE_CHECKING:
@@ -69,7 +68,7 @@ class Treater:
 
     def __init__(self, contract: Contract, key_of: Callable[[str], bytes]) -> None:
         self.treatments: dict[str, Treatment] = contract.treated
-        self.schema = contract_schema(contract)
+        self.schema = contract.written_schema
         self._keys = {
             name: key_of(name)
             for name in sorted({item.key for item in self.treatments.values() if item.key})

@@ -16,7 +16,6 @@ from zhixin_schemas.model import Contract
 
 from zhixin_gateway.datasets.arrow import pc
 from zhixin_gateway.datasets.canonical import texts
-from zhixin_gateway.pipeline.schema import source_schema
 
 __all__ = ["Watermark"]
 
@@ -36,7 +35,7 @@ class Watermark:
         self._greatest: Any = None
         if not self._name:
             return
-        schema = source_schema(contract)
+        schema = contract.schema
         kind = schema.field(self._name).type if self._name in schema.names else pa.null()
         ordered = any(accepts(kind) for accepts in _ORDERED)
         if not ordered or self._name in contract.treated:

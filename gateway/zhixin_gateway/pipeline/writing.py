@@ -34,7 +34,6 @@ from zhixin_gateway.pipeline import sorting
 from zhixin_gateway.pipeline.intake import check_balance
 from zhixin_gateway.pipeline.previous import previous_version
 from zhixin_gateway.pipeline.releasing import Before, rejects_before
-from zhixin_gateway.pipeline.schema import contract_schema
 from zhixin_gateway.pipeline.staging import EXTRACTED, WRITTEN, Staged, Work
 from zhixin_gateway.progress import NullProgress, Progress
 
@@ -78,7 +77,7 @@ def summary(state: Staged) -> Staged:
 def _version(work: Work, contract: Contract, state: Staged, progress: Progress) -> None:
     shutil.rmtree(work.version, ignore_errors=True)
     work.version.mkdir(parents=True)
-    schema = contract_schema(contract)
+    schema = contract.written_schema
     before = rejects_before(work, contract)
     excluded = np.load(work.folder / "excluded.npy")
     with VersionWriter(work.version, schema, contract.primary_key) as writer:

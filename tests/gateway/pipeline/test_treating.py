@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from zhixin_connectors.protocol import Extracted, Misfit
+from zhixin_gateway.datasets.types import schema_fields
 from zhixin_gateway.pipeline.treating import WITHHELD, Treater
 from zhixin_schemas.loader import load_contract
 
@@ -34,6 +35,32 @@ def treater(kind, treatment):
         f"customProperties: [{{property: zhixin.treatment, value: {treatment}}}]}}\n"
     )
     return Treater(load_contract((HEAD + line).encode()), {"citizen": KEY}.__getitem__)
+
+
+EVERY_TYPE = """
+      - {name: a, logicalType: boolean}
+      - {name: b, logicalType: integer}
+      - {name: c, logicalType: integer, logicalTypeOptions: {format: u64}}
+      - {name: d, logicalType: number, physicalType: 'decimal(38,4)'}
+      - {name: e, logicalType: number}
+      - {name: f, logicalType: string, logicalTypeOptions: {format: binary}}
+      - {name: g, logicalType: date}
+      - {name: h, logicalType: time}
+      - {name: i, logicalType: timestamp}
+      - {name: j, logicalType: timestamp, logicalTypeOptions: {timezone: true}}
+      - {name: k, logicalType: array, items: {logicalType: array, items: {logicalType: date}}}
+      - {name: l, logicalType: object, properties: [{name: x, logicalType: integer}]}
+      - name: m
+        logicalType: date
+        customProperties: [{property: zhixin.treatment, value: {pseudonym: citizen}}]
+"""
+
+
+def test_the_schema_of_a_contract_is_what_its_manifest_will_say():
+    contract = load_contract((HEAD + EVERY_TYPE.lstrip("\n")).encode())
+    assert schema_fields(contract.written_schema) == [
+        {"name": field.name, "type": field.written_type} for field in contract.fields
+    ]
 
 
 def batch(values, arrow, misfits=(), raw=None):
