@@ -1,6 +1,6 @@
 """The first step of a run: source → rules → sorted runs, rejects set aside.
 
-Nothing is published here but the contract, if it is new.
+Nothing is published here but the contract, if it is new, and not before the source gave a record.
 
 May be run again at any time: it begins anew. A version that was signed and waits for its proof is
 never thrown away; it must be finished first. Where the source fails for a reason that may pass, it
