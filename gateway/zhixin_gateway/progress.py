@@ -12,13 +12,26 @@ from __future__ import annotations
 
 import sys
 import time
+import unicodedata
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
     from rich.progress import Progress as RichBar
     from rich.progress import TaskID
 
-__all__ = ["LogProgress", "NullProgress", "Progress", "RichProgress", "make_progress"]
+__all__ = ["LogProgress", "NullProgress", "Progress", "RichProgress", "make_progress", "one_line"]
+
+_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+def one_line(text: str) -> str:
+    """What others wrote as a terminal may show it: line ends and control characters spelled out."""
+    if text.isprintable():
+        return text
+    return "".join(
+        char.encode("unicode_escape").decode() if unicodedata.category(char) in _UNSEEN else char
+        for char in text
+    )
 
 
 class Progress(Protocol):
@@ -108,7 +121,7 @@ class LogProgress:
         """Nothing is open."""
 
     def _write(self, text: str) -> None:
-        self._stream.write(text + "\n")
+        self._stream.write(one_line(text) + "\n")
         self._stream.flush()
 
 
@@ -196,4 +209,4 @@ def make_progress(kind: str = "auto") -> Progress:
 
 
 def _escaped(text: str) -> str:
-    return text.replace("[", "\\[")
+    return one_line(text).replace("[", "\\[")

@@ -47,3 +47,13 @@ def test_rich_leaves_a_line_a_step_on_standard_error_alone(capsys):
 def test_the_display_is_the_one_that_was_asked_for(kind, made):
     assert isinstance(make_progress(kind), made)
     assert isinstance(make_progress("auto"), LogProgress)
+
+
+@pytest.mark.parametrize("display", [LogProgress, RichProgress])
+def test_names_that_others_chose_move_no_cursor_and_forge_no_line(display, capsys):
+    progress = display()
+    progress.warn("\x1b[2J\u202e is new\nerror: forged, 许可　证")
+    progress.close()
+    err = capsys.readouterr().err
+    assert "\\x1b[2J\\u202e is new\\nerror: forged, 许可　证" in err
+    assert "\x1b[2J" not in err

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from zhixin_errors import ConfigError, ZhixinError
 
 from zhixin_gateway.cli.interrupts import listen
+from zhixin_gateway.progress import one_line
 
 if TYPE_CHECKING:
     import click
@@ -105,10 +106,10 @@ def _refused(error: ZhixinError, *, as_json: bool) -> int:
         if error.details.get("pending"):
             answer["pending"] = True
         _print_json(answer)
-    sys.stderr.write(f"error ({error.code}): {error.message}\n")
+    sys.stderr.write(f"error ({error.code}): {one_line(error.message)}\n")
     _problems(error.details.get("problems"))
     if error.hint:
-        sys.stderr.write(f"  {error.hint}\n")
+        sys.stderr.write(f"  {one_line(error.hint)}\n")
     return error.exit_code
 
 
@@ -119,7 +120,7 @@ def _problems(problems: object) -> None:
         if isinstance(problem, dict):
             where = f"{problem['line']}:{problem['column']}: " if problem.get("column") else ""
             place = f"{problem['path']}: " if problem.get("path") else ""
-            sys.stderr.write(f"  {where}{place}{problem.get('message')}\n")
+            sys.stderr.write(f"  {where}{one_line(place + str(problem.get('message')))}\n")
 
 
 def _unexpected(error: Exception, *, as_json: bool) -> int:

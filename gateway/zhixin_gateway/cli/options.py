@@ -14,6 +14,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from zhixin_gateway.progress import one_line
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -201,17 +203,6 @@ def say(text: str) -> None:
 def many(count: int, word: str) -> str:
     """A count with its word: one member, 4 members."""
     return f"{count:,} {word}" + ("" if count == 1 else "s")
-
-
-_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-
-
-def one_line(text: str) -> str:
-    """A value as a terminal may show it: line ends and control characters are spelled out."""
-    return "".join(
-        char.encode("unicode_escape").decode() if unicodedata.category(char) in _UNSEEN else char
-        for char in text
-    )
 
 
 def table(columns: list[str], rows: list[list[str]]) -> None:
