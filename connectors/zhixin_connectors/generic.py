@@ -14,6 +14,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 from zhixin_connectors.columns import Doubtful
+from zhixin_connectors.sqltypes import columns_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
@@ -51,7 +52,7 @@ def losses(connection: Connection, found: tuple[str | None, str] | None) -> dict
     schema, name = found
     return {
         column["name"]: "a float from the driver, where the database has a decimal"
-        for column in sa.inspect(connection).get_columns(name, schema)
+        for column in columns_of(sa.inspect(connection), name, schema)
         if isinstance(column["type"], st.Numeric) and not isinstance(column["type"], st.Float)
     }
 

@@ -27,7 +27,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -47,8 +47,8 @@ from zhixin_connectors.columns import (
 )
 from zhixin_connectors.grammar import Reading
 from zhixin_connectors.options import SourceOptions
-from zhixin_connectors.postgresql import quoter
 from zhixin_connectors.protocol import Extracted, ReadRequest
+from zhixin_connectors.relations import described, order_by, quoter
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
@@ -165,8 +165,7 @@ def names(connection: Connection, relation: str) -> list[str]:
         relation: a quoted name, or a query in parentheses.
     """
     if relation.startswith("("):
-        cursor = connection.exec_driver_sql(f"SELECT * FROM {relation} WHERE 1 = 0").cursor
-        return [column[0] for column in cursor.description or ()]
+        return [column[0] for column in described(connection, relation)]
     return [row[0] for row in connection.exec_driver_sql(f"SHOW COLUMNS FROM {relation}")]
 
 
@@ -184,26 +183,19 @@ def read(
         for name, kind, wanted in zip(columns, kinds, request.schema, strict=True)
     ]
     selected = ", ".join(expression for taker in takers for expression in taker.expressions)
-    order = _order(request, quoted)
+
+    def by_bytes(name: str) -> str:  # the collations that know its characters pad or fold them
+        return f"CAST(CONVERT({quoted(name)} USING utf8mb4) AS BINARY)"
+
+    order = order_by(request, quoted, by_bytes)
     readings = [Reading(options.timezone, "")] * len(takers)
     first_row = 0
     for rows in _streamed(connection, f"SELECT {selected} FROM {relation}{order}", request):
         cells = iter(zip(*rows, strict=True))
         taken = [taker.column(*(next(cells) for _ in taker.expressions)) for taker in takers]
-        own = [replace(column, array=null_words(column, options.null).array) for column in taken]
+        own = [null_words(column, options.null) for column in taken]
         yield extracted(own, request.schema, readings, first_row)
         first_row += len(rows)
-
-
-def _order(request: ReadRequest, quoted: Callable[[str], str]) -> str:
-    """By the bytes of UTF-8: the collations that know its characters pad or fold them."""
-    keys = []
-    for name in request.order_by:
-        key = quoted(name)
-        if pt.is_string(request.schema.field(name).type):
-            key = f"CAST(CONVERT({key} USING utf8mb4) AS BINARY)"
-        keys.append(key)
-    return f" ORDER BY {', '.join(keys)}" if keys else ""
 
 
 def _streamed(

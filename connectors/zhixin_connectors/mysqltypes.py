@@ -27,8 +27,8 @@ import pyarrow as pa
 
 from zhixin_connectors import mysqlerrors
 from zhixin_connectors.describe import Declared
-from zhixin_connectors.postgresql import quoter
 from zhixin_connectors.protocol import TableInfo
+from zhixin_connectors.relations import quoter
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection

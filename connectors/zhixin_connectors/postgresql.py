@@ -28,11 +28,12 @@ from zhixin_connectors.grammar import Reading
 from zhixin_connectors.options import SourceOptions
 from zhixin_connectors.postgresql_values import BOOL, TEXTS, column, kinds_of
 from zhixin_connectors.protocol import Extracted, ReadRequest
+from zhixin_connectors.relations import described, order_by, quoter
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
 
-__all__ = ["columns", "opener", "prepared", "quoter", "read"]
+__all__ = ["columns", "opener", "prepared", "read"]
 
 _CHUNK_BYTES = 1 << 22
 _CODECS = {  # those that Python decodes as the server does, to the last character: a test holds it
@@ -57,8 +58,6 @@ _SETTINGS = {
     "client_encoding": "UTF8",
     "lock_timeout": "30s",
 }
-
-
 _COLUMNS = """
     SELECT attname, atttypid, pg_catalog.has_column_privilege(attrelid, attnum, 'SELECT')
     FROM pg_catalog.pg_attribute
@@ -136,17 +135,6 @@ def _set(connection: Connection, name: str, value: str) -> None:
     connection.exec_driver_sql(f"SELECT pg_catalog.set_config('{name}', '{value}', true)")
 
 
-def quoter(connection: Connection) -> Callable[[str], str]:
-    """Quotes names as the dialect does, without the doubled % that parameters would ask for."""
-    rules: Any = connection.dialect.identifier_preparer
-
-    def quoted(name: str) -> str:
-        inner = name.replace(rules.escape_quote, rules.escape_to_quote)
-        return f"{rules.initial_quote}{inner}{rules.final_quote}"
-
-    return quoted
-
-
 def columns(connection: Connection, relation: str) -> list[tuple[str, int, bool]]:
     """Name, type's OID, and whether this login may read it, of each column of a relation.
 
@@ -155,8 +143,7 @@ def columns(connection: Connection, relation: str) -> list[tuple[str, int, bool]
         relation: a quoted name, or a query in parentheses.
     """
     if relation.startswith("("):
-        cursor: Any = connection.exec_driver_sql(f"SELECT * FROM {relation} WHERE 1 = 0").cursor
-        return [(column[0], column[1], True) for column in cursor.description or ()]
+        return [(each[0], each[1], True) for each in described(connection, relation)]
     quoted = relation.replace("'", "''")
     return [tuple(row) for row in connection.exec_driver_sql(_COLUMNS.format(quoted))]
 
@@ -176,13 +163,18 @@ def read(
     selected = ", ".join(
         _expression(quoted(field.name), kinds[field.name], field.type) for field in request.schema
     )
-    order = _order(request, kinds, quoted)
+
+    def by_bytes(name: str) -> str:
+        return f'{quoted(name)}{"" if kinds[name] in TEXTS else "::text"} COLLATE "C"'
+
+    order = order_by(request, quoted, by_bytes)
     statement = f"COPY (SELECT {selected} FROM {relation}{order}) TO STDOUT (FORMAT csv)"
     readings = [Reading(options.timezone, "")] * len(request.schema)
     first_row = 0
     with driver.cursor() as cursor, cursor.copy(statement.encode(codec or "utf-8")) as copy:
         for chunk, rows in _chunks(copy, request.batch_rows):
-            texts, escaped = _parse(*_decoded(chunk, codec), len(request.schema))
+            text, escaped = _decoded(chunk, codec)
+            texts = _parse(text, len(request.schema))
             cells = [
                 column(
                     null_words(ArrowColumn(own, escaped), options.null),
@@ -218,17 +210,6 @@ def _expression(quoted: str, oid: int, wanted: pa.DataType) -> str:
     return f"{quoted}::text" if oid == BOOL and pt.is_string(wanted) else quoted
 
 
-def _order(request: ReadRequest, kinds: Mapping[str, Any], quoted: Callable[[str], str]) -> str:
-    keys = []
-    for name in request.order_by:
-        key = quoted(name)
-        if pt.is_string(request.schema.field(name).type):
-            text = key if kinds[name] in TEXTS else f"{key}::text"
-            key = f'{text} COLLATE "C"'
-        keys.append(key)
-    return f" ORDER BY {', '.join(keys)}" if keys else ""
-
-
 def _chunks(copy: Any, most: int) -> Iterator[tuple[bytes, int]]:  # noqa: ANN401 (psycopg.Copy)
     """Whole rows: the server sends one message for each."""
     pieces: list[bytes] = []
@@ -243,7 +224,7 @@ def _chunks(copy: Any, most: int) -> Iterator[tuple[bytes, int]]:  # noqa: ANN40
         yield b"".join(pieces), len(pieces)
 
 
-def _parse(chunk: bytes, escaped: bool, width: int) -> tuple[list[Array], bool]:
+def _parse(chunk: bytes, width: int) -> list[Array]:
     names = [str(place) for place in range(width)]
     table = arrow_csv.read_csv(
         cast("Any", pa.BufferReader(chunk)),
@@ -258,4 +239,4 @@ def _parse(chunk: bytes, escaped: bool, width: int) -> tuple[list[Array], bool]:
             null_values=[""],
         ),
     )
-    return [each.combine_chunks() for each in table.columns], escaped
+    return [each.combine_chunks() for each in table.columns]

@@ -17,18 +17,16 @@ import difflib
 import os
 import re
 import sqlite3
-import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-import pyarrow as pa
 from zhixin_errors import ConfigError, PermanentSourceError
 
 from zhixin_connectors import generic, mysql, mysqltypes, postgresql
-from zhixin_connectors.checks import check_columns
+from zhixin_connectors.checks import check_columns, repeated
 from zhixin_connectors.columns import extracted, from_values
 from zhixin_connectors.describe import Declared, describe
 from zhixin_connectors.grammar import Reading
@@ -40,8 +38,9 @@ from zhixin_connectors.protocol import (
     TableDescription,
     TableInfo,
 )
+from zhixin_connectors.relations import described, order_by, quoter
 from zhixin_connectors.sqlerrors import translated
-from zhixin_connectors.sqltypes import declared
+from zhixin_connectors.sqltypes import columns_of, declared
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
@@ -138,7 +137,7 @@ class SqlSource:
                     names["view"] += inspector.get_materialized_view_names(schema)
                 for kind, each in names.items():
                     for table in each:
-                        columns = [c["name"] for c in _columns(inspector, table, schema)]
+                        columns = [c["name"] for c in columns_of(inspector, table, schema)]
                         found.append(TableInfo(prefix + table, kind, columns))
         return sorted(found, key=lambda table: table.name)
 
@@ -146,7 +145,7 @@ class SqlSource:
         """The columns of a table with their declared types; of a query, their names."""
         with self._connect(table) as connection:
             if _QUERY.match(table) or table.lower().endswith(".sql"):
-                found = _described(connection, self._relation(connection, table))
+                found = described(connection, self._relation(connection, table))
                 return [SeenColumn(c[0], getattr(c, "type_display", "")) for c in found]
             known, _ = self._declared(connection, table)
         return [SeenColumn(name, each.source_type, each.nullable) for name, each in known.items()]
@@ -179,7 +178,7 @@ class SqlSource:
             hidden = {column for column, _, readable in found if not readable}
         columns = {
             column["name"]: declared(column, dynamic=dynamic)
-            for column in _columns(inspector, name, schema)
+            for column in columns_of(inspector, name, schema)
             if column["name"] not in hidden
         }
         return columns, inspector.get_pk_constraint(name, schema).get("constrained_columns") or []
@@ -200,15 +199,15 @@ class SqlSource:
                 kinds = {name: oid for name, oid, _ in found}
                 yield from postgresql.read(connection, relation, kinds, request, options)
                 return
-            described = _described(connection, relation)
-            self._check([column[0] for column in described], request)
-            yield from self._read_values(connection, relation, described, request, options)
+            known = described(connection, relation)
+            self._check([column[0] for column in known], request)
+            yield from self._read_values(connection, relation, known, request, options)
 
     def _read_values(
         self,
         connection: Connection,
         relation: str,
-        described: Sequence[Any],
+        known: Sequence[Any],
         request: ReadRequest,
         options: SourceOptions,
     ) -> Iterator[Extracted]:
@@ -216,7 +215,7 @@ class SqlSource:
         sqlite, query = connection.dialect.name == "sqlite", relation.startswith("(")
         found = None if sqlite or query else self._found(connection, request.object)
         lossy = generic.losses(connection, found)
-        of = {column[0]: column for column in described}
+        of = {column[0]: column for column in known}
         names = request.schema.names
         statement = self._select(connection, relation, request)
         readings = [Reading(options.timezone, "")] * len(names)
@@ -231,11 +230,11 @@ class SqlSource:
             first_row += batch.batch.num_rows
 
     def _check(self, there: Sequence[str], request: ReadRequest, *, hint: str = "") -> None:
-        repeated = sorted({name for name in there if list(there).count(name) > 1})
-        if repeated:
+        twice = repeated(there)
+        if twice:
             raise PermanentSourceError(
                 f"source {self.name}, {_short(request.object)} has the column "
-                f"{', '.join(repeated)} more than once",
+                f"{', '.join(twice)} more than once",
                 hint="name the query's columns apart with AS",
             )
         place = f"{self.name}, {_short(request.object)}"
@@ -253,16 +252,11 @@ class SqlSource:
             )
 
     def _select(self, connection: Connection, relation: str, request: ReadRequest) -> str:
-        quoted = postgresql.quoter(connection)
+        quoted = quoter(connection)
         columns = ", ".join(map(quoted, request.schema.names))
         statement = f"SELECT {columns} FROM {relation}"
-        if request.order_by and connection.dialect.name == "sqlite":
-            order = [
-                quoted(name)
-                + (" COLLATE BINARY" if pa.types.is_string(request.schema.field(name).type) else "")
-                for name in request.order_by
-            ]
-            statement += f" ORDER BY {', '.join(order)}"
+        if connection.dialect.name == "sqlite":
+            statement += order_by(request, quoted, lambda name: f"{quoted(name)} COLLATE BINARY")
         return statement
 
     def _relation(self, connection: Connection, named: str) -> str:
@@ -274,7 +268,7 @@ class SqlSource:
         return self._quoted(connection, *self._found(connection, named))
 
     def _quoted(self, connection: Connection, schema: str | None, table: str) -> str:
-        return ".".join(map(postgresql.quoter(connection), filter(None, (schema, table))))
+        return ".".join(map(quoter(connection), filter(None, (schema, table))))
 
     def _found(self, connection: Connection, named: str) -> tuple[str | None, str]:
         """Schema and name of a table or view that is there."""
@@ -389,24 +383,6 @@ class SqlSource:
         if connection.dialect.driver == "pymysql":
             return mysql.prepared(connection)
         return generic.prepared(connection)
-
-
-def _described(connection: Connection, relation: str) -> list[Any]:
-    """The driver's descriptions of a relation's columns, the name first in each."""
-    cursor: Any = connection.exec_driver_sql(f"SELECT * FROM {relation} WHERE 1 = 0").cursor
-    try:
-        return list(cursor.description)
-    finally:
-        cursor.close()
-
-
-def _columns(inspector: Any, table: str, schema: str | None) -> list[Any]:  # noqa: ANN401
-    """What is declared of a table's columns; that a type is new to SQLAlchemy is no news."""
-    from sqlalchemy.exc import SAWarning
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SAWarning)
-        return list(inspector.get_columns(table, schema))
 
 
 def _short(named: str) -> str:

@@ -1,7 +1,8 @@
-"""Which type to propose for a column that a database declares (for `source infer` alone)."""
+"""What a database declares of a table's columns, and which type to propose for each."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -9,14 +10,23 @@ import pyarrow as pa
 
 from zhixin_connectors.describe import Declared
 
-__all__ = ["declared"]
+__all__ = ["columns_of", "declared"]
+
+
+def columns_of(inspector: Any, table: str, schema: str | None) -> list[Any]:  # noqa: ANN401
+    """What is declared of a table's columns; that a type is new to SQLAlchemy is no news."""
+    from sqlalchemy.exc import SAWarning
+
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", SAWarning)
+        return list(inspector.get_columns(table, schema))
 
 
 def declared(column: Any, *, dynamic: bool) -> Declared:  # noqa: ANN401 (SQLAlchemy's own dict)
     """What an inspector says of a column.
 
     Args:
-        column: one of ``Inspector.get_columns``.
+        column: one of :func:`columns_of`.
         dynamic: the database lets any value into any column (SQLite).
     """
     import sqlalchemy.types as st
