@@ -16,6 +16,7 @@ from typing import TypeVar
 import pyarrow as pa
 from zhixin_errors import PermanentSourceError, ZhixinError
 
+from zhixin_connectors.jsontext import is_text
 from zhixin_connectors.protocol import (
     Connector,
     Extracted,
@@ -107,7 +108,13 @@ class HeldConnector:
 
     def _check_misfits(self, misfits: Sequence[Misfit], batch: pa.RecordBatch) -> None:
         places = {name: place for place, name in enumerate(batch.schema.names)}
-        for misfit in self._all_of(misfits, Misfit, "read"):
+        found = self._all_of(misfits, Misfit, "read")
+        if not all(map(_is_whole, found)):
+            raise self._broken("read gives a misfit that is not a position and three texts")
+        rows = [misfit.row for misfit in found]
+        if rows != sorted(rows) or len({misfit[:2] for misfit in found}) < len(found):
+            raise self._broken("read gives misfits twice, or not in the order of the rows")
+        for misfit in found:
             if not 0 <= misfit.row < batch.num_rows:
                 raise self._broken("read gives a misfit of a row that its batch does not have")
             if misfit.field and misfit.field not in places:
@@ -139,7 +146,7 @@ class HeldConnector:
             yield
         except ZhixinError:
             raise
-        except Exception as error:  # noqa: BLE001 - whatever a stranger's code raises
+        except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a stranger's code raises
             where = f" for {table}" if table else ""
             raise self._broken(f"{method} fails{where} ({type(error).__name__})") from None
 
@@ -149,6 +156,12 @@ class HeldConnector:
             code="connector-broken",
             hint="nothing was taken from it; its authors' tests: zhixin_connectors.testing",
         )
+
+
+def _is_whole(misfit: tuple[object, ...]) -> bool:
+    """Whether its parts are what they are to be, and can be written."""
+    row, *texts = misfit
+    return type(row) is int and all(isinstance(each, str) and is_text(each) for each in texts)
 
 
 _END = object()

@@ -153,7 +153,7 @@ def _open_plugin(point: EntryPoint, url: str, options: Mapping[str, Any], name: 
         connector = point.load()(url, options, name)
     except ZhixinError:
         raise
-    except Exception as error:  # noqa: BLE001 - whatever a stranger's code raises
+    except (Exception, SystemExit) as error:  # noqa: BLE001 - whatever a stranger's code raises
         raise ConfigError(
             f"source {name}: the connector of the package {package} fails as it is opened "
             f"({type(error).__name__})",
