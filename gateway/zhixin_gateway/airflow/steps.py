@@ -226,9 +226,12 @@ def notarise(home: str, written: Json) -> Json:
     """
     from zhixin_gateway import pipeline
 
+    progress = _task_log()
     with _passing_trouble():
-        result = pipeline.notarise(_open(home, {}), written, progress=_task_log())
-        answer = _told(result.to_json())
+        result = pipeline.notarise(_open(home, {}), written, progress=progress)
+    for note in result.notes:
+        progress.say(note)
+    answer = _told(result.to_json())
     if answer["version"] is None and written.get("earlier"):
         # Nothing changed since, but what an earlier run had signed appeared in this one.
         return dict(written["earlier"])

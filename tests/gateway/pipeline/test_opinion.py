@@ -5,8 +5,10 @@ import io
 import pytest
 from zhixin_errors import ValidationRefused
 from zhixin_gateway import pipeline
+from zhixin_gateway.airflow import steps
 from zhixin_gateway.datasets import directory
 from zhixin_gateway.pipeline import extraction, opinion
+from zhixin_gateway.pipeline.staging import Work
 from zhixin_gateway.progress import LogProgress
 
 ROWS = [
@@ -52,6 +54,20 @@ def test_a_lost_rule_stops_the_run_at_the_second_opinion(world, monkeypatch):
     assert directory.list_versions(world.owner.store, "bts.gov.example/stops") == []
     assert not list(world.owner.staging.glob("*/*"))
     assert (world.owner.quarantine / "bts.gov.example/stops/attempt.parquet").is_file()
+
+
+def test_a_task_keeps_the_rejects_too_and_disturbs_no_other(world, monkeypatch, capsys):
+    home, path = str(world.owner.path), str(world.stops())
+    world.fill("stops", ROWS)
+    monkeypatch.setattr(extraction, "compile_rules", _without_range(extraction.compile_rules))
+    staged = steps.extract_and_validate(home, path, "run")
+    with pytest.raises(ValidationRefused):
+        steps.second_opinion(home, staged)
+    assert "zhixin quarantine show bts.gov.example/stops@attempt" in capsys.readouterr().out
+    kept = world.owner.quarantine / "bts.gov.example/stops/attempt.parquet"
+    assert kept.samefile(Work(world.owner, "bts.gov.example/stops").quarantine)
+    assert [path.name for path in kept.parent.iterdir() if path.name.startswith(".")] == []
+    assert steps.write(home, staged)["root"]  # runs beside it
 
 
 def test_where_the_setting_says_warn_it_is_told_and_the_version_goes_on(world, monkeypatch):
