@@ -24,16 +24,15 @@ from urllib.parse import unquote_plus, urlsplit
 
 from zhixin_errors import ConfigError
 
-from zhixin_connectors.options import SECRET, Secret
+from zhixin_connectors.options import SECRET, Secret, flag, number, one_of
 
-__all__ = ["ACCESS_NAMES", "AUTHS", "Access", "secret_parameter", "split_access"]
+__all__ = ["ACCESS_NAMES", "Access", "secret_parameter", "split_access"]
 
 _SECRET = re.compile(
     r"(?:api|access|subscription|auth)[_.-]?key|(?:access|api|auth)?[_.-]?token|passw(?:or)?d|pwd|secret|"
     r"client[_-]?secret|sig(?:nature)?",
     re.IGNORECASE,
 )
-AUTHS = ("basic", "bearer", "oauth", "header", "query")
 
 
 @dataclass(frozen=True)
@@ -69,7 +68,7 @@ def split_access(options: Mapping[str, Any]) -> tuple[Access, dict[str, Any]]:
         ConfigError: a value is of the wrong kind; names the option, never its value.
     """
     names = ACCESS_NAMES & set(options)
-    read = {name: _READERS.get(name, _number)(name, options[name]) for name in names}
+    read = {name: _READERS[name](name, options[name]) for name in names}
     return Access(**read), {name: value for name, value in options.items() if name not in names}
 
 
@@ -102,25 +101,6 @@ def _token_url(name: str, value: object) -> str:
     return url
 
 
-def _auth(name: str, value: object) -> str:
-    if value not in AUTHS:
-        raise ConfigError(f"{name} must be one of {', '.join(AUTHS)}")
-    return str(value)
-
-
-def _number(name: str, value: object) -> int:
-    number = int(value) if isinstance(value, str) and value.isdecimal() else value
-    if isinstance(number, bool) or not isinstance(number, int) or not 0 < number < 10**6:
-        raise ConfigError(f"{name} must be a number above 0")
-    return number
-
-
-def _flag(name: str, value: object) -> bool:
-    if not isinstance(value, bool):
-        raise ConfigError(f"{name} must be true or false")
-    return value
-
-
 def _secret(name: str, value: object) -> str:
     text = _text(name, value)
     if not text.isprintable():
@@ -129,9 +109,12 @@ def _secret(name: str, value: object) -> str:
 
 
 _READERS: dict[str, Callable[[str, object], Any]] = {
-    "auth": _auth,
+    "auth": one_of("basic", "bearer", "oauth", "header", "query"),
     SECRET: _secret,
-    "clear_text": _flag,
+    "clear_text": flag,
     "token_url": _token_url,
     **dict.fromkeys(("user", "key_name", "client_id", "scope", "ca_file"), _text),
+    **dict.fromkeys(
+        ("timeout_s", "tries", "retry_s", "max_pages", "max_page_mib"), number(1, 999_999)
+    ),
 }

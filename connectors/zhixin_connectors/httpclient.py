@@ -58,7 +58,11 @@ _REFUSALS = {
         "the login was refused",
         "check auth in [sources] of zhixin.toml and the secret, ZHIXIN_SOURCES_<NAME>_SECRET",
     ),
-    403: ("no-permission", "no permission to read it", "ask its operator for the right to read"),
+    403: (
+        "permission-denied",
+        "no permission to read it",
+        "ask its operator for the right to read",
+    ),
     404: ("object-missing", "there is no such thing", "check url and the contract's physicalName"),
     410: ("object-missing", "it is gone", "check url and the contract's physicalName"),
 }
@@ -148,7 +152,7 @@ class HttpClient:
         try:
             self._asked("GET", url, self._name, {}, body=False)
         except PermanentSourceError as error:
-            if error.code in {"login-refused", "no-permission"}:
+            if error.code in {"login-refused", "permission-denied"}:
                 raise
 
     def _asked(

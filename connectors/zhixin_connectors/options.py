@@ -41,11 +41,10 @@ from zhixin_errors import ConfigError
 
 from zhixin_connectors.dateforms import DateForm, date_form
 
-__all__ = ["PAGINGS", "SECRET", "Secret", "SourceOptions", "parse_options"]
+__all__ = ["SECRET", "Secret", "SourceOptions", "flag", "number", "one_of", "parse_options"]
 
 SECRET = "secret"  # noqa: S105 - the option under which a source's secret is handed over
 
-PAGINGS = ("none", "link", "cursor", "page", "offset")
 _RANGE = re.compile(r"\$?[A-Za-z]{1,3}\$?[1-9][0-9]{0,6}:\$?[A-Za-z]{1,3}(?:\$?[1-9][0-9]{0,6})?\Z")
 _ELSEWHERE = {"sql", "severity", "treatment", "clear", "watermark"}  # what others read
 
@@ -118,18 +117,32 @@ def _words(name: str, value: object) -> tuple[str, ...]:
     return tuple(words)
 
 
-def _flag(name: str, value: object) -> bool:
+def flag(name: str, value: object) -> bool:
+    """Read true or false."""
     if not isinstance(value, bool):
         raise ConfigError(f"{name} must be true or false")
     return value
 
 
-def _count(most: int) -> Callable[[str, object], int]:
+def number(least: int, most: int) -> Callable[[str, object], int]:
+    """What reads a whole number, or its digits."""
+
     def read(name: str, value: object) -> int:
-        number = int(value) if isinstance(value, str) and value.isdecimal() else value
-        if isinstance(number, bool) or not isinstance(number, int) or not 0 <= number <= most:
-            raise ConfigError(f"{name} must be a whole number from 0 to {most:,}")
-        return number
+        found = int(value) if isinstance(value, str) and value.isdecimal() else value
+        if isinstance(found, bool) or not isinstance(found, int) or not least <= found <= most:
+            raise ConfigError(f"{name} must be a whole number from {least} to {most:,}")
+        return found
+
+    return read
+
+
+def one_of(*words: str) -> Callable[[str, object], str]:
+    """What reads one of the words."""
+
+    def read(name: str, value: object) -> str:
+        if value not in words:
+            raise ConfigError(f"{name} must be one of {', '.join(words)}")
+        return str(value)
 
     return read
 
@@ -201,38 +214,26 @@ def _records(name: str, value: object) -> str:
     return str(value)
 
 
-def _paging(name: str, value: object) -> str:
-    if value not in PAGINGS:
-        raise ConfigError(f"{name} must be one of {', '.join(PAGINGS)}")
-    return str(value)
-
-
-def _binary(name: str, value: object) -> str:
-    if value not in {"base64", "hex"}:
-        raise ConfigError(f"{name} must be base64 or hex")
-    return str(value)
-
-
 _READERS: dict[str, tuple[str, Any]] = {
     "null": ("null", _words),
-    "nullQuoted": ("null_quoted", _flag),
+    "nullQuoted": ("null_quoted", flag),
     "delimiter": ("delimiter", _character),
     "quote": ("quote", _quote),
     "encoding": ("encoding", _encoding),
-    "skipRows": ("skip_rows", _count(1_000_000)),
-    "headerRows": ("header_rows", _count(9)),
+    "skipRows": ("skip_rows", number(0, 1_000_000)),
+    "headerRows": ("header_rows", number(0, 9)),
     "sheet": ("sheet", _sheet),
     "range": ("range", _range),
     "dateFormat": ("dates", _date_format),
     "timezone": ("timezone", _timezone),
-    "binary": ("binary", _binary),
+    "binary": ("binary", one_of("base64", "hex")),
     "records": ("records", _records),
     "optional": ("optional", _words),
     "total": ("total", _path),
-    "paging": ("paging", _paging),
+    "paging": ("paging", one_of("none", "link", "cursor", "page", "offset")),
     "next": ("next", _path),
     "pageParameter": ("page_parameter", _path),
-    "firstPage": ("first_page", _count(1_000_000)),
-    "pageSize": ("page_size", _count(1_000_000)),
+    "firstPage": ("first_page", number(0, 1_000_000)),
+    "pageSize": ("page_size", number(0, 1_000_000)),
     "sizeParameter": ("size_parameter", _path),
 }

@@ -85,7 +85,9 @@ class SourceFile:
                 f"source {self.place} is gone since the files were listed", code="source-changed"
             ) from None
         except PermissionError:
-            raise PermanentSourceError(f"source {self.place}: no permission to read it") from None
+            raise PermanentSourceError(
+                f"source {self.place}: no permission to read it", code="permission-denied"
+            ) from None
         except (OSError, pa.ArrowException):
             raise TransientSourceError(
                 f"source {self.place} could not be read to its end",
@@ -314,7 +316,9 @@ class Place:
         try:
             yield
         except PermissionError:
-            raise PermanentSourceError(f"source {self.name}: no permission to read it") from None
+            raise PermanentSourceError(
+                f"source {self.name}: no permission to read it", code="permission-denied"
+            ) from None
         except UnicodeDecodeError:
             raise PermanentSourceError(
                 f"source {self.name}: the folder holds a file whose name is not UTF-8",

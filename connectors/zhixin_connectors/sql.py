@@ -367,7 +367,9 @@ class SqlSource:
                 hint="check the path, or url in [sources] of zhixin.toml: sqlite:/// and then it",
             )
         if not os.access(full, os.R_OK):
-            raise PermanentSourceError(f"source {self.name}: no permission to read it")
+            raise PermanentSourceError(
+                f"source {self.name}: no permission to read it", code="permission-denied"
+            )
         return sqlite3.connect(
             f"file:{quote(str(full))}?mode=ro", uri=True, timeout=_LOCK_WAIT_S, isolation_level=None
         )

@@ -7,9 +7,10 @@ import sys
 
 import pyarrow as pa
 import pytest
-from zhixin_connectors import options
+from zhixin_connectors import options, registry
 from zhixin_connectors.files import FileSource
 from zhixin_connectors.options import parse_options
+from zhixin_connectors.places import REMOTE_SCHEMES
 from zhixin_connectors.registry import open_source, source_name
 from zhixin_connectors.sql import SqlSource
 from zhixin_connectors.sqlerrors import translate, translated
@@ -139,3 +140,7 @@ def test_the_seam_imports_no_driver():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_every_file_system_has_its_scheme():
+    assert {registry._BUILT_IN[scheme] for scheme in REMOTE_SCHEMES} == {registry._FILES}
