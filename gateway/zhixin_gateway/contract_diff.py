@@ -30,7 +30,6 @@ __all__ = ["Change", "contract_changes", "next_version", "refuse_small_step"]
 Level: TypeAlias = Literal["breaking", "additive", "patch"]
 
 _LEVELS: tuple[Level, ...] = ("breaking", "additive", "patch")
-_SEVERITIES = ("warning", "error", "critical")
 _OWNER = "the owner's run alone"
 _REJECTS = "the owner's run: more may be rejected"
 _EVERYONE = "every consumer"
@@ -299,10 +298,12 @@ def _rule(old: Rule, new: Rule) -> Iterator[Change]:
 
 
 def _severity(old: Rule, new: Rule) -> Iterator[Change]:
+    from zhixin_schemas.rules import SEVERITIES
+
     if old.severity == new.severity:
         return
     told = f"{new.name} was {old.severity} and is {new.severity}"
-    if _SEVERITIES.index(new.severity) < _SEVERITIES.index(old.severity):
+    if SEVERITIES.index(new.severity) < SEVERITIES.index(old.severity):
         yield _weaker(old, told)
     else:
         yield Change("rule", new.name, told, "additive", _REJECTS)

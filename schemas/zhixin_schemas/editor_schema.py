@@ -17,7 +17,6 @@ from typing import Any
 
 from zhixin_schemas.editor_values import (
     CLEAR,
-    SEVERITIES,
     SEVERITY,
     SOURCE_VALUES,
     TREATMENTS,
@@ -31,6 +30,8 @@ from zhixin_schemas.header import (
     VERSION_PATTERN,
 )
 from zhixin_schemas.odcs import API_VERSIONS, SERVER_KEYS, server_types, standard
+from zhixin_schemas.quality_rules import OPERATORS, WHOLE
+from zhixin_schemas.rules import SEVERITIES
 
 __all__ = ["editor_schema"]
 
@@ -301,11 +302,8 @@ _METRICS = {
 
 def _quality(*, of_field: bool) -> Schema:
     found = _closed(_standard_properties(standard()["$defs"]["DataQuality"]))
-    operators = _operators()
-    number: Schema = {"type": "number"}
-    counted = {"required": ["metric"], "oneOf": [{"required": [key]} for key in operators]}
+    counted = {"required": ["metric"], "oneOf": [{"required": [key]} for key in OPERATORS]}
     named = {"required": ["engine", "implementation"]}
-    pair: Schema = {"type": "array", "items": number, "minItems": 2, "maxItems": 2}
     found["properties"] |= {
         "type": {
             "enum": ["library", "custom", "text"],
@@ -320,19 +318,19 @@ def _quality(*, of_field: bool) -> Schema:
             "description": "error: the record goes to quarantine; warning: it is counted; "
             "critical: the version is not published.",
         },
-        **{key: pair if key.endswith("Between") else number for key in operators},
+        **_thresholds(),
         "engine": {"enum": ["zhixin", "greatExpectations"], "description": "Who checks it."},
-        "implementation": {"anyOf": [_EXPRESSION, _implementation(operators, number, pair)]},
+        "implementation": {"anyOf": [_EXPRESSION, _implementation()]},
     }
     found["allOf"] = [
         {"if": _type_is("library"), "then": {**_without("engine", "implementation"), **counted}},
         {
             "if": _type_is("custom"),
-            "then": {**_without("metric", "arguments", *operators), **named},
+            "then": {**_without("metric", "arguments", *OPERATORS), **named},
         },
         {
             "if": _type_is("text"),
-            "then": _without("metric", "arguments", "engine", "implementation", *operators),
+            "then": _without("metric", "arguments", "engine", "implementation", *OPERATORS),
         },
         {
             "if": {"not": _type_is("text")},
@@ -356,21 +354,20 @@ _EXPRESSION: Schema = {
     "type": "string",
     "description": "An expression across fields, such as closed IS NULL OR closed >= opened.",
 }
-_ABOUT_THE_WHOLE = ("freshness", "rejectedRows", "rowCountChange", "rejectRate", "failureRate")
+_NUMBER: Schema = {"type": "number"}
 
 
-def _implementation(operators: list[str], number: Schema, pair: Schema) -> Schema:
+def _implementation() -> Schema:
     """A rule about the whole dataset, or an expectation with its arguments."""
-    words: Schema = {"type": "string"}
     whole = {
-        "metric": {"enum": list(_ABOUT_THE_WHOLE), "description": "What is asked of the whole."},
-        "field": {**words, "description": "Of freshness: a date or timestamp."},
-        "hours": {**number, "description": "Of freshness: how old the newest value may be."},
-        "rule": {**words, "description": "Of failureRate: whose share of records is compared."},
-        "versions": {**number, "description": "With how many of the last versions; 1 by default."},
-        "mustNotJumpBy": {**number, "description": "Percentage points away from theirs."},
+        "metric": {"enum": list(WHOLE), "description": "What is asked of the whole."},
+        "field": {**_TEXT, "description": "Of freshness: a date or timestamp."},
+        "hours": {**_NUMBER, "description": "Of freshness: how old the newest value may be."},
+        "rule": {**_TEXT, "description": "Of failureRate: whose share of records is compared."},
+        "versions": {**_NUMBER, "description": "With how many of the last versions; 1 by default."},
+        "mustNotJumpBy": {**_NUMBER, "description": "Percentage points away from theirs."},
         "unit": {"enum": ["rows", "percent"]},
-        **{key: pair if key.endswith("Between") else number for key in operators},
+        **_thresholds(),
     }
     expectation = {
         "expectation": {"type": "string", "description": "Its name, expect_…"},
@@ -396,9 +393,9 @@ def _without(*keys: str) -> Schema:
     return {"properties": dict.fromkeys(keys, False)}
 
 
-def _operators() -> list[str]:
-    branches = standard()["$defs"]["DataQualityOperators"]["oneOf"]
-    return [name for branch in branches for name in branch["required"]]
+def _thresholds() -> Schema:
+    pair: Schema = {"type": "array", "items": _NUMBER, "minItems": 2, "maxItems": 2}
+    return {key: pair if key.endswith("Between") else _NUMBER for key in OPERATORS}
 
 
 def _relationship(*, of_field: bool) -> Schema:

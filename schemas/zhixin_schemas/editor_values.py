@@ -8,11 +8,12 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["CLEAR", "SEVERITIES", "SEVERITY", "SOURCE_VALUES", "TREATMENTS"]
+from zhixin_schemas.rules import SEVERITIES
+
+__all__ = ["CLEAR", "SEVERITY", "SOURCE_VALUES", "TREATMENTS"]
 
 Schema = dict[str, Any]
 
-SEVERITIES = ("error", "warning", "critical")
 _KEY_OF: Schema = {"type": "string", "pattern": "^[a-z][a-z0-9-]{0,62}$"}
 _GENERAL: Schema = {
     "type": "object",

@@ -31,9 +31,9 @@ from zhixin_schemas.model import Field, FieldType
 from zhixin_schemas.odcs import suggestion
 from zhixin_schemas.patterns import pattern_problem
 
-__all__ = ["QualityReader"]
+__all__ = ["OPERATORS", "WHOLE", "QualityReader"]
 
-_OPERATORS = (
+OPERATORS = (
     "mustBe",
     "mustNotBe",
     "mustBeGreaterThan",
@@ -51,23 +51,24 @@ _ARGUMENTS = {
     "rowCount": (),
 }
 _UNREAD = {
-    "text": ("metric", "rule", "arguments", "engine", "implementation", "query", *_OPERATORS),
-    "custom": ("metric", "rule", "arguments", "query", *_OPERATORS),
+    "text": ("metric", "rule", "arguments", "engine", "implementation", "query", *OPERATORS),
+    "custom": ("metric", "rule", "arguments", "query", *OPERATORS),
     "library": ("rule", "engine", "implementation", "query"),
 }
 _WORDS_OF_RULE = "ODCS has replaced rule by metric; write metric, of a rule of type library"
 _EXTERNAL = ("expectation", "arguments")  # or type and kwargs, as Great Expectations writes them
-_WHOLE = {
+WHOLE = {
     "freshness": ("field", "hours"),
-    "rejectedRows": ("unit", *_OPERATORS),
-    "rowCountChange": ("unit", *_OPERATORS),
+    "rejectedRows": ("unit", *OPERATORS),
+    "rowCountChange": ("unit", *OPERATORS),
     "rejectRate": ("versions", "mustNotJumpBy"),
     "failureRate": ("rule", "versions", "mustNotJumpBy"),
 }
+"""What may be asked of the whole dataset, with the arguments of each."""
+
 MOST_VERSIONS = 100
 """As many of the last versions a rate is compared with, at most."""
 
-_SEVERITIES = ("error", "warning", "critical")
 _EXPECTATION = re.compile(r"(expect_[a-z_]+|Expect[A-Za-z]+)")
 
 
@@ -213,7 +214,7 @@ class QualityReader:
         return not unknown
 
     def _threshold(self, place: Place) -> r.Threshold | None:
-        given = [key for key in _OPERATORS if key in place]
+        given = [key for key in OPERATORS if key in place]
         if len(given) != 1:
             return None  # the standard has reported it
         key = given[0]
@@ -280,20 +281,20 @@ class QualityReader:
 
     def _dataset_metric(self, place: Place, implementation: Place) -> r.Rule | None:
         metric = implementation.text("metric")
-        if metric not in _WHOLE:
+        if metric not in WHOLE:
             implementation.report(
                 "an expression is a text; a mapping has metric "
-                f"{', '.join(_WHOLE)}{suggestion(metric, _WHOLE)}"
+                f"{', '.join(WHOLE)}{suggestion(metric, WHOLE)}"
             )
             return None
-        self._close(implementation, ("metric", *_WHOLE[metric]))
+        self._close(implementation, ("metric", *WHOLE[metric]))
         if metric == "freshness":
             return self._freshness(place, implementation)
         if metric in ("rejectRate", "failureRate"):
             return self._jump(place, implementation, metric)
         threshold = self._threshold(implementation)
         if threshold is None:
-            implementation.report(f"exactly one of {', '.join(_OPERATORS)} is needed")
+            implementation.report(f"exactly one of {', '.join(OPERATORS)} is needed")
             return None
         percent = self._percent(implementation)
         if metric == "rejectedRows":
@@ -393,13 +394,13 @@ class QualityReader:
         default: r.Severity = "error",
     ) -> r.Rule:
         severity = place.text("severity") or default
-        if severity not in _SEVERITIES:
+        if severity not in r.SEVERITIES:
             place.at("severity").report("severity is error, warning or critical")
             severity = default
         words = " ".join(place.text("description").split())
         return r.Rule(
             place.text("name") or name,
-            cast("r.Severity", severity),
+            severity,
             kind,
             fields,
             words or message,

@@ -349,7 +349,7 @@ def _severity(place: Place, default: r.Severity = "error") -> r.Severity:
         if item.text("property") != "zhixin.severity":
             continue
         value = item.at("value").value
-        if value in ("error", "warning", "critical"):
+        if value in r.SEVERITIES:
             return value
         item.at("value").report("zhixin.severity is error, warning or critical")
     return default

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from zhixin_schemas.expressions import Expression
 
 __all__ = [
+    "SEVERITIES",
     "Allowed",
     "Bound",
     "Check",
@@ -48,6 +49,9 @@ __all__ = [
 ]
 
 Severity: TypeAlias = Literal["error", "warning", "critical"]
+SEVERITIES: tuple[Severity, ...] = ("warning", "error", "critical")
+"""The weakest first."""
+
 Kind: TypeAlias = Literal["row", "dataset", "unique", "relationship", "external"]
 Value: TypeAlias = "bool | int | Decimal | float | str | bytes | dt.date | dt.datetime | dt.time"
 
