@@ -45,7 +45,8 @@ def founded(tmp_path_factory):
         pipeline.run(world.other, world.places(), force=True)
     world.fill("stops", [("2024-01-02", "B", 10, "JFK")])
     pipeline.run(world.owner, world.stops(place=AT_FAA))
-    world.other.ledger_client().sync()
+    with world.other.ledger_client() as client:  # what is open while it is copied may be half there
+        client.sync()
     return world
 
 
