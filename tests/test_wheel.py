@@ -62,10 +62,11 @@ def python(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def run(python: Path, code: str, folder: Path, **env: str) -> str:
+    there = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
     done = subprocess.run(
         [python, "-W", "ignore", "-c", code],
         cwd=folder,
-        env={**os.environ, "AIRFLOW_HOME": str(folder / "airflow"), **env},
+        env={**there, "AIRFLOW_HOME": str(folder / "airflow"), **env},
         capture_output=True,
         text=True,
         timeout=300,
