@@ -40,6 +40,8 @@ __all__ = ["OUTCOMES", "Before", "rejects_before"]
 
 OUTCOMES = ("accepted", "rejected", "otherwise", "gone", "unknown")
 _MAX_KEY_BYTES = 256 * 1024 * 1024
+_AT_ONCE_BYTES = 8 * 1024 * 1024
+"""Keys are looked up in such lots: each look-up hashes all that are known anew."""
 
 
 def rejects_before(work: Work, contract: Contract) -> Before | None:
@@ -84,6 +86,7 @@ class Before:
         self._of_row = pc.fill_null(coded.indices, -1).to_numpy()
         self._accepted = np.zeros(len(self._known), dtype=bool)
         self._now: dict[int, str] = {}
+        self._waiting: list[Any] = []
 
     @property
     def comparable(self) -> bool:
@@ -97,8 +100,21 @@ class Before:
             accepted: of the dataset's schema.
         """
         if self.comparable and accepted.num_rows and len(self._known):
-            hit = pc.index_in(texts(accepted.select(list(self._key))), value_set=self._known)
-            self._accepted[hit.drop_null().to_numpy()] = True
+            self._waiting.append(texts(accepted.select(list(self._key))))
+            if _size(self._waiting) > _AT_ONCE_BYTES:
+                self._look_up()
+
+    def _look_up(self) -> None:
+        hit = self._places(self._waiting)
+        self._accepted[hit[hit >= 0]] = True
+        self._waiting.clear()
+
+    def _places(self, keys: list[Any]) -> np.ndarray:
+        """Which of the known keys each is; -1 for none."""
+        sought = pa.chunked_array(keys, self._known.type)
+        hit = pc.fill_null(pc.index_in(sought, value_set=self._known), -1)
+        places: np.ndarray = hit.to_numpy()
+        return places
 
     def outcome(self, new: Path) -> dict[str, Any]:
         """Tell what came of each.
@@ -114,16 +130,28 @@ class Before:
         told: dict[str, Any] = {"version": self._rejects.version, "key": self._named_key()}
         if not self.comparable:
             return {**told, "why": self._why_not}
+        self._look_up()
+        keys: list[Any] = []
+        why_now: list[str] = []
         for batch in batches(Rejects(self._rejects.dataset, "new", new)):
-            hit = pc.index_in(self._keys(batch), value_set=self._known).to_pylist()
-            for place, rules in zip(hit, _rules(batch), strict=True):
-                if place is not None:
-                    self._now[place] = rules
+            keys.append(self._keys(batch))
+            why_now += map(sys.intern, _rules(batch))
+            if _size(keys) > _AT_ONCE_BYTES:
+                self._reject(keys, why_now)
+        self._reject(keys, why_now)
         rows: dict[str, list[int]] = {name: [] for name in OUTCOMES}
         at = np.concatenate([np.empty(0, dtype=np.int64), *self._rows]).tolist()
         for row, place, why in zip(at, self._of_row.tolist(), self._why, strict=True):
             rows[self._one(place, why)].append(row)
         return {**told, "counts": {name: len(rows[name]) for name in OUTCOMES}, "rows": rows}
+
+    def _reject(self, keys: list[Any], why_now: list[str]) -> None:
+        """Take a lot of the new version's rejects, and empty it."""
+        for place, rules in zip(self._places(keys).tolist(), why_now, strict=True):
+            if place >= 0:
+                self._now[place] = rules
+        keys.clear()
+        why_now.clear()
 
     def _one(self, place: int, why: str) -> str:
         if place < 0:
@@ -146,15 +174,18 @@ class Before:
         keys: list[str | None] = list(texts(read.batch).to_pylist())
         names = [name for name in rejects.schema.names if not name.startswith("_")]
         withheld = bool(self._contract.treated)
-        for place in range(len(keys)):
-            if whole[place]:
-                continue
-            raw = [rejects.column(name)[place].as_py() for name in names]
+        columns = [] if whole.all() else [rejects.column(name).to_pylist() for name in names]
+        for place in np.flatnonzero(~whole).tolist():
+            raw = [column[place] for column in columns]
             lost = withheld and WITHHELD in raw
             keys[place] = None if lost else "raw:" + json.dumps(raw, ensure_ascii=False)
         if withheld:
             keys = [None if key and WITHHELD in key else key for key in keys]
         return pa.array(keys, pa.large_string())
+
+
+def _size(keys: list[Any]) -> int:
+    return sum(each.nbytes for each in keys)
 
 
 def _rules(batch: pa.RecordBatch) -> Iterator[str]:

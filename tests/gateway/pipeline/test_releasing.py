@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from zhixin_gateway.pipeline import releasing, run
 from zhixin_gateway.quarantine import all_rejects, release_of
 
 DATASET = "bts.gov.example/stops"
@@ -156,3 +157,23 @@ def test_too_many_to_be_looked_for_are_not_said_to_have_another_key(world, zhixi
     told = zhixin("quarantine", "release", f"{DATASET}@1", home=home.path)
     assert told.code == 0
     assert "not known: they are too many to be looked for in memory" in told.err
+
+
+@pytest.mark.parametrize(("lot", "lookups"), [(releasing._AT_ONCE_BYTES, 2), (1, None)])
+def test_many_rejects_are_looked_up_in_lots(world, monkeypatch, lot, lookups):
+    """Each look-up hashes all rejects: one for each batch of 1,024 took minutes for a million."""
+    contract, asked = world.stops(), []
+    places = releasing.Before._places
+    monkeypatch.setattr(releasing, "_AT_ONCE_BYTES", lot)
+    monkeypatch.setattr(
+        releasing.Before, "_places", lambda self, keys: asked.append(0) or places(self, keys)
+    )
+    rows = [("2024-01-01", f"L{at}", 999, None) for at in range(5_000)]
+    world.fill("stops", rows)
+    run(world.owner, contract)
+    mended = [(*row[:2], 1, None) for row in rows[:1_000]]
+    world.fill("stops", [*mended, ("2024-01-01", "L1000", -1, None), *rows[1_001:4_500]])
+    assert run(world.owner, contract).released == {"version": 1, "records": 1_000, "of": 5_000}
+    told = release_of(kept(world.owner)["1"])["counts"]
+    assert told == {"accepted": 1_000, "rejected": 3_500, "otherwise": 0, "gone": 500, "unknown": 0}
+    assert lookups is None or len(asked) == lookups
