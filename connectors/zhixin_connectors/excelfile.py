@@ -208,7 +208,7 @@ def _refusal(cell: Cell, place: tuple[int, int], marks: Marks) -> tuple[str, str
         return "an error in the sheet", marks.errors[place]
     if cell == "":
         return ("a formula that was never calculated", "") if place in marks.uncached else None
-    if isinstance(cell, dt.time) and place in marks.negative:
+    if isinstance(cell, dt.time) and marks.is_negative(place):
         return "a moment before the sheet's first day", "below zero"
     if isinstance(cell, dt.date):
         day = cell.date() if isinstance(cell, dt.datetime) else cell

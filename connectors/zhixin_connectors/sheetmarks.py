@@ -60,12 +60,21 @@ class Marks:
     Args:
         errors: the text of each error cell.
         uncached: formulas without a value.
-        negative: numbers below zero.
+        negative: of each row the columns of its numbers below zero, as bits: there may be millions.
     """
 
     errors: dict[tuple[int, int], str] = field(default_factory=dict)
     uncached: set[tuple[int, int]] = field(default_factory=set)
-    negative: set[tuple[int, int]] = field(default_factory=set)
+    negative: dict[int, int] = field(default_factory=dict)
+
+    def add_negative(self, row: int, column: int) -> None:
+        """Mark a number below zero."""
+        self.negative[row] = self.negative.get(row, 0) | 1 << column
+
+    def is_negative(self, place: tuple[int, int]) -> bool:
+        """Whether a number below zero is there."""
+        row, column = place
+        return bool(self.negative.get(row, 0) >> column & 1)
 
 
 def check_cells(rows: int, columns: int) -> None:
@@ -251,7 +260,7 @@ class _Scan:
         elif self._formula and not value and self._kind != "str":
             self.marks.uncached.add(place)
         elif self._kind == "n" and value.startswith("-"):
-            self.marks.negative.add(place)
+            self.marks.add_negative(*place)
         check_marks(self.marks)
 
 

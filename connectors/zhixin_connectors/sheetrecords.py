@@ -76,10 +76,11 @@ def _mark(marks: Marks, kind: int, data: bytes) -> None:
             marks.errors[place] = _ERRORS.get(data[8], "#?")
     elif kind != _MULTIPLE:
         if data[9 if kind == _RK else 13] & _SIGN:
-            marks.negative.add(place)
+            marks.add_negative(row, column)
     else:
-        signs = data[9:-2:6]
-        marks.negative |= {(row, column + at) for at, sign in enumerate(signs) if sign & _SIGN}
+        for at, sign in enumerate(data[9:-2:6]):
+            if sign & _SIGN:
+                marks.add_negative(row, column + at)
 
 
 def marks_of_xlsb(stream: IO[bytes], sheet: str) -> Marks:
@@ -116,7 +117,7 @@ class _Scan:
                 self.marks.errors[place] = _ERRORS.get(data[8], "#?")
                 check_marks(self.marks)
             elif (kind in {5, 9} and data[15] & _SIGN) or (kind == 2 and data[11] & _SIGN):
-                self.marks.negative.add(place)
+                self.marks.add_negative(*place)
 
 
 def _sheet_ids(archive: zipfile.ZipFile, part: str) -> dict[str, str]:
