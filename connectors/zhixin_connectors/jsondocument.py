@@ -21,6 +21,7 @@ from zhixin_errors import PermanentSourceError
 from zhixin_connectors import jsoncolumns
 from zhixin_connectors.jsoncolumns import JsonRow, row_of, seen_columns
 from zhixin_connectors.jsontext import (
+    MAX_VALUES,
     JsonReader,
     JsonRecord,
     NotJsonError,
@@ -166,6 +167,8 @@ class JsonDocument:
             except NotJsonError:
                 if self._ended or left > _MOST:
                     raise
+            if self._text.count(",", self._at) > MAX_VALUES:
+                raise NotJsonError(f"an element has more than {MAX_VALUES:,} values")
             if left > _MOST:
                 raise NotJsonError(f"an element is longer than {_MOST >> 20} MiB")
             self._fill(left)

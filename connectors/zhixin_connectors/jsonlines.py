@@ -20,7 +20,7 @@ from zhixin_errors import PermanentSourceError
 
 from zhixin_connectors import jsoncolumns
 from zhixin_connectors.jsoncolumns import JsonRow, row_of, seen_columns
-from zhixin_connectors.jsontext import JsonReader, NotJsonError
+from zhixin_connectors.jsontext import MAX_VALUES, JsonReader, NotJsonError
 from zhixin_connectors.options import SourceOptions
 from zhixin_connectors.protocol import Extracted, ReadRequest, SeenColumn
 from zhixin_connectors.textstream import Utf8Stream
@@ -67,6 +67,8 @@ def _rows(stream: Utf8Stream, place: str) -> Iterator[JsonRow]:
 
 
 def _row(reader: JsonReader, text: str) -> JsonRow:
+    if len(text) > MAX_VALUES and text.count(",") > MAX_VALUES:
+        return JsonRow({}, text, f"more than {MAX_VALUES:,} values")
     try:
         return row_of(reader.parse(text))
     except NotJsonError as error:

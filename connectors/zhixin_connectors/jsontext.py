@@ -21,6 +21,7 @@ from typing import Any, NamedTuple
 
 __all__ = [
     "MAX_DEPTH",
+    "MAX_VALUES",
     "JsonReader",
     "JsonRecord",
     "NotJsonError",
@@ -32,6 +33,7 @@ __all__ = [
 ]
 
 MAX_DEPTH = 64
+MAX_VALUES = 1 << 20  # by its commas, of one record: each value takes a hundred bytes and more
 _MAX_DIGITS = 4_000  # beyond this no type reaches, and writing it out would cost
 _BLANK = re.compile(r"[ \t\n\r]*")
 _STRING = re.compile(r'"(?:[^"\\]|\\.)*+"', re.DOTALL)

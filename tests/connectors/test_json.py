@@ -10,6 +10,7 @@ import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from zhixin_connectors import jsondocument, jsonlines
 from zhixin_connectors.jsondocument import JsonDocument, member_at
 from zhixin_connectors.jsontext import (
     JsonReader,
@@ -326,6 +327,24 @@ def test_a_number_that_the_window_cuts_is_read_to_its_end(monkeypatch, window):
     document = JsonDocument(Utf8Stream(stream, "utf-8", "t"), "i", "t")
     assert [row.text for row in document.rows()] == ["12345", "-1.5e10"]
     assert document.beside == {"n": "1234567", "i": {}, "m": True}
+
+
+def test_a_record_of_millions_of_values_is_refused_before_it_fills_the_memory(
+    tmp_path, take, monkeypatch
+):
+    many = '{"id":1,"x":[' + "0," * 3_000 + "0]}"
+    (tmp_path / "a.jsonl").write_text(f'{{"id":5}}\n{many}\n')
+    (tmp_path / "b.json").write_text(f"[{many}]")
+    for name in ("a.jsonl", "b.json"):
+        assert take(tmp_path, name, {"id": INT})[1] == []
+    monkeypatch.setattr(jsonlines, "MAX_VALUES", 1_000)
+    monkeypatch.setattr(jsondocument, "MAX_VALUES", 1_000)
+    monkeypatch.setattr(jsondocument, "_CHUNK", 500)
+    table, misfits, _ = take(tmp_path, "a.jsonl", {"id": INT})
+    assert table.column("id").to_pylist() == [5, None]
+    assert [misfit[2] for misfit in misfits] == ["more than 1,000 values"]
+    with pytest.raises(PermanentSourceError, match="an element has more than 1,000 values"):
+        take(tmp_path, "b.json", {"id": INT})
 
 
 def test_a_long_document_takes_the_memory_of_a_window(tmp_path):
