@@ -90,6 +90,11 @@ def _open_zip(file: SourceFile, raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
     archive = _archive(file, raw, stack)
     names = [each.filename for each in archive.infolist() if not each.is_dir()]
     meant = [name for name in names if name == file.inside] if file.inside else names
+    if file.inside and len(meant) > 1:
+        raise PermanentSourceError(
+            f"{file.name} holds {file.inside} {len(meant)} times",
+            hint="pack it anew: which of them is meant nobody can tell",
+        )
     if len(meant) != 1:
         raise PermanentSourceError(
             f"{file.name} holds {len(names)} files, and one is wanted"

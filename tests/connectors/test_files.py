@@ -364,3 +364,12 @@ def test_parquet_and_databases_are_known_by_their_bytes(tmp_path, take):
     with pytest.raises(PermanentSourceError, match="SQLite database") as refusal:
         take(tmp_path, "t.csv", FIELDS)
     assert "sqlite:///" in refusal.value.hint
+
+
+@pytest.mark.filterwarnings("ignore:Duplicate name")
+def test_a_file_that_is_twice_in_an_archive_is_none(silo):
+    with zipfile.ZipFile(silo / "twice.zip", "w") as archive:
+        archive.writestr("a.csv", "id\n1\n")
+        archive.writestr("a.csv", "id\n2\n")
+    with pytest.raises(PermanentSourceError, match=r"holds a\.csv 2 times"):
+        next(open_source(str(silo)).read(ReadRequest("twice.zip/a.csv", REQUEST.schema)))
