@@ -70,7 +70,7 @@ def test_a_source_keeps_its_options():
         ('member = "a"\n[sources.s]\nurl = "a.csv"\nnull = [5]', "sources.s.null is a text"),
         ('member = "a"\n[sources.s]\nurl = "a.csv"\nauth = "basic"', "unknown source option"),
         ('member = "a"\n[sources.s]\nurl = "http://h"\nauth = "magic"', "s: auth must be one"),
-        ('member = "a"\n[sources.s]\nurl = "http://h"\ntries = 0', "a number above 0"),
+        ('member = "a"\n[sources.s]\nurl = "http://h"\ntries = 0', "a whole number from 1"),
         ('member = "a"\n[sources.s]\nurl = "x:y"\nPassword = "hunter2"', "a secret has no place"),
     ],
 )
