@@ -39,7 +39,7 @@ from zhixin_connectors.options import SourceOptions
 from zhixin_connectors.protocol import Extracted, ReadRequest, SeenColumn
 from zhixin_connectors.sheetmarks import Marks, NotReadable, TooLarge, column_number, marks_of
 from zhixin_connectors.sheetods import marks_of_ods
-from zhixin_connectors.sheetrecords import marks_of_xls, marks_of_xlsb
+from zhixin_connectors.sheetrecords import check_xls, marks_of_xls, marks_of_xlsb
 from zhixin_connectors.unpack import OpenStream
 
 __all__ = ["OLE", "batches", "check_beginning", "columns", "sheets"]
@@ -395,7 +395,10 @@ def _measure(stream: IO[bytes], beginning: bytes) -> tuple[int, bool]:
     stream.seek(0)
     if beginning.startswith(OLE):
         data = stream.read()
-        return len(data), "EncryptedPackage".encode("utf-16-le") in data
+        encrypted = "EncryptedPackage".encode("utf-16-le") in data
+        if not encrypted:
+            check_xls(data)
+        return len(data), encrypted
     with zipfile.ZipFile(stream) as archive:
         size = sum(each.file_size for each in archive.infolist())
         inside = archive.namelist()

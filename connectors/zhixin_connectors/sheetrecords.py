@@ -26,7 +26,7 @@ from zhixin_connectors.sheetmarks import (
     sheet_part,
 )
 
-__all__ = ["marks_of_xls", "marks_of_xlsb"]
+__all__ = ["check_xls", "marks_of_xls", "marks_of_xlsb"]
 
 _ERRORS = {
     0x00: "#NULL!", 0x07: "#DIV/0!", 0x0F: "#VALUE!", 0x17: "#REF!", 0x1D: "#NAME?",
@@ -35,8 +35,49 @@ _ERRORS = {
 _END = 0xFFFFFFFE
 _BOF, _EOF, _SHEET, _FORMULA, _ERROR = 0x0809, 0x000A, 0x0085, 0x0006, 0x0205
 _NUMBER, _RK, _MULTIPLE = 0x0203, 0x027E, 0x00BD
+_CELLS = {_NUMBER, _RK, _MULTIPLE, _FORMULA, _ERROR, 0x00D6, 0x00FD, 0x0204}  # … and texts
+_DIMENSIONS, _PASSWORD = 0x0200, 0x002F
+_MOST_ROWS, _MOST_COLUMNS = 1 << 16, 1 << 8  # of .xls
 _BUNDLE = 156  # of .xlsb: a sheet's name and relation
 _SIGN = 0x80
+
+
+def check_xls(file: bytes) -> None:
+    """Refuse a workbook before calamine makes room for all of its sheets, whatever they claim.
+
+    Raises:
+        TooLarge: one has more cells than are read.
+        NotReadable: one reaches farther than a sheet can, or they are encrypted.
+    """
+    try:
+        book = _workbook_stream(file)
+        if any(kind == _PASSWORD for kind, _ in _records(book, 0)):
+            raise NotReadable
+        for start in _sheets(book):
+            _check_sheet(book, start)
+    except (struct.error, IndexError) as error:
+        raise NotReadable from error
+
+
+def _check_sheet(book: bytes, start: int) -> None:
+    rows = columns = 0
+    for kind, data in _all_records(book, start):
+        if kind == _EOF:
+            return
+        if kind == _DIMENSIONS:
+            _, rows_end, _, columns_end = struct.unpack_from(
+                "<IIHH" if len(data) >= 12 else "<HHHH", data
+            )
+        elif kind in _CELLS:
+            row, column = struct.unpack_from("<HH", data)
+            more = (len(data) - 6) // 6 if kind == _MULTIPLE else 1
+            rows_end = rows = max(rows, row + 1)
+            columns_end = columns = max(columns, column + more)
+            check_cells(rows, columns)
+        else:
+            continue
+        if rows_end > _MOST_ROWS or columns_end > _MOST_COLUMNS:
+            raise NotReadable
 
 
 def marks_of_xls(stream: IO[bytes], sheet: int) -> Marks:
@@ -52,13 +93,8 @@ def marks_of_xls(stream: IO[bytes], sheet: int) -> Marks:
     stream.seek(0)
     try:
         book = _workbook_stream(stream.read())
-        starts = [
-            struct.unpack_from("<I", data)[0]
-            for kind, data in _records(book, 0)
-            if kind == _SHEET and data[5] == 0
-        ]
         marks = Marks()
-        for kind, data in _records(book, starts[sheet]):
+        for kind, data in _records(book, _sheets(book, worksheets=True)[sheet]):
             if kind in {_ERROR, _FORMULA, _NUMBER, _RK, _MULTIPLE}:
                 _mark(marks, kind, data)
     except (struct.error, IndexError) as error:
@@ -149,13 +185,19 @@ def _parts(archive: zipfile.ZipFile, part: str) -> Iterator[tuple[int, bytes]]:
             yield kind, data.read(length)
 
 
+def _sheets(book: bytes, *, worksheets: bool = False) -> list[int]:
+    """Where the sheets begin, or the worksheets alone."""
+    return [
+        struct.unpack_from("<I", data)[0]
+        for kind, data in _records(book, 0)
+        if kind == _SHEET and not (worksheets and data[5])
+    ]
+
+
 def _records(book: bytes, at: int) -> Iterator[tuple[int, bytes]]:
     """One substream's records; those of a chart inside of it are left out."""
     depth = 0
-    while True:
-        kind, length = struct.unpack_from("<HH", book, at)
-        data = book[at + 4 : at + 4 + length]
-        at += 4 + length
+    for kind, data in _all_records(book, at):
         if kind == _BOF:
             depth += 1
         elif kind == _EOF:
@@ -164,6 +206,13 @@ def _records(book: bytes, at: int) -> Iterator[tuple[int, bytes]]:
                 return
         elif depth == 1:
             yield kind, data
+
+
+def _all_records(book: bytes, at: int) -> Iterator[tuple[int, bytes]]:
+    while True:
+        kind, length = struct.unpack_from("<HH", book, at)
+        yield kind, book[at + 4 : at + 4 + length]
+        at += 4 + length
 
 
 def _workbook_stream(file: bytes) -> bytes:

@@ -374,6 +374,33 @@ def test_errors_and_negative_numbers_of_an_xls_are_found(pad, shift):
     assert sheetrecords.marks_of_xls(io.BytesIO(_ole(_biff(pad), shift)), 0).errors == {}
 
 
+def _number_at(row, column):
+    return _record(0x0203, struct.pack("<HHHd", row, column, 0, 1.5))
+
+
+@pytest.mark.parametrize(
+    ("above", "sheet", "fault"),
+    [
+        (b"", [_number_at(65_535, 255)], sheetmarks.TooLarge),
+        (b"", [_number_at(0, 0), _number_at(9, 65_535)], sheetmarks.NotReadable),
+        (b"", [_record(0x00BD, struct.pack("<HH", 9, 250), bytes(62))], sheetmarks.NotReadable),
+        (
+            b"",
+            [_record(0x0200, struct.pack("<IIHHH", 0, 1 << 31, 0, 9, 0))],
+            sheetmarks.NotReadable,
+        ),
+        (_record(0x002F, bytes(6)), [], sheetmarks.NotReadable),
+    ],
+)
+def test_an_xls_for_whose_cells_there_is_no_room_is_refused_unopened(above, sheet, fault):
+    bof, end, name = _record(0x0809, bytes(16)), _record(0x000A), b"\3\0One"
+    start = len(bof) + len(above) + len(_record(0x0085, bytes(6), name)) + len(end)
+    bound = _record(0x0085, struct.pack("<IBB", start, 0, 0), name)
+    with pytest.raises(fault):
+        sheetrecords.check_xls(_ole(bof + above + bound + end + bof + b"".join(sheet) + end))
+    sheetrecords.check_xls(_ole(_biff(0)))
+
+
 @pytest.mark.parametrize("cut", [40, 600, 1_700, 2_300])
 def test_an_xls_that_was_cut_off_is_told(cut):
     with pytest.raises(sheetmarks.NotReadable):
