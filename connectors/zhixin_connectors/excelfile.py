@@ -133,7 +133,7 @@ def batches(
         readings = [Reading(options.timezone, "", options.dates)] * len(wanted)
         first_row = 0
         most = max(1, min(request.batch_rows, _BATCH_CELLS // max(1, len(names))))
-        for part in _parts(sheet.rows, most):
+        while part := list(itertools.islice(sheet.rows, most)):
             cells = [_column(part, at, sheet.left, sheet.marks, options.null) for at in chosen]
             batch = extracted(cells, request.schema, readings, first_row)
             yield _with_surplus(batch, part, len(names))
@@ -227,19 +227,6 @@ def _with_surplus(
         if any(cell != "" for cell in cells[width:])
     )
     return with_whole_misfits(batch, surplus)
-
-
-def _parts(
-    rows: Iterator[tuple[int, list[Cell]]], most: int
-) -> Iterator[list[tuple[int, list[Cell]]]]:
-    part: list[tuple[int, list[Cell]]] = []
-    for row in rows:
-        part.append(row)
-        if len(part) == most:
-            yield part
-            part = []
-    if part:
-        yield part
 
 
 def _open(stream: IO[bytes], place: str, options: SourceOptions) -> _Sheet:

@@ -32,6 +32,7 @@ __all__ = [
     "ConnectorFactory",
     "Extracted",
     "Misfit",
+    "RawTexts",
     "ReadRequest",
     "SeenColumn",
     "TableDescription",
