@@ -20,7 +20,7 @@ from zhixin_connectors._arrow import Array, no_misfit, nulls, pc
 from zhixin_connectors.cast import Cast, as_instants, cast_texts, in_years, refuse_all
 from zhixin_connectors.grammar import Reading
 
-__all__ = ["bytes_text", "cast_typed", "is_text", "plain", "raw_texts"]
+__all__ = ["cast_typed", "is_text", "plain", "raw_texts"]
 
 _FLOAT_INTEGERS = float(2**53)  # below it a float says which integer it is
 _DAY_US = 86_400_000_000
@@ -72,7 +72,7 @@ def raw_texts(column: Array, rows: Sequence[int]) -> list[str | None]:
     return list(_texts(chosen).to_pylist())
 
 
-def bytes_text(value: bytes) -> str:
+def _bytes_text(value: bytes) -> str:
     r"""Bytes that are no text, as PostgreSQL writes them: ``\x00ff``."""
     return "\\x" + value.hex()
 
@@ -88,7 +88,7 @@ def _texts(column: Array) -> Array:
             [None if v is None else format(v, "f") for v in column.to_pylist()], pa.string()
         )
     if _is_bytes(source):
-        values = [None if v is None else bytes_text(v) for v in column.to_pylist()]
+        values = [None if v is None else _bytes_text(v) for v in column.to_pylist()]
         return pa.array(values, pa.string())
     try:
         return pc.cast(column, pa.string())

@@ -97,20 +97,21 @@ def _open_zip(file: SourceFile, raw: IO[bytes], stack: ExitStack) -> IO[bytes]:
         )
     if len(meant) != 1:
         raise PermanentSourceError(
-            f"{file.name} holds {len(names)} files, and one is wanted"
+            f"source {file.place} holds {len(names)} files, and one is wanted"
             if not file.inside
-            else f"{file.name} holds no {file.inside}",
+            else f"source {file.place} holds no {file.inside}",
             code="object-missing",
             hint=f"name it as {file.name}/{names[0]}" if names else "it is empty",
         )
     info = archive.getinfo(meant[0])
     if info.flag_bits & 1:
-        raise PermanentSourceError(f"{file.name} is encrypted", hint="unpack it first")
+        raise PermanentSourceError(f"source {file.place} is encrypted", hint="unpack it first")
     try:
         return stack.enter_context(archive.open(info))
     except NotImplementedError:
         raise PermanentSourceError(
-            f"{file.name} is packed in a way that is not known here", hint="unpack it first"
+            f"source {file.place} is packed in a way that is not known here",
+            hint="unpack it first",
         ) from None
 
 
@@ -119,7 +120,8 @@ def _archive(file: SourceFile, raw: IO[bytes], stack: ExitStack) -> zipfile.ZipF
         return stack.enter_context(zipfile.ZipFile(raw))
     except (zipfile.BadZipFile, ValueError, OSError):
         raise PermanentSourceError(
-            f"{file.name} is damaged: its list of files can't be read"
+            f"source {file.place} is damaged: its list of files can't be read",
+            code="file-damaged",
         ) from None
 
 
