@@ -94,7 +94,7 @@ def registry(postgresql_url):
 def test_a_table_of_ones_own_by_a_login_that_has_the_grants_and_no_more(newcomer, registry):
     infer = f"'{registry}' registry.permits --source registry"
     refused = newcomer(f"zhixin source infer {infer} --dataset city.gov.example/permits", code=2)
-    assert "ZHIXIN_SOURCES_<NAME>_SECRET" in refused.stderr
+    assert "ZHIXIN_SOURCES_REGISTRY_SECRET" in refused.stderr
     newcomer.environ["ZHIXIN_SOURCES_REGISTRY_SECRET"] = PASSWORD
     said = newcomer.publish(infer, "permits", dates="valid_until")
     assert said.splitlines() == [
