@@ -70,8 +70,8 @@ def test_fc_23_a_number_that_is_none_makes_a_document_no_json(agency, payments):
 
 def test_fc_23_a_record_that_says_two_things_is_rejected_and_neither_is_taken(agency, payments):
     ran = agency.run(payments(TWICE))
-    assert ran.code == 0, ran.err
-    assert (ran.json["records"], ran.json["quarantined"]) == (0, 1)
+    assert (ran.code, ran.json["error"]["code"]) == (1, "all-rejected")
+    assert agency.versions("payments") == []
     assert [reject[:3] for reject in agency.rejects("payments")] == [(0, "", "record.form")]
     assert agency.messages("payments") == {(0, ""): "a member stands in it twice"}
     said = agency.zhixin("quarantine", "show", agency.name("payments"), "--json")

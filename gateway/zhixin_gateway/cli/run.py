@@ -98,11 +98,5 @@ def tell_run(result: RunResult, *, as_json: bool = False) -> int:
             f"came in: zhixin quarantine release {before}"
         )
     if result.quarantined:
-        _tell_rejects(result)
+        say(f"see them: zhixin quarantine show {result.dataset}@{result.version}")
     return 0
-
-
-def _tell_rejects(result: RunResult) -> None:
-    if not result.records:
-        say("it has no record at all: a rule about rejectedRows (docs/contracts.md) would stop it")
-    say(f"see them: zhixin quarantine show {result.dataset}@{result.version}")

@@ -28,6 +28,7 @@ from zhixin_ledger.encoding import format_time
 from zhixin_schemas.compile import compile_rules
 from zhixin_schemas.loader import load_contract_file
 from zhixin_schemas.model import Contract
+from zhixin_schemas.rules import RejectedShare
 
 from zhixin_gateway.datasets import directory
 from zhixin_gateway.drift import find_drift, last_columns, look
@@ -101,7 +102,7 @@ def extract(
         ContractError: the contract is not sound, or the ledger has its version otherwise.
         SourceError: the source can't be read, or not now.
         VerificationError: the gate refused a dataset that this one stands on.
-        ValidationRefused: a critical rule is broken.
+        ValidationRefused: a critical rule is broken, or no record is left.
         ConfigError: another run of this dataset is going on, a signed version waits, or the key
             of a pseudonym is not in this home.
     """
@@ -216,7 +217,7 @@ def _extract(
     state_contract()
     outcome = intake.finish(source)
     progress.done(f"{outcome.extracted:,} records, {outcome.quarantined:,} quarantined")
-    _refuse_broken(contract, outcome)
+    _refuse(contract, outcome)
     for alert in outcome.alerts:
         progress.warn(alert)
     return {
@@ -247,15 +248,30 @@ def _look(home: Home, contract: Contract, progress: Progress) -> Staged:
     return {"columns": columns, "drift": [each.to_json() for each in drift]}
 
 
-def _refuse_broken(contract: Contract, outcome: Outcome) -> None:
-    if not outcome.broken:
+def _refuse(contract: Contract, outcome: Outcome) -> None:
+    """Refuse what may not be published: a critical rule is broken, or no record is left.
+
+    That the source has no records is something to say; that all it has are rejects is a fault of
+    source or contract, and would put an empty version in the place of a full one.
+    """
+    if outcome.broken:
+        first, message = next(iter(outcome.broken.items()))
+        code = "critical-rule"
+        why = f"because a critical rule is broken: {first}: {message}"
+        hint = "nothing was published; the newest version stays what it was"
+    elif outcome.quarantined and not outcome.accepted and not _says_how_many(contract):
+        code = "all-rejected"
+        why = f"because all {outcome.extracted:,} records are rejected"
+        hint = (
+            "nothing was published; mend the source or the contract, or let the contract allow it: "
+            "{metric: rejectedRows, mustBeLessOrEqualTo: 100, unit: percent}"
+        )
+    else:
         return
-    first, message = next(iter(outcome.broken.items()))
     raise ValidationRefused(
-        f"{contract.dataset} is not published, because a critical rule is broken: {first}: "
-        f"{message}",
-        code="critical-rule",
-        hint="nothing was published; the newest version stays what it was",
+        f"{contract.dataset} is not published, {why}",
+        code=code,
+        hint=hint,
         details={
             "dataset": contract.dataset,
             "extracted": outcome.extracted,
@@ -264,6 +280,11 @@ def _refuse_broken(contract: Contract, outcome: Outcome) -> None:
             "rules": outcome.rules,
         },
     )
+
+
+def _says_how_many(contract: Contract) -> bool:
+    """Whether a rule of the contract's own says how many rejects there may be."""
+    return any(isinstance(rule.check, RejectedShare) for rule in contract.rules)
 
 
 def _source(home: Home, contract: Contract, inputs: Inputs) -> Source:

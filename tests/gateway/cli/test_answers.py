@@ -150,12 +150,24 @@ def test_infer_says_what_it_calls_a_table_without_latin_letters(
     assert ("--dataset calls it otherwise" in answered.err) == told
 
 
-def test_an_empty_version_says_that_every_record_is_a_reject(zhixin, agency, tmp_path):
+def test_a_version_without_any_accepted_record_is_published_only_where_the_contract_allows_it(
+    zhixin, agency, tmp_path
+):
     contract = agency / "contracts/things.odcs.yaml"
     (tmp_path / "things.csv").write_text("id,day,name,amount\nx,2024-01-01,a,1\n")
     told = zhixin("run", contract, home=agency)
-    assert (told.code, "it has no record at all" in told.err) == (0, True)
-    assert "rejectedRows" in told.err
+    assert (told.code, "error (all-rejected)" in told.err, "@attempt" in told.err) == (
+        1,
+        True,
+        True,
+    )
+    allowed = "{metric: rejectedRows, mustBeLessOrEqualTo: 100, unit: percent}"
+    assert allowed in told.err
+    rule = f"{{name: any, type: custom, engine: zhixin, implementation: {allowed}}}"
+    text = contract.read_text().replace("version: 1.0.0", "version: 1.1.0")
+    contract.write_text(f"{text}    quality: [{rule}]\n")
+    told = zhixin("run", contract, "--json", home=agency)
+    assert (told.code, told.json["records"], told.json["quarantined"]) == (0, 0, 1), told.err
 
 
 def test_two_sources_of_one_name_and_different_addresses_are_refused(zhixin, agency, tmp_path):

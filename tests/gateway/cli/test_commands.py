@@ -174,7 +174,9 @@ def test_lineage_draws_text_json_and_svg(zhixin, published):
 
 
 def test_quarantine_lists_and_shows_the_steward_every_reason(zhixin, agency, tmp_path):
-    (tmp_path / "things.csv").write_text("id,day,name,amount\n1,2024-01-01,a,x\n2,soon,b,1\n")
+    (tmp_path / "things.csv").write_text(
+        "id,day,name,amount\n1,2024-01-01,a,x\n2,soon,b,1\n3,2024-01-01,c,1\n"
+    )
     answer = zhixin("run", _contract(agency), "--json", home=agency)
     assert answer.json["quarantined"] == 2
     listed = zhixin("quarantine", "list", f"{THINGS}@1", "--json", home=agency).json

@@ -137,7 +137,7 @@ def test_records_are_chosen_and_paged(run_once):
 
 
 def test_null_and_empty_and_what_looks_like_them_are_told_apart(permits):
-    permits.holds("1,(null),x,NA", '2,"",x,1', "3, blank ,x,1")
+    permits.holds("1,(null),x,NA", '2,"",x,1', "3, blank ,x,1", "4,甲,2024-01-01,1")
     permits.run()
     out = permits.quarantine("show", PERMITS).out
     assert '名称: "(null)"\n' in out

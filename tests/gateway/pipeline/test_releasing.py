@@ -169,7 +169,7 @@ def test_many_rejects_are_looked_up_in_lots(world, monkeypatch, lot, lookups):
         releasing.Before, "_places", lambda self, keys: asked.append(0) or places(self, keys)
     )
     rows = [("2024-01-01", f"L{at}", 999, None) for at in range(5_000)]
-    world.fill("stops", rows)
+    world.fill("stops", [GOOD, *rows])
     run(world.owner, contract)
     mended = [(*row[:2], 1, None) for row in rows[:1_000]]
     world.fill("stops", [*mended, ("2024-01-01", "L1000", -1, None), *rows[1_001:4_500]])
