@@ -27,6 +27,7 @@ from zhixin_connectors.options import parse_options
 
 if TYPE_CHECKING:
     from zhixin_connectors.protocol import Connector, ConnectorFactory
+    from zhixin_connectors.sql import SqlSource
 
 __all__ = ["ENTRY_POINTS", "check_options", "open_source", "source_name"]
 
@@ -63,7 +64,11 @@ _SCHEME = re.compile(r"^([A-Za-z][A-Za-z0-9.+-]+):")
 
 
 def open_source(
-    url: str, options: Mapping[str, Any] | None = None, *, name: str | None = None
+    url: str,
+    options: Mapping[str, Any] | None = None,
+    *,
+    name: str | None = None,
+    folder: Path | None = None,
 ) -> Connector:
     """Open a source; nothing is reached until the connector is used.
 
@@ -72,6 +77,7 @@ def open_source(
         options: ``zhixin.*`` options, with or without that prefix, and what ``[sources.X]`` has.
         name: the member's own name for the source, used in messages; made from the URL without
             host and credentials if not given.
+        folder: from where the path of a query's file counts; the working folder if not given.
 
     Raises:
         ConfigError: the URL names no connector that is installed, or the connector refuses it.
@@ -87,7 +93,10 @@ def open_source(
     if point is None:
         known = known or _SQL
         factory = cast("ConnectorFactory", getattr(import_module(known.module), known.function))
-        return factory(url, options or {}, name)
+        opened = factory(url, options or {}, name)
+        if folder is not None and known is _SQL:
+            cast("SqlSource", opened).folder = folder
+        return opened
     return _open_plugin(point, url, options or {}, name)
 
 

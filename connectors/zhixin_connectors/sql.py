@@ -3,8 +3,7 @@
 SQLAlchemy connects, names and quotes; the rows are the driver's own values, for a statement in the
 database's own words has no type of SQLAlchemy's that could change one on the way. A whole
 extraction is one read-only transaction. An object is a table, ``schema.table``, a query (it begins
-with SELECT or WITH), or a file of one (``queries/open.sql``, from the folder in which the process
-works).
+with SELECT or WITH), or a file of one (``queries/open.sql``, from the home).
 
 PostgreSQL has a way of its own (``postgresql.py``): its COPY gives every value as text, so that
 infinite dates and NaN numerics arrive; and so has MariaDB (``mysql.py``), whose driver loses zero
@@ -107,6 +106,7 @@ class SqlSource:
 
     def __init__(self, url: URL, options: Mapping[str, Any], name: str) -> None:
         self.name = name
+        self.folder = Path()
         self._options = {key: value for key, value in options.items() if key != SECRET}
         secret = options.get(SECRET)
         self._url = url.set(password=secret) if secret and url.password is None else url
@@ -144,9 +144,6 @@ class SqlSource:
     def columns(self, table: str) -> list[SeenColumn]:
         """The columns of a table with their declared types; of a query, their names."""
         with self._connect(table) as connection:
-            if _QUERY.match(table) or table.lower().endswith(".sql"):
-                found = described(connection, self._relation(connection, table))
-                return [SeenColumn(c[0], getattr(c, "type_display", "")) for c in found]
             known, _ = self._declared(connection, table)
         return [SeenColumn(name, each.source_type, each.nullable) for name, each in known.items()]
 
@@ -161,9 +158,15 @@ class SqlSource:
     def _declared(
         self, connection: Connection, table: str
     ) -> tuple[dict[str, Declared], list[str]]:
-        """What the database declares of a table's columns, and its primary key."""
+        """What the database declares of a table's columns, and its primary key.
+
+        Of a query it tells names: the values say the types.
+        """
         import sqlalchemy as sa
 
+        if _QUERY.match(table) or table.lower().endswith(".sql"):
+            found = described(connection, self._relation(connection, table))
+            return {c[0]: Declared(None, getattr(c, "type_display", "")) for c in found}, []
         schema, name = self._found(connection, table)
         if connection.dialect.driver == "pymysql":
             relation = self._quoted(connection, schema, name)
@@ -303,12 +306,12 @@ class SqlSource:
 
     def _query_file(self, named: str) -> str:
         try:
-            text = Path(named).read_text(encoding="utf-8")
+            text = (self.folder / named).read_text(encoding="utf-8")
         except (OSError, UnicodeDecodeError):
             raise PermanentSourceError(
                 f"source {self.name}: the query file {named} can't be read",
                 code="object-missing",
-                hint="its path counts from the folder in which the command runs",
+                hint=f"its path counts from {self.folder.absolute()}",
             ) from None
         bare = re.sub(r"^\s*--.*$", "", text, flags=re.MULTILINE)
         if not _QUERY.match(bare):

@@ -316,7 +316,8 @@ class Home:
         if secret is not None:
             own[SECRET] = Secret(secret)
         own |= self.given_options.get(name, {})
-        return open_source(self.source_url(name), {**own, **(options or {})}, name=name)
+        merged = {**own, **(options or {})}
+        return open_source(self.source_url(name), merged, name=name, folder=self.path)
 
     def store_of(self, member: str) -> str:
         """Where another member's versions lie: a path or URL of ``[stores]``, own store for own.

@@ -214,7 +214,9 @@ def open_named(
     secret = secret_from_environment(name or _called(url), os.environ)
     own = {} if secret is None else {SECRET: Secret(secret)}
     called = name or (_called(url) if "://" in url else None)  # the name that its secret goes by
-    return open_source(url, {**own, **(options or {})}, name=called)
+    home = context.find_home()
+    folder = None if home is None else home.path
+    return open_source(url, {**own, **(options or {})}, name=called, folder=folder)
 
 
 _LISTS = ("null", "optional")

@@ -55,6 +55,27 @@ def test_run_answers_in_json_as_is_promised(zhixin, agency):
     assert "nothing changed" in again.err
 
 
+def test_a_query_file_counts_from_the_home_wherever_a_command_is_run(
+    zhixin, agency, tmp_path, monkeypatch
+):
+    with sqlite3.connect(tmp_path / "office.db") as database:
+        database.execute("CREATE TABLE t (id INTEGER)")
+        database.execute("INSERT INTO t VALUES (1), (2), (3)")
+    (agency / "queries").mkdir()
+    (agency / "queries" / "few.sql").write_text("SELECT id FROM t WHERE id < 3")
+    monkeypatch.chdir("/")
+    url = f"sqlite:///{tmp_path}/office.db"
+    contract = agency / "contracts" / "few.odcs.yaml"
+    inferred = zhixin("source", "infer", url, "queries/few.sql", home=agency)
+    contract.write_text(inferred.out)
+    assert inferred.code == 0, inferred.err
+    ran = zhixin("run", contract, "--json", home=agency)
+    assert (ran.code, ran.json["records"]) == (0, 2), ran.err
+    (agency / "queries" / "few.sql").unlink()
+    gone = zhixin("run", contract, home=agency)
+    assert (gone.code, f"counts from {agency}" in gone.err) == (2, True), gone.err
+
+
 def test_verify_answers_in_json_as_is_promised(zhixin, published):
     answer = zhixin("verify", _version(published), "--json", "--deep", home=published)
     assert answer.code == 0
