@@ -347,24 +347,22 @@ def _rest(old: Contract, new: Contract) -> Iterator[Change]:
     if old.sql != new.sql:
         told = "the records are derived otherwise"
         yield Change("source", "", told, "additive", f"{_EVERYONE}: the records may differ")
-    elif _place(old) != _place(new):
-        yield Change("source", "", _otherwise(old, new), "patch", _OWNER)
+    elif (old.server, old.object) != (new.server, new.object):
+        yield Change("source", "", "the records come from elsewhere", "patch", _OWNER)
+    yield from _reading(old, new)
     if old.status != new.status:
         told = f"the status was {old.status or 'not said'} and is {new.status or 'not said'}"
         yield Change("text", "status", told, "patch", _EVERYONE)
     yield from _levels(old, new)
 
 
-def _place(contract: Contract) -> tuple[object, ...]:
-    return contract.server, contract.object, contract.options
-
-
-def _otherwise(old: Contract, new: Contract) -> str:
-    if _place(old)[:2] != _place(new)[:2]:
-        return "the records come from elsewhere"
+def _reading(old: Contract, new: Contract) -> Iterator[Change]:
+    """How the source is read: another zone or word for null makes other values of the same ones."""
     names = sorted(old.options.keys() | new.options.keys())
-    changed = [name for name in names if old.options.get(name) != new.options.get(name)]
-    return f"the records are read otherwise: {', '.join(f'zhixin.{name}' for name in changed)}"
+    changed = [f"zhixin.{name}" for name in names if old.options.get(name) != new.options.get(name)]
+    if changed:
+        told = f"the records are read otherwise: {', '.join(changed)}"
+        yield Change("source", "", told, "additive", f"{_EVERYONE}: the records may differ")
 
 
 def _levels(old: Contract, new: Contract) -> Iterator[Change]:

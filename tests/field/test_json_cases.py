@@ -126,6 +126,25 @@ def api_contract(agency, api):
     )  # fmt: skip
 
 
+def test_a_secret_goes_to_no_address_but_its_own_sources(agency, api, monkeypatch):
+    monkeypatch.setenv("ZHIXIN_SOURCES_API_SECRET", SECRET)
+    agency.source("api", "https://api.example/v1", auth="bearer")
+    asked = (
+        "payments?year=2026",
+        "--source",
+        "api",
+        "--option",
+        "auth=bearer",
+        "--dataset",
+        "a.b/c",
+    )
+    elsewhere = agency.zhixin("source", "infer", f"{api.url}/v1", *asked)
+    assert (elsewhere.code, api.asked) == (2, []), elsewhere.err
+    agency.source("api", f"{api.url}/v1", auth="bearer")
+    agency.zhixin("source", "infer", f"{api.url}/v1", *asked)
+    assert api.asked
+
+
 def test_fc_23_a_source_over_http_is_used_as_any_other_and_its_secret_shows_nowhere(
     agency, api, monkeypatch, caplog, tmp_path
 ):

@@ -152,8 +152,8 @@ PAIRS = [
     ("a.example/b", "a.example/c", MAJOR, "a.example/b became a.example/c", "every consumer"),
     ("server: silo", "server: tower", PATCH, "the records come from elsewhere", "the owner"),
     ("silo, type: custom}",
-     "silo, type: custom, customProperties: [{property: zhixin.null, value: [NA]}]}", PATCH,
-     "the records are read otherwise: zhixin.null", "the owner"),
+     "silo, type: custom, customProperties: [{property: zhixin.null, value: [NA]}]}", MINOR,
+     "the records are read otherwise: zhixin.null", "every consumer: the records may differ"),
 ]  # fmt: skip
 
 

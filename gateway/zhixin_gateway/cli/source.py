@@ -211,11 +211,13 @@ def open_named(
 
     if re.fullmatch(r"[A-Za-z0-9_-]+", url) and not Path(url).exists():
         return context.open_home().open_source(url, options)
-    secret = secret_from_environment(name or _called(url), os.environ)
-    own = {} if secret is None else {SECRET: Secret(secret)}
     called = name or (_called(url) if "://" in url else None)  # the name that its secret goes by
     home = context.find_home()
     folder = None if home is None else home.path
+    secret = secret_from_environment(name or _called(url), os.environ)
+    if home is not None and home.settings.sources.get(name or _called(url), url) != url:
+        secret = None  # it is of the source that has this name in the settings, and of no other
+    own = {} if secret is None else {SECRET: Secret(secret)}
     return open_source(url, {**own, **(options or {})}, name=called, folder=folder)
 
 
