@@ -416,3 +416,32 @@ def test_what_a_server_says_before_it_gives_a_code(said, kind, words):
 
     with refused(kind, words), translated("operations", "t"):
         raise OperationalError(said)
+
+
+@pytest.mark.parametrize(
+    ("error", "kind", "words", "code"),
+    [
+        ("InvalidPassword", PermanentSourceError, "login was refused", "login-refused"),
+        ("InvalidCatalogName", PermanentSourceError, "no such database", "database-missing"),
+        ("InsufficientPrivilege", PermanentSourceError, "no permission", "permission-denied"),
+        ("UndefinedTable", PermanentSourceError, "no such table", "object-missing"),
+        ("UndefinedColumn", PermanentSourceError, "no such column", "column-missing"),
+        ("SyntaxError", PermanentSourceError, "query is not valid", None),
+        ("TooManyConnections", TransientSourceError, "no connection left", None),
+        ("OutOfMemory", TransientSourceError, "out of resources", None),
+        ("LockNotAvailable", TransientSourceError, "a lock", "source-locked"),
+        ("DeadlockDetected", TransientSourceError, "rolled back by the server", None),
+        ("QueryCanceled", TransientSourceError, "cancelled the query", None),
+        ("CannotConnectNow", TransientSourceError, "shutting down or starting", None),
+        ("ConnectionFailure", TransientSourceError, "connection was lost", None),
+        ("IdleInTransactionSessionTimeout", TransientSourceError, "ended the transaction", None),
+        ("ReadOnlySqlTransaction", PermanentSourceError, "refuses the transaction", None),
+        ("UntranslatableCharacter", PermanentSourceError, "can't be said in UTF-8", None),
+        ("DivisionByZero", PermanentSourceError, "a value of a record", None),
+    ],
+)
+def test_a_code_is_understood_whatever_language_the_server_speaks(error, kind, words, code):
+    import psycopg.errors
+
+    with refused(kind, words, code), translated("operations", "t"):
+        raise getattr(psycopg.errors, error)("geheim")

@@ -151,6 +151,7 @@ SECRET = "a b@c:/d"
             "a value of a record",
         ),
         (("owner", "owner"), "SELECT id FROM nowhere", PermanentSourceError, "no such table"),
+        (("owner", "owner"), "SELECT gone AS id FROM t", PermanentSourceError, "no such column"),
         (
             ("owner", "owner"),
             "SELECT 'geheim'::int AS id",
