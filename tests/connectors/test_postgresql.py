@@ -62,6 +62,15 @@ def test_order_by_sorts_texts_by_their_bytes(postgresql, take):
     assert table["s"].to_pylist() == ["B", "a", "b"]
 
 
+def test_order_by_sorts_what_is_read_as_text_by_its_bytes_too(postgresql, take):
+    url, run = postgresql
+    run("CREATE TYPE mood AS ENUM ('b', 'a'); CREATE TABLE t (m mood, u uuid)")
+    run("INSERT INTO t VALUES ('b', gen_random_uuid()), ('a', gen_random_uuid()), ('b', NULL)")
+    table, _, _ = take(url, "t", {"m": pa.string(), "u": pa.string()}, order_by=("m", "u"))
+    assert table["m"].to_pylist() == ["a", "b", "b"]  # not as the enum has them
+    assert [u is None for u in table["u"].to_pylist()] == [False, False, True]
+
+
 def test_describes_keys_and_declared_types(postgresql):
     url, run = postgresql
     run("CREATE TABLE t (a int, b text, n numeric, m numeric(5,2), at timestamptz, x bytea, "

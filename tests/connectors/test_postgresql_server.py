@@ -133,8 +133,9 @@ def test_settings_of_a_login_change_nothing(postgresql, take):
     odd = take(login, "t", fields)
     assert odd[0].equals(plain[0])
     assert odd[1:] == plain[1:]
-    said = take(login, "SELECT current_setting('lc_monetary') AS s", {"s": pa.string()})
-    assert said[0]["s"].to_pylist() == ["C"]
+    for name, value in (("lc_monetary", "C"), ("lock_timeout", "30s")):
+        said = take(login, f"SELECT current_setting('{name}') AS s", {"s": pa.string()})
+        assert said[0]["s"].to_pylist() == [value]
     run("DROP OWNED BY odd; DROP ROLE odd")
 
 
