@@ -4,6 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 import threading
 import time
 from contextlib import contextmanager
@@ -285,15 +286,13 @@ def test_too_many_connections_are_worth_a_retry(server):
 
 
 @pytest.fixture
-def mortal(postgresql_url, tmp_path):
+def mortal(postgresql_url):
     """A PostgreSQL that may be killed: (url, kill, start)."""
     from tests.conftest import _binaries, _free_port, _wait_for
 
-    binaries, folder, as_user = _binaries(), tmp_path / "server", []
-    folder.mkdir()
+    # No tmp_path: only its owner may enter pytest's folder, and the server is another user's.
+    binaries, folder, as_user = _binaries(), Path(tempfile.mkdtemp(prefix="zhixin-pg-")), []
     if os.geteuid() == 0:
-        for each in (folder, *tmp_path.parents[:2], tmp_path):
-            each.chmod(0o755)
         shutil.chown(folder, "postgres")
         as_user = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups"]
     subprocess.run([*as_user, binaries / "initdb", "-D", folder / "data", "-U", "owner", "-A",
@@ -321,6 +320,7 @@ def mortal(postgresql_url, tmp_path):
     for server in running:
         server.terminate()
         server.wait(30)
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 @pytest.mark.slow

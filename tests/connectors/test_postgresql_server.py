@@ -248,7 +248,8 @@ def test_a_sum_holds_in_one_snapshot_while_others_move_values_all_the_time(postg
         request = ReadRequest(
             "accounts", pa.schema([("id", pa.int64()), ("amount", pa.int64())]), batch_rows=2_000
         )
-        assert paged(url, count) != count * 100  # the writer does disturb who keeps no snapshot
+        # The writer does disturb who keeps no snapshot, sooner or later.
+        assert any(paged(url, count) != count * 100 for _ in range(100))
         total, ids, during = 0, [], len(written)
         for each in open_source(url).read(request):
             ids += each.batch["id"].to_pylist()
