@@ -375,6 +375,25 @@ def test_a_server_killed_while_it_is_read_and_before(mortal):
     assert read(url) == ROWS
 
 
+@pytest.mark.slow
+def test_a_mariadb_killed_while_it_is_read_and_before():
+    from tests.conftest import _mariadb
+
+    with _mariadb(tls=False) as url:
+        with connected(url) as other:
+            other.exec_driver_sql(FILL["mariadb"])
+            pid = Path(other.exec_driver_sql("SELECT @@pid_file").scalar()).read_text()
+        request = ReadRequest("t", SCHEMA, batch_rows=1_000)
+        stream = open_source(url, name="operations").read(request)
+        next(stream)
+        os.kill(int(pid), signal.SIGKILL)
+        with refused(TransientSourceError, "operations, t: .*(lost|reached)"):
+            for _ in stream:
+                pass
+        with refused(TransientSourceError, "lost|reached"):
+            read(url)
+
+
 def test_an_interrupt_ends_a_reading_that_waits(postgresql):
     """Ctrl-C, while the server says nothing: at once, and not after read_timeout."""
     import _thread
