@@ -237,8 +237,10 @@ def test_a_servers_own_limits_and_modes_change_nothing(mariadb, take):
     try:
         table, _, _ = take(url, "t", {"c": TEXT})
         joined, _, _ = take(url, "SELECT group_concat(c) AS `all` FROM t", {"all": TEXT})
+        waits, _, _ = take(url, "SELECT @@lock_wait_timeout AS seconds", {"seconds": I64})
     finally:
         run(before)
+    assert waits["seconds"].to_pylist() == [30]  # and not the day that is the server's own
     assert table["c"].to_pylist() == ["ab", "cd", "ef"]
     assert joined["all"].to_pylist() == ["ab,cd,ef"]
 
