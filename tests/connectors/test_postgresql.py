@@ -102,6 +102,35 @@ def test_one_snapshot_is_read_while_others_write(postgresql):
     assert seen == list(range(1, 50_001))
 
 
+def test_one_snapshot_is_read_by_a_query_that_looks_twice(postgresql, take):
+    """A function's statements would each have a snapshot of their own at a lower isolation."""
+    import psycopg
+
+    url, run = postgresql
+    run("""CREATE TABLE t (id int); CREATE FUNCTION looks() RETURNS TABLE (n bigint)
+           LANGUAGE plpgsql AS $$ BEGIN RETURN QUERY SELECT count(*) FROM t;
+           PERFORM pg_sleep(0.3); RETURN QUERY SELECT count(*) FROM t; END $$""")
+    written, stop = [], threading.Event()
+
+    def write():
+        with psycopg.connect(url, autocommit=True) as connection:
+            while not stop.is_set():
+                connection.execute("INSERT INTO t VALUES (1)")
+                written.append(1)
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    try:
+        before = len(written)
+        first, second = take(url, "SELECT n FROM looks()", {"n": pa.int64()})[0]["n"].to_pylist()
+        during = len(written) - before
+    finally:
+        stop.set()
+        writer.join(20)
+    assert first == second
+    assert during > 5
+
+
 def test_a_connection_lost_while_reading_is_worth_a_retry(postgresql):
     url, run = postgresql
     run("CREATE TABLE t AS SELECT generate_series(1, 3000000) AS id, repeat('x', 100) AS s")
