@@ -3,6 +3,7 @@
 import re
 
 import pytest
+from zhixin_connectors import sql
 
 from tests.field.conftest import FILES
 
@@ -120,13 +121,23 @@ def test_fc_25_the_watermark_is_the_greatest_value_with_all_its_digits(agency, p
     assert agency.rows("events")[3][:2] == ["4", ""]
 
 
+@pytest.mark.parametrize("ids", [(9, 2, 7, 1), (2, 7, 9, 1)])
+def test_the_watermark_is_the_greatest_wherever_it_stands(agency, monkeypatch, ids):
+    monkeypatch.setattr(sql, "_FIRST_FETCH", 2)  # two batches
+    agency.sqlite("CREATE TABLE events (id INTEGER); INSERT INTO events VALUES (NULL)")
+    agency.sqlite(f"INSERT INTO events VALUES {', '.join(f'({each})' for each in ids)}")
+    assert published(agency, agency.contract("events", {"id": "integer"}, watermark="id"))[0] == 5
+    assert agency.manifest("events")["source"]["watermark"] == "9"
+
+
 @pytest.mark.parametrize("name", ["v", "nowhere", "secret_no"])
-def test_a_watermark_that_can_not_be_is_refused_before_anything_is_stated(agency, name):
-    agency.sqlite("CREATE TABLE events (id INTEGER, v TEXT, secret_no INTEGER)")
+def test_a_watermark_that_can_not_be_is_refused_before_the_source_is_looked_at(agency, name):
+    agency.sqlite("CREATE TABLE others (id INTEGER)")
     treated = {"type": "integer", "customProperties": [
         {"property": "zhixin.treatment", "value": {"generalise": {"step": 10}}}]}  # fmt: skip
     fields = {"id": "integer", "v": "string", "secret_no": treated}
     run = agency.run(agency.contract("events", fields, watermark=name))
     assert (run.code, run.json["error"]["code"]) == (1, "watermark")
     assert name in run.json["error"]["message"]
+    agency.sqlite("CREATE TABLE events (id INTEGER, v TEXT, secret_no INTEGER)")
     assert agency.run(agency.contract("events", fields, watermark="id")).code == 0
