@@ -1,10 +1,6 @@
 """kill -9 at every step of a run, then run again: one complete version, no repeat, no gap."""
 
-import json
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
@@ -57,28 +53,6 @@ STEPS = {
     "after the rename": ["zhixin_gateway.datasets.directory", "", "publish", "after", 1],
     "after the run is remembered": [f"{PIPELINE}.notarising", "", "remember_run", "after", 1],
 }
-
-
-@pytest.fixture(scope="module")
-def runner():
-    script = Path(__file__).with_name("crashing.py")
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", script],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    )
-
-    def run(home, contract, step=None):
-        request = {"home": str(home.path), "contract": str(contract), "step": step}
-        process.stdin.write(json.dumps(request) + "\n")
-        process.stdin.flush()
-        return int(process.stdout.readline())
-
-    yield run
-    process.stdin.close()
-    process.wait(30)
-    process.stdout.close()
 
 
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())

@@ -1,10 +1,6 @@
 """What came of rejects stays true where a run is killed; and how a record is known again."""
 
-import json
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 from zhixin_gateway.pipeline import releasing, run
@@ -14,25 +10,6 @@ DATASET = "bts.gov.example/stops"
 NOTARISING = "zhixin_gateway.pipeline.notarising"
 GOOD = ("2024-01-01", "A", 5, None)
 BAD = ("2024-01-02", "B", -1, None)
-
-
-@pytest.fixture(scope="module")
-def runner():
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", Path(__file__).with_name("crashing.py")],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-    def run(home, contract, step=None):
-        request = {"home": str(home.path), "contract": str(contract), "step": step}
-        process.stdin.write(json.dumps(request) + "\n")
-        process.stdin.flush()
-        return int(process.stdout.readline())
-
-    yield run
-    process.stdin.close()
-    process.wait(30)
-    process.stdout.close()
 
 
 def kept(home):

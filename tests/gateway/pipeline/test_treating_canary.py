@@ -212,25 +212,6 @@ def test_what_is_searched_for_would_be_found(people, tmp_path, capfd):
     assert {canary for _, canary in found(folders, CANARIES)} == set(CANARIES)
 
 
-@pytest.fixture(scope="module")
-def runner():
-    process = subprocess.Popen(
-        [sys.executable, "-W", "ignore", Path(__file__).with_name("crashing.py")],
-        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True,
-    )  # fmt: skip
-
-    def run(home, contract, step):
-        request = {"home": str(home.path), "contract": str(contract), "step": step}
-        process.stdin.write(json.dumps(request) + "\n")
-        process.stdin.flush()
-        return int(process.stdout.readline())
-
-    yield run
-    process.stdin.close()
-    process.wait(30)
-    process.stdout.close()
-
-
 @pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
 def test_killed_anywhere_a_run_leaves_no_treated_value(people, runner, step):
     home, contract, folders = people
