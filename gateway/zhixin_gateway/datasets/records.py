@@ -136,7 +136,7 @@ class PartDigest:
     """A part's root and content, computed while its records pass by.
 
     Args:
-        salt_key: the part's, 32 bytes.
+        salt_key: the part's, 32 bytes; None: its content alone, without leaves.
         keep_leaves: keep every leaf hash (32 bytes a record), for a record's path.
 
     Attributes:
@@ -145,7 +145,7 @@ class PartDigest:
         leaves: the leaf hashes, where they are kept.
     """
 
-    def __init__(self, salt_key: bytes, *, keep_leaves: bool = False) -> None:
+    def __init__(self, salt_key: bytes | None, *, keep_leaves: bool = False) -> None:
         """Begin an empty part."""
         self._salt_key = salt_key
         self._tree = merkle.CompactRange()
@@ -166,10 +166,11 @@ class PartDigest:
         raw, edges = text_run(texts)
         self._check_size(len(raw), len(texts))
         self._hash_lines(raw, edges)
-        hashes = _hashed(raw, edges, salts(self._salt_key, self.records, len(texts)))
-        self._tree.extend(hashes)
-        if self._keep_leaves:
-            self.leaves += hashes
+        if self._salt_key is not None:
+            hashes = _hashed(raw, edges, salts(self._salt_key, self.records, len(texts)))
+            self._tree.extend(hashes)
+            if self._keep_leaves:
+                self.leaves += hashes
         self.records += len(texts)
         self.text_bytes += len(raw)
 

@@ -1,14 +1,8 @@
 """Writing a version's parts: cut by content, hashed while they are written, in bounded memory.
 
-Section 2.1 of the formats. A part ends after a record where
-
-- CRC-32 of its key's text has its lowest 18 bits zero and the part has 65,536 records or more, or
-- the part has 1,048,576 records, or
-- the part's texts reach 128 MiB,
-
-so that runs over the same records repeat, and an insertion moves no part but its own. Without a key
-only the last two hold. The parts are named ``part-00000.parquet`` and so on; each gets a fresh salt
-key. Where the records come from, in which order, and which are rejects is the pipeline's.
+Section 2.1 of the formats. Where parts end, :mod:`~zhixin_gateway.datasets.hashing` says. They are
+named ``part-00000.parquet`` and so on; each gets a fresh salt key. Where the records come from, in
+which order, and which are rejects is the pipeline's.
 """
 
 from __future__ import annotations
@@ -17,22 +11,19 @@ import hashlib
 import io
 import os
 import shutil
-import zlib
 from collections.abc import Callable, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
-from itertools import pairwise
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 from zhixin_errors import ConfigError, FormatError
 
-from zhixin_gateway.datasets.canonical import MAX_RECORD_BYTES, pieces, texts
+from zhixin_gateway.datasets.canonical import pieces
 from zhixin_gateway.datasets.directory import sync_folder
+from zhixin_gateway.datasets.hashing import PartHash, check_columns, new_cutter
 from zhixin_gateway.datasets.manifest import MAX_PART_BYTES, MAX_PARTS, PartEntry, part_name
-from zhixin_gateway.datasets.records import SALT_KEY_BYTES, PartDigest, text_run
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,13 +32,7 @@ if TYPE_CHECKING:
 
     from zhixin_gateway.datasets.manifest import Manifest
 
-__all__ = ["CUT_BITS", "CUT_BYTES", "CUT_RECORDS", "MAX_RECORDS", "VersionWriter", "carry_over"]
-
-CUT_BITS = 18
-CUT_RECORDS = 65_536
-"""Records that a part has at least before its content may end it."""
-MAX_RECORDS = 1_048_576
-CUT_BYTES = 128 * 1024 * 1024
+__all__ = ["VersionWriter", "carry_over"]
 
 _GROUP_ROWS = 131_072
 _GROUP_BYTES = 32 * 1024 * 1024
@@ -81,8 +66,7 @@ class VersionWriter:
         """Begin a version without parts."""
         self._folder = folder
         self._schema = schema
-        self._key_fields = list(key_fields)
-        self._new_salt_key = new_salt_key
+        self._cutter = new_cutter(schema, key_fields, new_salt_key=new_salt_key)
         self._entries: list[PartEntry] = []
         self._part: _Part | None = None
 
@@ -114,68 +98,45 @@ class VersionWriter:
 
     def finish(self) -> tuple[PartEntry, ...]:
         """End the last part and give what the manifest says of each; none without records."""
-        self._end_part()
+        last = self._cutter.end()
+        if last is not None:
+            self._end_part(last)
         sync_folder(self._folder)
         return tuple(self._entries)
 
     def _conformed(self, batch: pa.RecordBatch) -> pa.RecordBatch:
-        if batch.schema.names != self._schema.names or batch.schema.types != self._schema.types:
-            raise FormatError("the batch's columns are not the version's fields")
+        check_columns(batch, self._schema)
         return pa.RecordBatch.from_arrays(batch.columns, schema=self._schema)
 
     def _write_piece(self, piece: pa.RecordBatch) -> None:
-        written = texts(piece)
-        raw, edges = text_run(written)
-        ends = np.asarray(edges[1:], dtype=np.int64)
-        longest = int(np.max(np.diff(ends, prepend=0)))
-        if longest > MAX_RECORD_BYTES:
-            raise FormatError(f"the text of a record exceeds {MAX_RECORD_BYTES} bytes")
-        del raw
-        by_content = self._content_cuts(piece)
         start = 0
-        while start < piece.num_rows:
-            part = self._part = self._part or self._begin_part()
-            end = part.cut(start, ends, by_content)
-            stop = piece.num_rows if end is None else end
-            part.append(piece.slice(start, stop - start), written.slice(start, stop - start))
-            if end is not None:
-                self._end_part()
+        for stop, part in self._cutter.feed(piece):
+            self._append(piece.slice(start, stop - start))
+            self._end_part(part)
             start = stop
+        if start < piece.num_rows:
+            self._append(piece.slice(start))
 
-    def _content_cuts(self, piece: pa.RecordBatch) -> Any:  # noqa: ANN401 - a numpy array
-        """Positions of the records after which their key's text would end a part."""
-        if not self._key_fields:
-            return np.zeros(0, dtype=np.int64)
-        raw, edges = text_run(texts(piece.select(self._key_fields)))
-        crc32, mask = zlib.crc32, (1 << CUT_BITS) - 1
-        found = [
-            row
-            for row, (start, end) in enumerate(pairwise(edges))
-            if not crc32(raw[start:end]) & mask
-        ]
-        return np.asarray(found, dtype=np.int64)
+    def _append(self, batch: pa.RecordBatch) -> None:
+        if self._part is None:
+            number = len(self._entries)
+            if number == MAX_PARTS:
+                raise FormatError(f"the version has more than {MAX_PARTS} parts")
+            self._part = _Part(self._folder / part_name(number), self._schema)
+        self._part.append(batch)
 
-    def _begin_part(self) -> _Part:
-        number = len(self._entries)
-        if number == MAX_PARTS:
-            raise FormatError(f"the version has more than {MAX_PARTS} parts")
-        salt_key = self._new_salt_key(SALT_KEY_BYTES)
-        return _Part(self._folder / part_name(number), self._schema, salt_key)
-
-    def _end_part(self) -> None:
+    def _end_part(self, hashed: PartHash) -> None:
         if self._part is not None:
-            self._entries.append(self._part.end())
+            self._entries.append(self._part.end(hashed))
             self._part = None
 
 
 class _Part:
     """One part while it is written."""
 
-    def __init__(self, path: Path, schema: pa.Schema, salt_key: bytes) -> None:
+    def __init__(self, path: Path, schema: pa.Schema) -> None:
         self._path = path
         self._schema = schema
-        self._salt_key = salt_key
-        self._digest = PartDigest(salt_key)
         self._waiting: list[pa.RecordBatch] = []
         self._waiting_rows = self._waiting_bytes = 0
         with _writing(path):
@@ -183,30 +144,7 @@ class _Part:
             sink: Any = self._file
             self._writer = pq.ParquetWriter(sink, schema, **_OPTIONS)
 
-    def cut(self, start: int, ends: Any, by_content: Any) -> int | None:  # noqa: ANN401 - numpy
-        """Where this part ends among the next records.
-
-        Args:
-            start: the first that is not in it yet.
-            ends: where each record's text ends, in bytes from the first's begin.
-            by_content: positions whose key would end a part, rising.
-
-        Returns:
-            The position after its last record, or None where it goes on.
-        """
-        before = int(ends[start - 1]) if start else 0
-        found = [start + MAX_RECORDS - self._digest.records]
-        reaching = before + CUT_BYTES - self._digest.text_bytes
-        found.append(int(np.searchsorted(ends, reaching, side="left")) + 1)
-        enough = max(start, start + CUT_RECORDS - self._digest.records - 1)
-        at = int(np.searchsorted(by_content, enough, side="left"))
-        if at < len(by_content):
-            found.append(int(by_content[at]) + 1)
-        end = min(found)
-        return end if end <= len(ends) else None
-
-    def append(self, batch: pa.RecordBatch, written: pa.LargeStringArray) -> None:
-        self._digest.append(written)
+    def append(self, batch: pa.RecordBatch) -> None:
         self._waiting.append(batch)
         self._waiting_rows += batch.num_rows
         self._waiting_bytes += batch.nbytes
@@ -219,23 +157,25 @@ class _Part:
         with _writing(self._path):
             self._writer.write_table(table, row_group_size=max(1, table.num_rows))
 
-    def end(self) -> PartEntry:
+    def end(self, hashed: PartHash) -> PartEntry:
         if self._waiting:
             self._write_group()
         with _writing(self._path):
             self._writer.close()
             self._file.sync_and_close()
+        if hashed.root is None or hashed.salt_key is None:
+            raise TypeError("a part is written with the root of its records")
         size = self._file.size_bytes
         if size > MAX_PART_BYTES:
             raise FormatError(f"{self._path.name}: {size} bytes, at most {MAX_PART_BYTES} allowed")
         return PartEntry(
             path=self._path.name,
-            records=self._digest.records,
+            records=hashed.records,
             size_bytes=size,
             sha256=self._file.sha256(),
-            root=self._digest.root(),
-            salt_key=self._salt_key,
-            content=self._digest.content(),
+            root=hashed.root,
+            salt_key=hashed.salt_key,
+            content=hashed.content,
         )
 
     def abandon(self) -> None:

@@ -14,6 +14,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from zhixin_errors import ConfigError, FormatError
+from zhixin_gateway.datasets import hashing
 from zhixin_gateway.datasets import writer as writing
 from zhixin_gateway.datasets.canonical import texts
 from zhixin_gateway.datasets.parquet import PartReader, verify_part
@@ -46,10 +47,10 @@ def small(monkeypatch):
 
 
 def shrink(patch):
-    patch.setattr(writing, "CUT_RECORDS", 4)
-    patch.setattr(writing, "MAX_RECORDS", 16)
-    patch.setattr(writing, "CUT_BYTES", 400)
-    patch.setattr(writing, "CUT_BITS", 3)
+    patch.setattr(hashing, "CUT_RECORDS", 4)
+    patch.setattr(hashing, "MAX_RECORDS", 16)
+    patch.setattr(hashing, "CUT_BYTES", 400)
+    patch.setattr(hashing, "CUT_BITS", 3)
 
 
 def slow_cut(lines, keys):
@@ -65,10 +66,10 @@ def slow_cut(lines, keys):
 
 
 def test_the_numbers_are_those_of_the_formats():
-    assert writing.CUT_BITS == 18
-    assert writing.CUT_RECORDS == 65_536
-    assert writing.MAX_RECORDS == 1_048_576
-    assert writing.CUT_BYTES == 134_217_728
+    assert hashing.CUT_BITS == 18
+    assert hashing.CUT_RECORDS == 65_536
+    assert hashing.MAX_RECORDS == 1_048_576
+    assert hashing.CUT_BYTES == 134_217_728
 
 
 @settings(deadline=None, max_examples=40)
@@ -178,7 +179,7 @@ def test_refuses_batches_of_other_columns(tmp_path):
 
 
 def test_refuses_records_that_should_have_been_rejects(tmp_path, monkeypatch):
-    monkeypatch.setattr(writing, "MAX_RECORD_BYTES", 100)
+    monkeypatch.setattr(hashing, "MAX_RECORD_BYTES", 100)
     with VersionWriter(tmp_path, SCHEMA) as writer:
         writer.write(batch_of([1], "x" * 80))
         with pytest.raises(FormatError, match="exceeds"):

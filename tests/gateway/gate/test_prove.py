@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from zhixin_errors import ConfigError, VerificationError
-from zhixin_gateway.datasets import writer
+from zhixin_gateway.datasets import hashing
 from zhixin_gateway.gate import prove_record, record_proof, verify_record
 from zhixin_ledger import encoding
 
@@ -41,7 +41,7 @@ def test_the_first_the_last_and_the_only_record_can_be_proved(count, world):
 
 
 def test_records_of_any_part_can_be_proved(world, monkeypatch):
-    monkeypatch.setattr(writer, "MAX_RECORDS", 3)
+    monkeypatch.setattr(hashing, "MAX_RECORDS", 3)
     folder, trust = publish(world, [8]), world.trust()
     assert len(list(folder.glob("part-*"))) == 3
     for n in range(8):

@@ -12,7 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from zhixin_errors import ConfigError, VerificationError
-from zhixin_gateway.datasets import writer
+from zhixin_gateway.datasets import hashing
 from zhixin_gateway.gate import VerifiedDataset, checks, files, query, verify
 from zhixin_gateway.gate.verify import Options, examine
 from zhixin_gateway.progress import NullProgress
@@ -176,7 +176,7 @@ def test_a_swap_between_digest_and_deep_check_fails_the_row_of_the_digest(lay_ou
 
 
 def test_columns_of_every_part_are_checked_before_any_part_yields_a_row(world, monkeypatch):
-    monkeypatch.setattr(writer, "MAX_RECORDS", 3)
+    monkeypatch.setattr(hashing, "MAX_RECORDS", 3)
 
     def narrow_the_second(path, part):
         if path.name == "part-00001.parquet":
@@ -197,7 +197,7 @@ def test_columns_of_every_part_are_checked_before_any_part_yields_a_row(world, m
 
 
 def test_progress_is_told_of_every_record_once(world, monkeypatch):
-    monkeypatch.setattr(writer, "MAX_RECORDS", 3)
+    monkeypatch.setattr(hashing, "MAX_RECORDS", 3)
     folder = world.publish("two", [pa.RecordBatch.from_pydict({"n": range(5)})])
 
     class Counting(NullProgress):
@@ -400,7 +400,7 @@ def test_no_room_for_a_private_copy_is_said(world, monkeypatch):
 
 
 def test_a_part_swapped_while_a_query_runs_stops_it(world, monkeypatch):
-    monkeypatch.setattr(writer, "MAX_RECORDS", 10_000)
+    monkeypatch.setattr(hashing, "MAX_RECORDS", 10_000)
     folder = world.publish("many", [pa.RecordBatch.from_pydict({"n": range(500_000)})])
     dataset = world.open(folder)
     answer = query("from t", {"t": dataset}, threads=1, batch_rows=2048)
