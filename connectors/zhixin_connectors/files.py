@@ -37,6 +37,7 @@ from zhixin_connectors.protocol import (
     TableDescription,
     TableInfo,
 )
+from zhixin_connectors.spans import spanned
 from zhixin_connectors.unpack import Damaged, OpenStream, members, packing, unpacked
 
 __all__ = ["FileSource", "open_files"]
@@ -145,6 +146,13 @@ class FileSource:
         dates = self._file_options(file).dates
         return describe(self, table, columns, rows=rows, options=self._options, dates=dates)
 
+    def count(self, table: str) -> int | None:
+        """As many as Parquet's own footers say; of other files nobody knows."""
+        files = self._files(table)
+        if any(self._format(file) != "parquet" for file in files):
+            return None
+        return sum(parquetfile.shape(file.open, file.place)[0] for file in files)
+
     def read(self, request: ReadRequest) -> Iterator[Extracted]:
         """Yield the records of a table's files, file after file.
 
@@ -152,6 +160,9 @@ class FileSource:
             PermanentSourceError: no such file or column, or files that are no one table.
             TransientSourceError: a file changed since the list was made.
         """
+        yield from spanned(self._read(request), request, self.name)
+
+    def _read(self, request: ReadRequest) -> Iterator[Extracted]:
         files = self._files(request.object)
         self._check_alike(files, request)
         first_row = 0

@@ -16,6 +16,7 @@ from typing import TypeVar
 import pyarrow as pa
 from zhixin_errors import PermanentSourceError, ZhixinError
 
+from zhixin_connectors._arrow import pc
 from zhixin_connectors.jsontext import is_text
 from zhixin_connectors.protocol import (
     Connector,
@@ -27,6 +28,7 @@ from zhixin_connectors.protocol import (
     TableDescription,
     TableInfo,
 )
+from zhixin_connectors.spans import inside
 
 __all__ = ["HeldConnector"]
 
@@ -63,6 +65,14 @@ class HeldConnector:
         with self._held("columns", table):
             found = self._inner.columns(table)
         return self._all_of(found, SeenColumn, "columns")
+
+    def count(self, table: str) -> int | None:
+        """About how many records a table has."""
+        with self._held("count", table):
+            found = self._inner.count(table)
+        if found is not None and (type(found) is not int or found < 0):
+            raise self._broken("count gives something else than a number, or None")
+        return found
 
     def describe(self, table: str, *, rows: int = 100_000) -> TableDescription:
         """Look at a table."""
@@ -104,6 +114,10 @@ class HeldConnector:
             batch.validate(full=True)
         except pa.ArrowException:
             raise self._broken("read gives a batch that Arrow finds damaged") from None
+        if request.span is not None:
+            column = batch.column(request.span.field)
+            if not pc.all(pc.or_(inside(column, request.span), column.is_null())).as_py():
+                raise self._broken("read gives records that lie outside of the span")
         self._check_misfits(found.misfits, batch)
 
     def _check_misfits(self, misfits: Sequence[Misfit], batch: pa.RecordBatch) -> None:

@@ -44,6 +44,7 @@ from zhixin_connectors.protocol import (
     TableDescription,
     TableInfo,
 )
+from zhixin_connectors.spans import spanned
 from zhixin_connectors.textstream import Utf8Stream
 
 if TYPE_CHECKING:
@@ -157,6 +158,10 @@ class HttpSource:
         columns = {each.name: declared(each) for each in self.columns(table)}
         return describe(self, table, columns, rows=min(rows, _DESCRIBED), options=self._options)
 
+    def count(self, table: str) -> int | None:  # noqa: ARG002
+        """Nobody knows before the last page."""
+        return None
+
     def read(self, request: ReadRequest) -> Iterator[Extracted]:
         """Yield the records, page after page.
 
@@ -164,6 +169,9 @@ class HttpSource:
             PermanentSourceError: refused, no JSON, no list, a missing member, pages without an end.
             TransientSourceError: not reached, or changed while its pages were read.
         """
+        yield from spanned(self._read(request), request, self.name)
+
+    def _read(self, request: ReadRequest) -> Iterator[Extracted]:
         with self._client() as client:
             pages = self._pages(client, request.object, request.options)
             yield from jsoncolumns.batches(

@@ -35,6 +35,7 @@ __all__ = [
     "RawTexts",
     "ReadRequest",
     "SeenColumn",
+    "Span",
     "TableDescription",
     "TableInfo",
 ]
@@ -91,6 +92,27 @@ class Extracted:
 
 
 @dataclass(frozen=True)
+class Span:
+    """Records by the value of one field: ``low <= field < high``.
+
+    A misfit lies where the database sorts it, or counts as null (``spans.py``): spans that leave
+    nothing out, one of them with ``nulls``, have every record once.
+
+    Args:
+        field: one of the request's schema.
+        low, high: of the field's type; None for no bound.
+        low_open: ``low < field``.
+        nulls: records whose field is null, too.
+    """
+
+    field: str
+    low: pa.Scalar[Any] | None = None
+    high: pa.Scalar[Any] | None = None
+    low_open: bool = False
+    nulls: bool = False
+
+
+@dataclass(frozen=True)
 class ReadRequest:
     """What to take out of a source.
 
@@ -101,6 +123,8 @@ class ReadRequest:
             database can; files keep theirs. Whoever needs an order checks it.
         batch_rows: the most rows that a batch may have.
         options: ``zhixin.*`` options of the contract's server; they go before the source's own.
+        span: only these records; None for all.
+        snapshot: what ``spans.exported_snapshot`` gave, to read from that moment; empty for now.
     """
 
     object: str
@@ -108,6 +132,8 @@ class ReadRequest:
     order_by: Sequence[str] = ()
     batch_rows: int = BATCH_ROWS
     options: Mapping[str, Any] = field(default_factory=dict)
+    span: Span | None = None
+    snapshot: str = ""
 
 
 class SeenColumn(NamedTuple):
@@ -195,6 +221,14 @@ class Connector(Protocol):
 
     def columns(self, table: str) -> list[SeenColumn]:
         """The columns that a table has now, in its order; reads no records beyond a header.
+
+        Raises:
+            SourceError: as :meth:`read`, where the table can't be found or looked at.
+        """
+        ...
+
+    def count(self, table: str) -> int | None:
+        """About how many records a table has, where the source knows it without reading them.
 
         Raises:
             SourceError: as :meth:`read`, where the table can't be found or looked at.

@@ -38,6 +38,7 @@ from zhixin_connectors.protocol import (
     TableInfo,
 )
 from zhixin_connectors.relations import described, order_by, quoter
+from zhixin_connectors.spans import spanned
 from zhixin_connectors.sqlerrors import translated
 from zhixin_connectors.sqltypes import columns_of, declared
 
@@ -186,8 +187,15 @@ class SqlSource:
         }
         return columns, inspector.get_pk_constraint(name, schema).get("constrained_columns") or []
 
+    def count(self, table: str) -> int | None:  # noqa: ARG002
+        """Not asked yet."""
+        return None
+
     def read(self, request: ReadRequest) -> Iterator[Extracted]:
         """Yield a table's records from one snapshot."""
+        yield from spanned(self._read(request), request, self.name)
+
+    def _read(self, request: ReadRequest) -> Iterator[Extracted]:
         options = parse_options(self._options, request.options)
         with self._connect(request.object) as connection:
             relation = self._relation(connection, request.object)

@@ -29,7 +29,7 @@ import pyarrow as pa
 import pytest
 from zhixin_errors import PermanentSourceError, SourceError
 
-from zhixin_connectors.protocol import Connector, Extracted, ReadRequest
+from zhixin_connectors.protocol import Connector, Extracted, ReadRequest, Span
 
 __all__ = [
     "EXPECTED",
@@ -145,6 +145,19 @@ def _record(row: int) -> list[Any]:
     ]
 
 
+def _lies(value: Any, span: Span) -> bool:
+    if value is None:
+        return span.nulls
+    low, high = (None if end is None else end.as_py() for end in (span.low, span.high))
+    above = low is None or low < value or (low == value and not span.low_open)
+    return above and (high is None or value < high)
+
+
+def _by_number(found: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Records in the order of their numbers, which are unique."""
+    return sorted(found, key=lambda record: int(record["number"]))
+
+
 EXPECTED = pa.Table.from_pylist(records(), WANTED)
 
 
@@ -213,6 +226,29 @@ class ConnectorTests:
         """Sorted or not: the same records."""
         table, _, _ = self._take(source, WANTED, order_by=("number",))
         assert sorted(map(str, table.to_pylist())) == sorted(map(str, self._expected.to_pylist()))
+
+    def test_gives_the_records_of_a_span(self, source: ConnectorCase) -> None:
+        """Each end is in it or not as the protocol says; nulls where they are asked for."""
+        for name in ("number", "amount", "name", "day", "local", "instant"):
+            values = self._expected[name].drop_null().sort()
+            one, other = (values[len(values) * part // 5] for part in (1, 3))
+            spans = [
+                Span(name, high=one, nulls=True),
+                Span(name, one, other),
+                Span(name, other, low_open=True),
+                Span(name, other, values[-1], nulls=True),
+            ]
+            for span in spans:
+                table, misfits, raw = self._take(source, WANTED, span=span)
+                assert misfits == []
+                wanted = [row for row in self._expected.to_pylist() if _lies(row[name], span)]
+                assert _by_number(table.to_pylist()) == _by_number(wanted)
+                assert raw["name"].to_pylist() == table["name"].to_pylist()
+
+    def test_knows_how_many_records_there_are_or_says_nothing(self, source: ConnectorCase) -> None:
+        """About."""
+        known = source.connector.count(source.object)
+        assert known is None or known >= 0
 
     def test_a_misfit_is_null_with_reason_and_raw_text(self, source: ConnectorCase) -> None:
         """A value that the wanted type can't say stops nothing and is not changed."""

@@ -131,7 +131,7 @@ def test_a_package_is_found_by_its_scheme_and_given_what_it_needs(site):
         "class C:\n"
         "    def __init__(self, *told): self.told, self.name = told, told[2]\n"
         "    def check(self): raise ConfigError\n"
-        "    tables = columns = describe = read = check\n"
+        "    tables = columns = count = describe = read = check\n"
     )
     install(site, "abacus", "Abacus", "plugin_abacus:C", code)
     source = open_source("abacus://x", {"rods": 13, "secret": SECRET}, name="beads")
@@ -213,6 +213,9 @@ class Plugin:
         return self._answer()
 
     def columns(self, table):
+        return self._answer()
+
+    def count(self, table):
         return self._answer()
 
     def describe(self, table, *, rows=0):

@@ -1,0 +1,140 @@
+"""A span of a source's records for those that can't select one, and what spans are planned by.
+
+A partitioned run divides a table into spans of a field that leave nothing out, one of them with
+``nulls``; an incremental one asks for what lies above a watermark. Here a batch is filtered after
+it was read: then a cell that is a misfit counts as null, for nobody knows where it lies. A database
+selects by itself, and its misfits lie where it sorts them. Either way spans that leave nothing out
+have every record once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from typing import NamedTuple, Protocol, runtime_checkable
+
+import pyarrow as pa
+from zhixin_errors import PermanentSourceError
+
+from zhixin_connectors._arrow import Array, pc
+from zhixin_connectors.protocol import Connector, Extracted, ReadRequest, Span
+
+__all__ = ["Bounds", "bounds", "exported_snapshot", "inside", "spanned"]
+
+
+class Bounds(NamedTuple):
+    """Where a field's values lie: the least, the greatest, and how many records have none.
+
+    ``low`` and ``high`` are null scalars where there is no value, or the one at that end is a
+    misfit (an infinite date).
+    """
+
+    low: pa.Scalar[pa.DataType]
+    high: pa.Scalar[pa.DataType]
+    nulls: int
+
+
+@runtime_checkable
+class _Bounded(Protocol):
+    def bounds(self, table: str, field: pa.Field[pa.DataType], snapshot: str) -> Bounds: ...
+
+    def exported_snapshot(self) -> AbstractContextManager[str]: ...
+
+
+def bounds(
+    connector: Connector, table: str, field: pa.Field[pa.DataType], *, snapshot: str = ""
+) -> Bounds:
+    """Where a field's values lie, asked of a database.
+
+    Args:
+        connector: of a database.
+        table: as in ``ReadRequest.object``.
+        field: name and wanted type.
+        snapshot: as in ``ReadRequest.snapshot``.
+
+    Raises:
+        SourceError: as :meth:`Connector.read`; or the source is no database.
+    """
+    if not isinstance(connector, _Bounded):
+        raise PermanentSourceError(
+            f"source {connector.name} can't say where the values of {field.name} lie",
+            code="bounds-unknown",
+            hint="only a database knows that before its records are read",
+        )
+    return connector.bounds(table, field, snapshot)
+
+
+def exported_snapshot(connector: Connector) -> AbstractContextManager[str]:
+    """Hold one moment of a source open, by a name that others read it by (PostgreSQL).
+
+    Returns:
+        a context that gives what ``ReadRequest.snapshot`` takes, until it is left.
+
+    Raises:
+        SourceError: the source has no such snapshots; or as :meth:`Connector.read`.
+    """
+    if not isinstance(connector, _Bounded):
+        raise no_snapshots(connector.name)
+    return connector.exported_snapshot()
+
+
+def no_snapshots(name: str) -> PermanentSourceError:
+    """What a source says that has no snapshots for others to read from."""
+    return PermanentSourceError(
+        f"source {name} can't let others read from one snapshot",
+        code="snapshot-unsupported",
+        hint="only PostgreSQL can; of another source past partitions must be immutable",
+    )
+
+
+def spanned(stream: Iterator[Extracted], request: ReadRequest, name: str) -> Iterator[Extracted]:
+    """The records of a stream that lie in the request's span, renumbered.
+
+    Args:
+        stream: all records; it is closed with this generator.
+        request: whose span it is; one with a snapshot is refused.
+        name: the source's.
+
+    Raises:
+        PermanentSourceError: a snapshot was asked for.
+    """
+    if request.snapshot:
+        raise no_snapshots(name)
+    if request.span is None:
+        yield from stream
+        return
+    first_row = 0
+    for each in stream:
+        mask = inside(each.batch.column(request.span.field), request.span)
+        kept = _kept(each, pc.indices_nonzero(mask), first_row)
+        if kept.batch.num_rows:
+            yield kept
+            first_row += kept.batch.num_rows
+
+
+def inside(column: Array, span: Span) -> Array:
+    """Whether each value lies in the span, without nulls in the answer."""
+    mask = column.is_valid()
+    if span.low is not None:
+        above = pc.greater if span.low_open else pc.greater_equal
+        mask = pc.and_(mask, pc.fill_null(above(column, span.low), False))
+    if span.high is not None:
+        mask = pc.and_(mask, pc.fill_null(pc.less(column, span.high), False))
+    return pc.or_(mask, column.is_null()) if span.nulls else mask
+
+
+def _kept(each: Extracted, rows: Array, first_row: int) -> Extracted:
+    if len(rows) == each.batch.num_rows:
+        return Extracted(each.batch, each.misfits, first_row, each.raw_source)
+    numbers = rows.to_pylist()
+    places = {row: place for place, row in enumerate(numbers)} if each.misfits else {}
+
+    def raw(chosen: Sequence[int]) -> pa.RecordBatch:
+        return each.raw_source([numbers[row] for row in chosen])
+
+    return Extracted(
+        each.batch.take(rows),
+        [m._replace(row=places[m.row]) for m in each.misfits if m.row in places],
+        first_row,
+        raw,
+    )
