@@ -41,8 +41,8 @@ from zhixin_ledger.encoding import (
 )
 from zhixin_ledger.names import check_dataset, parse_contract_version, parse_version
 
+from zhixin_gateway.datasets.fields import check_fields
 from zhixin_gateway.datasets.records import version_root
-from zhixin_gateway.datasets.types import fields_schema, schema_fields
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -143,7 +143,7 @@ class Manifest:
     dataset: str
     version: int
     contract: ContractRef
-    schema: pa.Schema
+    fields: list[Json]
     records: int
     root: bytes
     parts: tuple[PartEntry, ...]
@@ -154,9 +154,11 @@ class Manifest:
     run: Run = Run()
 
     @cached_property
-    def fields(self) -> list[Json]:
-        """The manifest's ``fields`` as JSON."""
-        return schema_fields(self.schema)
+    def schema(self) -> pa.Schema:
+        """The fields as an Arrow schema; who only compares digests does without Arrow."""
+        from zhixin_gateway.datasets.types import fields_schema
+
+        return fields_schema(self.fields, "manifest: fields")
 
     def computed_root(self) -> bytes:
         """The version root that follows from fields and parts."""
@@ -241,7 +243,7 @@ def parse_manifest(data: bytes) -> Manifest:
         dataset=check_dataset(dataset, "manifest: dataset"),
         version=parse_version(version, "manifest: version"),
         contract=_contract(contract),
-        schema=fields_schema(fields, "manifest: fields"),
+        fields=check_fields(fields, "manifest: fields"),
         records=parse_uint(records, "manifest: records"),
         root=parse_hex(root, "manifest: root"),
         parts=_parts(parts),

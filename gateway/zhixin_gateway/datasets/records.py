@@ -19,12 +19,9 @@ import hashlib
 from itertools import pairwise
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from zhixin_errors import FormatError, VerificationError
 from zhixin_ledger import merkle
 from zhixin_ledger.encoding import jcs
-
-from zhixin_gateway.datasets.arrow import value_bytes
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -78,6 +75,8 @@ def salts(salt_key: bytes, start: int, count: int) -> bytes:
     """
     if len(salt_key) != SALT_KEY_BYTES:
         raise FormatError(f"salt key: got {len(salt_key)} bytes, want {SALT_KEY_BYTES}")
+    from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+
     counter = modes.CTR(start.to_bytes(SALT_BYTES, "big"))
     stream = Cipher(algorithms.AES(salt_key), counter).encryptor()
     return stream.update(bytes(SALT_BYTES * count)) + stream.finalize()
@@ -209,6 +208,8 @@ def _uint64(number: int, what: str) -> bytes:
 
 def text_run(texts: pa.LargeStringArray) -> tuple[Run, list[int]]:
     """The texts' bytes in one run, and where each begins and ends in it; long runs uncopied."""
+    from zhixin_gateway.datasets.arrow import value_bytes  # a shallow verification has no texts
+
     shown, edges = value_bytes(texts)
     raw = shown.data if len(shown) > _LONG_BYTES else shown.tobytes()
     return raw, edges.tolist()

@@ -1,33 +1,30 @@
-"""Types of fields: what the manifest says, and the one Arrow type that each stands for.
+"""The one Arrow type that each type of a field stands for.
 
-Section 2.2 of the formats. A type is a name, or one list or struct around types::
-
-    "boolean" "integer" "unsigned" "decimal(7,2)" "float" "string" "binary"
-    "date" "time" "timestamp" "timestamptz"
-    {"list": "integer"}
-    {"struct": [{"name": "amount", "type": "decimal(7,2)"}, {"name": "paid", "type": "boolean"}]}
-
-At most 8 lists and structs stand around a scalar. Names are unique and not empty. Every level is
-nullable. The Arrow type is fixed: two schemas are the same fields exactly when ``equals`` says so.
+Section 2.2 of the formats; which types there are, and their form, is said in
+:mod:`~zhixin_gateway.datasets.fields`. Every level is nullable. The Arrow type is fixed: two
+schemas are the same fields exactly when ``equals`` says so.
 """
 
 from __future__ import annotations
 
-import re
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import pyarrow as pa
 from zhixin_errors import FormatError
+
+from zhixin_gateway.datasets.fields import (
+    MAX_NESTING,
+    check_fields,
+    check_type,
+    decimal_digits,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from zhixin_ledger.encoding import Json
 
-__all__ = ["MAX_NESTING", "fields_schema", "parse_type", "schema_fields", "type_json"]
-
-MAX_NESTING = 8
-"""Lists and structs around a scalar."""
+__all__ = ["fields_schema", "parse_type", "schema_fields", "type_json"]
 
 LIST_ITEM = "element"
 """The inner name of a list that we write; readers take any."""
@@ -45,7 +42,6 @@ _SCALARS: dict[str, pa.DataType] = {
     "timestamptz": pa.timestamp("us", tz="UTC"),
 }
 _NAMES = {arrow: name for name, arrow in _SCALARS.items()}
-_DECIMAL = re.compile(r"decimal\(([1-9][0-9]?),(0|[1-9][0-9]?)\)", re.ASCII)
 
 
 def parse_type(value: Json, what: str = "type") -> pa.DataType:
@@ -58,7 +54,8 @@ def parse_type(value: Json, what: str = "type") -> pa.DataType:
     Raises:
         FormatError: it is no type of section 2.2.
     """
-    return _parse_type(value, what, 0)
+    check_type(value, what)
+    return _arrow(value)
 
 
 def fields_schema(fields: Json, what: str = "fields") -> pa.Schema:
@@ -67,7 +64,7 @@ def fields_schema(fields: Json, what: str = "fields") -> pa.Schema:
     Raises:
         FormatError: it is no list of {name, type}, is empty, or a name is empty or there twice.
     """
-    return pa.schema(_parse_members(fields, what, 0))
+    return pa.schema(_arrow_members(check_fields(fields, what)))
 
 
 def type_json(arrow: pa.DataType, what: str = "type") -> Json:
@@ -84,50 +81,20 @@ def schema_fields(schema: pa.Schema) -> list[Json]:
     return _members_json(schema, "fields", 0)
 
 
-def _parse_type(value: Json, what: str, depth: int) -> pa.DataType:
+def _arrow(value: Json) -> pa.DataType:
+    """The type of a value that is in its form."""
     if isinstance(value, str):
-        return _parse_scalar(value, what)
-    if not isinstance(value, dict) or len(value) != 1:
-        raise FormatError(f"{what}: a type is a name, or one list or struct, and this is neither")
-    if depth == MAX_NESTING:
-        raise FormatError(f"{what}: more than {MAX_NESTING} lists and structs around a scalar")
-    kind, inner = next(iter(value.items()))
+        digits = decimal_digits(value)
+        return _SCALARS[value] if digits is None else pa.decimal128(*digits)
+    ((kind, inner),) = cast("dict[str, Json]", value).items()
     if kind == "list":
-        item = _parse_type(inner, f"{what}.list", depth + 1)
-        return pa.list_(pa.field(LIST_ITEM, item))
-    if kind == "struct":
-        return pa.struct(_parse_members(inner, f"{what}.struct", depth + 1))
-    raise FormatError(f"{what}: a type is a name, a list or a struct, not {kind[:40]!r}")
+        return pa.list_(pa.field(LIST_ITEM, _arrow(inner)))
+    return pa.struct(_arrow_members(cast("list[Json]", inner)))
 
 
-def _parse_scalar(name: str, what: str) -> pa.DataType:
-    scalar = _SCALARS.get(name)
-    if scalar is not None:
-        return scalar
-    match = _DECIMAL.fullmatch(name)
-    if match is None:
-        raise FormatError(f"{what}: unknown type {name[:40]!r}")
-    precision, scale = int(match[1]), int(match[2])
-    if precision > 38 or scale > precision:
-        raise FormatError(f"{what}: {name}: decimal(p,s) needs 1 <= p <= 38 and 0 <= s <= p")
-    return pa.decimal128(precision, scale)
-
-
-def _parse_members(value: Json, what: str, depth: int) -> list[pa.Field[Any]]:
-    if not isinstance(value, list) or not value:
-        raise FormatError(f"{what}: want a list of at least one {{name, type}}")
-    members: dict[str, pa.Field[Any]] = {}
-    for position, item in enumerate(value):
-        place = f"{what}[{position}]"
-        if not isinstance(item, dict) or item.keys() != {"name", "type"}:
-            raise FormatError(f"{place}: want exactly the members name and type")
-        name = item["name"]
-        if not isinstance(name, str) or not name:
-            raise FormatError(f"{place}: the name is not a string, or empty")
-        if name in members:
-            raise FormatError(f"{place}: the name {name[:80]!r} is there twice")
-        members[name] = pa.field(name, _parse_type(item["type"], f"{place}.type", depth))
-    return list(members.values())
+def _arrow_members(members: list[Json]) -> list[pa.Field[Any]]:
+    listed = cast("list[dict[str, Any]]", members)
+    return [pa.field(item["name"], _arrow(item["type"])) for item in listed]
 
 
 def _type_json(arrow: pa.DataType, what: str, depth: int) -> Json:

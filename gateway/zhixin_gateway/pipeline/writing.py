@@ -148,13 +148,14 @@ def _carried(
 def _manifest(
     contract: Contract, schema: pa.Schema, entries: Sequence[PartEntry], state: Staged
 ) -> Manifest:
+    fields = schema_fields(schema)
     return Manifest(
         dataset=contract.dataset,
         version=1,  # notarising sets the number: it follows from the ledger
         contract=ContractRef(contract.version, bytes.fromhex(contract.sha256)),
-        schema=schema,
+        fields=fields,
         records=sum(part.records for part in entries),
-        root=version_root(schema_fields(schema), [(part.records, part.root) for part in entries]),
+        root=version_root(fields, [(part.records, part.root) for part in entries]),
         parts=tuple(entries),
         quality=tuple(
             QualityItem(rule["rule"], rule["severity"], rule["checked"], rule["failed"])

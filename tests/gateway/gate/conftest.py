@@ -204,7 +204,7 @@ class World:
             dataset=dataset,
             version=version,
             contract=ContractRef("1.0.0", encoding.sha256(contract)),
-            schema=schema,
+            fields=fields,
             records=sum(part.records for part in parts),
             root=version_root(fields, [(part.records, part.root) for part in parts]),
             parts=parts,
