@@ -46,7 +46,9 @@ __all__ = ["SECRET", "Secret", "SourceOptions", "flag", "number", "one_of", "par
 SECRET = "secret"  # noqa: S105 - the option under which a source's secret is handed over
 
 _RANGE = re.compile(r"\$?[A-Za-z]{1,3}\$?[1-9][0-9]{0,6}:\$?[A-Za-z]{1,3}(?:\$?[1-9][0-9]{0,6})?\Z")
-_ELSEWHERE = {"sql", "severity", "treatment", "clear", "watermark"}  # what others read
+_ELSEWHERE = {  # what others read
+    "sql", "severity", "treatment", "clear", "watermark", "partition", "partitions", "immutable",
+}  # fmt: skip
 
 
 class Secret(str):

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from zhixin_schemas.partitioning import MOST_PARTITIONS
 from zhixin_schemas.rules import SEVERITIES
 
 __all__ = ["CLEAR", "SEVERITY", "SOURCE_VALUES", "TREATMENTS"]
@@ -78,6 +79,21 @@ SOURCE_VALUES: dict[str, Schema] = {
     "watermark": {
         "type": "string",
         "description": "A field of numbers or times: its greatest value stands in the manifest.",
+    },
+    "partition": {
+        "type": "string",
+        "description": "The field that divides the records among workers: the key's first.",
+    },
+    "partitions": {
+        "oneOf": [
+            {"type": "integer", "minimum": 2, "maximum": MOST_PARTITIONS},
+            {"type": "array", "minItems": 1, "items": {"type": ["string", "integer"]}},
+        ],
+        "description": "Into how many spans, or at which values a new one begins.",
+    },
+    "immutable": {
+        "type": "boolean",
+        "description": "true: past records never change, so spans need no common snapshot.",
     },
     "records": {
         "type": "string",

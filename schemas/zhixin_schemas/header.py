@@ -20,13 +20,14 @@ from __future__ import annotations
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from zhixin_schemas.document import Path, Place
 from zhixin_schemas.odcs import API_VERSIONS, SERVER_KEYS, server_types, suggestion
+from zhixin_schemas.partitioning import MOST_PARTITIONS
 
 __all__ = [
     "ADDRESS_KEYS",
@@ -49,6 +50,7 @@ SOURCE_OPTIONS = (
     "null", "nullQuoted", "delimiter", "quote", "encoding", "skipRows", "headerRows", "sheet",
     "range", "dateFormat", "timezone", "binary", "records", "optional", "total", "paging", "next",
     "pageParameter", "firstPage", "pageSize", "sizeParameter", "watermark",
+    "partition", "partitions", "immutable",
 )  # fmt: skip
 """What a contract may say about its source, each as ``zhixin.<name>``."""
 
@@ -285,13 +287,8 @@ def _options(server: Place) -> dict[str, object]:
 
 
 def _option_problem(name: str, value: object) -> str | None:
-    if name in {"null", "optional"}:
-        words = value if isinstance(value, list) else [None]
-        if not all(isinstance(word, str) for word in words):
-            return f'zhixin.{name} is a list of texts, such as ["NA"]'
-        return None
-    if name == "nullQuoted":
-        return None if isinstance(value, bool) else "zhixin.nullQuoted is true or false"
+    if name in _OTHER_OPTIONS:
+        return _OTHER_OPTIONS[name](name, value)
     if name in _NUMBER_OPTIONS or (name == "sheet" and not isinstance(value, str)):
         sound = isinstance(value, int) and not isinstance(value, bool) and value >= 0
         return None if sound else f"zhixin.{name} is a whole number"
@@ -338,11 +335,41 @@ def _timezone_problem(value: str) -> str | None:
     return None
 
 
+def _words_problem(name: str, value: object) -> str | None:
+    sound = isinstance(value, list) and all(isinstance(word, str) for word in value)
+    return None if sound else f'zhixin.{name} is a list of texts, such as ["NA"]'
+
+
+def _flag_problem(name: str, value: object) -> str | None:
+    return None if isinstance(value, bool) else f"zhixin.{name} is true or false"
+
+
+def _partitions_problem(name: str, value: object) -> str | None:
+    if isinstance(value, list):
+        sound = all(type(bound) in (str, int) for bound in value)
+        number = len(value) + 1 if sound else 0
+    else:
+        number = value if isinstance(value, int) and not isinstance(value, bool) else 0
+    if 2 <= number <= MOST_PARTITIONS:
+        return None
+    return (
+        f"zhixin.{name} is a number from 2 to {MOST_PARTITIONS:,}, or the list of the values "
+        "at which spans begin"
+    )
+
+
 def _paging_problem(value: str) -> str | None:
     ways = ("none", "link", "cursor", "page", "offset")
     return None if value in ways else f"zhixin.paging is one of {', '.join(ways)}"
 
 
+_OTHER_OPTIONS: dict[str, Callable[[str, object], str | None]] = {
+    "null": _words_problem,
+    "optional": _words_problem,
+    "nullQuoted": _flag_problem,
+    "immutable": _flag_problem,
+    "partitions": _partitions_problem,
+}
 _NUMBER_OPTIONS = ("skipRows", "headerRows", "firstPage", "pageSize")
 _RANGE = re.compile(r"\$?[A-Za-z]{1,3}\$?[1-9][0-9]{0,6}:\$?[A-Za-z]{1,3}(\$?[1-9][0-9]{0,6})?")
 _TEXT_OPTIONS = {

@@ -18,6 +18,7 @@ from zhixin_schemas.fields import read_fields, titles_of
 from zhixin_schemas.header import check_header, read_dataset, read_server
 from zhixin_schemas.model import MAX_CONTRACT_BYTES, Contract, Problem
 from zhixin_schemas.odcs import check_against_standard
+from zhixin_schemas.partitioning import check_partitioning
 from zhixin_schemas.rulebook import read_rules
 from zhixin_schemas.treatment import check_treated
 
@@ -131,6 +132,8 @@ def _build(document: Document, data: bytes) -> Contract | None:
     fields = read_fields(schema_object)
     rules, relationships = read_rules(schema_object, fields)
     check_treated(schema_object, fields, [rule.name for rule in rules])
+    first = next(iter(root.items("servers")), root)
+    check_partitioning(first, server.options, fields, derived=server.sql is not None)
     return Contract(
         bytes=data,
         dataset=dataset,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from zhixin_schemas.partitioning import Partitioning
     from zhixin_schemas.rules import Rule
     from zhixin_schemas.treatment import Treatment
 
@@ -162,6 +163,13 @@ class Contract:
         """Names of the key's fields, by position; empty where there is no key."""
         keys = sorted((f.key_position, f.name) for f in self.fields if f.key_position)
         return tuple(name for _, name in keys)
+
+    @cached_property
+    def partitioning(self) -> Partitioning | None:
+        """How its source is divided among workers; None where one reads all."""
+        from zhixin_schemas.partitioning import partitioning_of
+
+        return partitioning_of(self.options)
 
     @cached_property
     def written_fields(self) -> tuple[Field, ...]:
