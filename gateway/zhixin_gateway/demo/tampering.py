@@ -13,6 +13,7 @@ import pyarrow.compute as pc
 
 from zhixin_gateway.datasets import directory
 from zhixin_gateway.datasets.manifest import parse_manifest
+from zhixin_gateway.datasets.sinks import LocalSink
 from zhixin_gateway.datasets.writer import VersionWriter
 
 if TYPE_CHECKING:
@@ -60,7 +61,7 @@ def change_record(
     before = parse_manifest((version / directory.MANIFEST_FILE).read_bytes())
     for part in before.parts:
         (version / part.path).unlink()
-    with VersionWriter(version, before.schema, key_fields) as writer:
+    with VersionWriter(LocalSink(version), before.schema, key_fields) as writer:
         for number, batch in enumerate(dataset.batches()):
             writer.write(_changed(batch, field, change) if number == 0 else batch)
         parts = writer.finish()

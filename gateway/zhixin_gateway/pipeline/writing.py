@@ -28,11 +28,11 @@ from zhixin_gateway.datasets.manifest import (
 )
 from zhixin_gateway.datasets.records import version_root
 from zhixin_gateway.datasets.types import schema_fields
-from zhixin_gateway.datasets.writer import VersionWriter, carry_over
+from zhixin_gateway.datasets.writer import VersionWriter
 from zhixin_gateway.home import Home
 from zhixin_gateway.pipeline import sorting
 from zhixin_gateway.pipeline.intake import check_balance
-from zhixin_gateway.pipeline.previous import previous_version
+from zhixin_gateway.pipeline.previous import Previous, previous_version
 from zhixin_gateway.pipeline.releasing import Before, rejects_before
 from zhixin_gateway.pipeline.staging import EXTRACTED, WRITTEN, Staged, Work
 from zhixin_gateway.progress import NullProgress, Progress
@@ -80,7 +80,10 @@ def _version(work: Work, contract: Contract, state: Staged, progress: Progress) 
     schema = contract.written_schema
     before = rejects_before(work, contract)
     excluded = np.load(work.folder / "excluded.npy")
-    with VersionWriter(work.version, schema, contract.primary_key) as writer:
+    before_it = _version_before(work, progress)
+    sink = work.sink(before_it)
+    manifest_before = None if before_it is None else before_it.manifest
+    with VersionWriter(sink, schema, contract.primary_key, before=manifest_before) as writer:
         for batch in sorting.merged(work.records, contract.primary_key):
             kept = _without(batch, excluded)
             records = pa.record_batch(kept.columns[:-1], schema=schema)
@@ -90,7 +93,6 @@ def _version(work: Work, contract: Contract, state: Staged, progress: Progress) 
             progress.advance(kept.num_rows)
         entries = writer.finish()
     state["released"] = _came_of(work, before)
-    entries = _carried(work, schema, entries, progress)
     manifest = _manifest(contract, schema, entries, state)
     check_balance(int(state["extracted"]), manifest.records, manifest.quarantined)
     directory.write_file(work.version / directory.CONTRACT_FILE, contract.bytes)
@@ -121,18 +123,16 @@ def _without(batch: pa.RecordBatch, excluded: np.ndarray) -> pa.RecordBatch:
     return batch.filter(pa.array(~hit)) if hit.any() else batch
 
 
-def _carried(
-    work: Work, schema: pa.Schema, entries: tuple[PartEntry, ...], progress: Progress
-) -> tuple[PartEntry, ...]:
-    """Take unchanged parts over from the version before, so that they keep root and bytes."""
+def _version_before(work: Work, progress: Progress) -> Previous | None:
+    """The version whose parts are taken over where they repeat, so that they keep their roots."""
     try:
         known = work.home.ledger_client().state()
     except LedgerUnavailable:
-        return entries
-    before = previous_version(work.home.store, known, work.dataset)
+        return None
+    before = previous_version(work.store, known, work.dataset)
     fact = known.dataset(work.dataset)
     if before is None and fact is not None:
-        erased = directory.erased_path(work.home.store, work.dataset, fact.version).is_dir()
+        erased = work.store.is_erased(work.dataset, fact.version)
         progress.warn(
             f"{work.dataset}@{fact.version} was erased; all that its source holds is published "
             "anew, with new salts: what must not be is taken out there first"
@@ -140,9 +140,7 @@ def _carried(
             else f"{work.dataset}@{fact.version} in this home's store is gone, not whole, or not "
             "what was stated; a new version is published in its place"
         )
-    if before is None or not before.manifest.schema.equals(schema):
-        return entries
-    return carry_over(entries, work.version, before.manifest, before.folder)
+    return before
 
 
 def _manifest(

@@ -5,8 +5,13 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
+import io
 import itertools
+import os
+import pathlib
+import threading
 import zlib
+from dataclasses import replace
 
 import pyarrow as pa
 import pyarrow.parquet as pq
@@ -18,8 +23,9 @@ from zhixin_gateway.datasets import hashing
 from zhixin_gateway.datasets import writer as writing
 from zhixin_gateway.datasets.canonical import texts
 from zhixin_gateway.datasets.parquet import PartReader, verify_part
+from zhixin_gateway.datasets.sinks import LocalSink
 from zhixin_gateway.datasets.types import fields_schema
-from zhixin_gateway.datasets.writer import VersionWriter, carry_over
+from zhixin_gateway.datasets.writer import VersionWriter
 
 FIELDS = [{"name": "key", "type": "integer"}, {"name": "text", "type": "string"}]
 SCHEMA = fields_schema(FIELDS)
@@ -30,7 +36,7 @@ def batch_of(keys, text="x"):
 
 
 def written(folder, batches, key=("key",)):
-    with VersionWriter(folder, SCHEMA, key) as writer:
+    with VersionWriter(LocalSink(folder), SCHEMA, key) as writer:
         for batch in batches:
             writer.write(batch)
         return writer.finish()
@@ -146,7 +152,7 @@ def test_every_schema_survives_the_way_through_a_part(tmp_path_factory, forms, d
     schema = fields_schema(fields)
     batch = forms.to_batch(fields, data.draw(forms.record_lists(fields)), schema)
     folder = tmp_path_factory.mktemp("part")
-    with VersionWriter(folder, schema) as writer:
+    with VersionWriter(LocalSink(folder), schema) as writer:
         writer.write(batch)
         (entry,) = writer.finish()
     reader = PartReader((folder / entry.path).read_bytes(), schema, batch.num_rows)
@@ -159,7 +165,7 @@ def test_every_schema_survives_the_way_through_a_part(tmp_path_factory, forms, d
 def test_parts_are_plain_parquet_without_arrows_schema(tmp_path, every_type, forms):
     schema = fields_schema(every_type)
     batch = forms.to_batch(every_type, [[None] * len(every_type)] * 3, schema)
-    with VersionWriter(tmp_path, schema) as writer:
+    with VersionWriter(LocalSink(tmp_path), schema) as writer:
         writer.write(batch)
         writer.finish()
     metadata = pq.read_metadata(tmp_path / "part-00000.parquet")
@@ -168,7 +174,7 @@ def test_parts_are_plain_parquet_without_arrows_schema(tmp_path, every_type, for
 
 
 def test_refuses_batches_of_other_columns(tmp_path):
-    with VersionWriter(tmp_path, SCHEMA) as writer:
+    with VersionWriter(LocalSink(tmp_path), SCHEMA) as writer:
         for other in (
             pa.record_batch({"key": [1]}),
             pa.record_batch({"text": ["x"], "key": [1]}),
@@ -180,14 +186,14 @@ def test_refuses_batches_of_other_columns(tmp_path):
 
 def test_refuses_records_that_should_have_been_rejects(tmp_path, monkeypatch):
     monkeypatch.setattr(hashing, "MAX_RECORD_BYTES", 100)
-    with VersionWriter(tmp_path, SCHEMA) as writer:
+    with VersionWriter(LocalSink(tmp_path), SCHEMA) as writer:
         writer.write(batch_of([1], "x" * 80))
         with pytest.raises(FormatError, match="exceeds"):
             writer.write(batch_of([1], "x" * 100))
 
 
 def test_an_unfinished_part_does_not_stay(tmp_path):
-    with contextlib.suppress(KeyError), VersionWriter(tmp_path, SCHEMA) as writer:
+    with contextlib.suppress(KeyError), VersionWriter(LocalSink(tmp_path), SCHEMA) as writer:
         writer.write(batch_of([1]))
         raise KeyError
     assert list(tmp_path.iterdir()) == []
@@ -210,60 +216,164 @@ def test_refuses_a_part_beyond_its_size(tmp_path, monkeypatch):
         written(tmp_path, [batch_of([1])])
 
 
-class Previous:
-    """As much of a manifest as carrying over looks at."""
+class Before:
+    """As much of a manifest as a writer looks at."""
 
     def __init__(self, parts):
+        self.schema = SCHEMA
         self.parts = parts
 
 
-def test_unchanged_parts_are_carried_over_and_others_stay(tmp_path, small):
+@pytest.fixture
+def folders(tmp_path):
+    """Directories of a version and of the next one."""
     old, new = tmp_path / "1", tmp_path / "2"
     old.mkdir()
     new.mkdir()
-    before = written(old, [batch_of(range(0, 200, 2))])
-    after = written(new, [batch_of(sorted([*range(0, 200, 2), 101]))])
-    carried = carry_over(after, new, Previous(before), old)
-    kept = [c for c, a in zip(carried, after, strict=True) if c != a]
-    assert len(kept) >= len(before) - 2
-    assert {c.root for c in kept} <= {b.root for b in before}
-    assert [entry.path for entry in carried] == [entry.path for entry in after]
-    for entry in carried:
-        data = (new / entry.path).read_bytes()
-        assert hashlib.sha256(data).digest() == entry.sha256
+    return old, new
+
+
+def written_again(folders, before, batches, key=("key",)):
+    sink = LocalSink(folders[1], folders[0])
+    with VersionWriter(sink, SCHEMA, key, before=Before(before)) as writer:
+        for batch in batches:
+            writer.write(batch)
+        return writer.finish()
+
+
+def inode(folder, entry):
+    return (folder / entry.path).stat().st_ino
+
+
+def hold(folder, entries):
+    """What is stated is what lies there, and nothing else does."""
+    assert [entry.path for entry in entries] == [
+        f"part-{n:05d}.parquet" for n in range(len(entries))
+    ]
+    assert sorted(path.name for path in folder.iterdir()) == [entry.path for entry in entries]
+    for entry in entries:
+        data = (folder / entry.path).read_bytes()
+        assert (entry.size_bytes, entry.sha256) == (len(data), hashlib.sha256(data).digest())
         verify_part(data, SCHEMA, entry)
-    assert len(list(new.iterdir())) == len(carried)
 
 
-def test_an_altered_or_missing_old_part_is_not_carried_over(tmp_path):
-    old, new = tmp_path / "1", tmp_path / "2"
-    old.mkdir()
-    new.mkdir()
-    before = written(old, [batch_of(range(10))])
-    after = written(new, [batch_of(range(10))])
-    (old / before[0].path).write_bytes(b"altered")
-    assert carry_over(after, new, Previous(before), old) == after
-    (old / before[0].path).unlink()
-    assert carry_over(after, new, Previous(before), old) == after
-    assert [path.name for path in new.iterdir()] == [after[0].path]
-    verify_part((new / after[0].path).read_bytes(), SCHEMA, after[0])
+def test_parts_that_repeat_are_links_to_the_old_ones_and_keep_their_roots(folders, small):
+    before = written(folders[0], [batch_of(range(0, 200, 2))])
+    after = written_again(folders, before, [batch_of(sorted([*range(0, 200, 2), 101]))])
+    inodes = {inode(folders[0], entry): entry for entry in before}
+    kept = [entry for entry in after if inode(folders[1], entry) in inodes]
+    assert len(kept) >= len(before) - 2
+    for entry in kept:
+        assert replace(inodes[inode(folders[1], entry)], path=entry.path) == entry
+    hold(folders[1], after)
 
 
-def test_a_disk_that_is_full_while_parts_are_carried_over_leaves_no_file_open(
-    tmp_path, monkeypatch
+def test_where_nothing_changed_nothing_is_encoded(folders, small, monkeypatch):
+    before = written(folders[0], [batch_of(range(100))])
+    monkeypatch.setattr(writing.pq, "ParquetWriter", None)
+    monkeypatch.setattr(writing, "new_digest", None)
+    assert written_again(folders, before, [batch_of(range(70)), batch_of(range(70, 100))]) == before
+    hold(folders[1], before)
+
+
+def test_parts_are_copied_where_the_file_system_has_no_links(folders, small, monkeypatch):
+    before = written(folders[0], [batch_of(range(100))])
+
+    def refused(*_):
+        raise OSError(errno.EXDEV, "Invalid cross-device link")
+
+    monkeypatch.setattr(os, "link", refused)
+    assert written_again(folders, before, [batch_of(range(100))]) == before
+    assert inode(folders[1], before[0]) != inode(folders[0], before[0])
+    hold(folders[1], before)
+
+
+def test_two_parts_of_the_same_records_are_carried_each_from_its_own(folders, small):
+    before = written(folders[0], [batch_of([7] * 32)], ())
+    assert before[0].content == before[1].content
+    assert written_again(folders, before, [batch_of([7] * 32)], ()) == before
+    after = written_again(folders, before, [batch_of([7] * 48)], ())
+    assert after[:2] == before
+    assert after[2].salt_key not in {entry.salt_key for entry in before}
+    hold(folders[1], after)
+
+
+@pytest.mark.parametrize("harm", ["altered", "longer", "missing", "a link"])
+def test_an_old_part_that_is_not_what_was_stated_is_not_carried_over(folders, harm):
+    before = written(folders[0], [batch_of(range(10))])
+    path = folders[0] / before[0].path
+    data = bytearray(path.read_bytes())
+    path.unlink()
+    if harm == "altered":
+        data[7] ^= 1
+        path.write_bytes(data)
+    elif harm == "longer":
+        path.write_bytes(data + b"x")
+    elif harm == "a link":
+        (folders[0] / "elsewhere").write_bytes(data)
+        path.symlink_to(folders[0] / "elsewhere")
+    (after,) = written_again(folders, before, [batch_of(range(10))])
+    assert after.content == before[0].content
+    assert after.root != before[0].root
+    hold(folders[1], [after])
+
+
+@pytest.mark.parametrize("change", [0, 1])
+def test_a_part_too_large_to_be_held_is_encoded_and_still_found_to_repeat(
+    folders, monkeypatch, change
 ):
-    old, new = tmp_path / "1", tmp_path / "2"
-    old.mkdir()
-    new.mkdir()
-    before = written(old, [batch_of(range(10))])
-    after = written(new, [batch_of(range(10))])
+    monkeypatch.setattr(writing, "_HELD_BYTES", 100)
+    before = written(folders[0], [batch_of(range(1000))])
+    steps = [
+        batch_of(range(at, at + 100 + (change if at == 900 else 0))) for at in range(0, 1000, 100)
+    ]
+    after = written_again(folders, before, steps)
+    assert (after == before) == (change == 0)
+    assert after[0].records == 1000 + change
+    hold(folders[1], after)
 
-    def full(_source, sink, _length):
-        files.append(sink._file)
-        raise OSError(errno.ENOSPC, "no space left on device")
 
-    files = []
-    monkeypatch.setattr(writing.shutil, "copyfileobj", full)
-    with pytest.raises(ConfigError, match="no space left"):
-        carry_over(after, new, Previous(before), old)
-    assert [file.closed for file in files] == [True]
+def test_an_old_part_can_be_taken_over_whole_between_parts(folders, small):
+    before = written(folders[0], [batch_of(range(100))])
+    sink = LocalSink(folders[1], folders[0])
+    with VersionWriter(sink, SCHEMA, ["key"], before=Before(before)) as writer:
+        assert writer.at_boundary
+        assert writer.carry(before[0])
+        rest = batch_of(range(before[0].records, 100))
+        writer.write(rest.slice(0, 1))
+        assert not writer.at_boundary
+        with pytest.raises(ValueError, match="midst"):
+            writer.carry(before[0])
+        writer.write(rest.slice(1))
+        assert writer.finish() == before
+    hold(folders[1], before)
+
+
+def test_an_old_part_that_is_gone_is_told_and_leaves_its_place_free(folders, small):
+    before = written(folders[0], [batch_of(range(100))])
+    (folders[0] / before[0].path).unlink()
+    sink = LocalSink(folders[1], folders[0])
+    with VersionWriter(sink, SCHEMA, ["key"], before=Before(before)) as writer:
+        assert not writer.carry(before[0])
+        writer.write(batch_of(range(100)))
+        after = writer.finish()
+    assert [entry.content for entry in after] == [entry.content for entry in before]
+    hold(folders[1], after)
+
+
+def test_a_disk_that_is_full_stops_the_writer_and_leaves_nothing_open(tmp_path, monkeypatch):
+    class Full:
+        raw = io.BytesIO()
+        closed = False
+
+        def write(self, _):
+            raise OSError(errno.ENOSPC, "No space left on device")
+
+        def close(self):
+            Full.closed = True
+
+    monkeypatch.setattr(pathlib.Path, "open", lambda *_, **__: Full())
+    with pytest.raises(ConfigError, match="No space left"):
+        written(tmp_path, [batch_of(range(10))])
+    assert Full.closed
+    assert not [thread for thread in threading.enumerate() if thread.name == "zhixin-encode"]

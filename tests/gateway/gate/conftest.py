@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from zhixin_gateway.datasets.manifest import ContractRef, Input, Manifest, Source
 from zhixin_gateway.datasets.records import version_root
+from zhixin_gateway.datasets.sinks import LocalSink
 from zhixin_gateway.datasets.types import schema_fields
 from zhixin_gateway.datasets.writer import VersionWriter
 from zhixin_gateway.gate import open_version, verify, verify_record
@@ -192,7 +193,7 @@ class World:
         folder = self.folder / dataset / str(version)
         folder.mkdir(parents=True)
         schema = batches[0].schema
-        with VersionWriter(folder, schema, key) as writer:
+        with VersionWriter(LocalSink(folder), schema, key) as writer:
             for batch in batches:
                 writer.write(batch)
             parts = writer.finish()
