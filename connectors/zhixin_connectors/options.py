@@ -48,6 +48,7 @@ SECRET = "secret"  # noqa: S105 - the option under which a source's secret is ha
 _RANGE = re.compile(r"\$?[A-Za-z]{1,3}\$?[1-9][0-9]{0,6}:\$?[A-Za-z]{1,3}(?:\$?[1-9][0-9]{0,6})?\Z")
 _ELSEWHERE = {  # what others read
     "sql", "severity", "treatment", "clear", "watermark", "partition", "partitions", "immutable",
+    "incremental", "lateness", "deleted",
 }  # fmt: skip
 
 

@@ -80,6 +80,20 @@ SOURCE_VALUES: dict[str, Schema] = {
         "type": "string",
         "description": "A field of numbers or times: its greatest value stands in the manifest.",
     },
+    "incremental": {
+        "enum": ["append", "key"],
+        "description": "A run reads what is new by the watermark: rows that were only added, or "
+        "that replace the record of their primary key.",
+    },
+    "lateness": {
+        "type": ["string", "number"],
+        "description": "How far below the last watermark a run reads again: PT1H, P2D, or a "
+        "number.",
+    },
+    "deleted": {
+        "type": "string",
+        "description": "The field that is true, or has a time, where the row is deleted.",
+    },
     "partition": {
         "type": "string",
         "description": "The field that divides the records among workers: the key's first.",

@@ -26,6 +26,7 @@ from typing import Any
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from zhixin_schemas.document import Path, Place
+from zhixin_schemas.incremental import lateness_problem
 from zhixin_schemas.odcs import API_VERSIONS, SERVER_KEYS, server_types, suggestion
 from zhixin_schemas.partitioning import MOST_PARTITIONS
 
@@ -50,7 +51,7 @@ SOURCE_OPTIONS = (
     "null", "nullQuoted", "delimiter", "quote", "encoding", "skipRows", "headerRows", "sheet",
     "range", "dateFormat", "timezone", "binary", "records", "optional", "total", "paging", "next",
     "pageParameter", "firstPage", "pageSize", "sizeParameter", "watermark",
-    "partition", "partitions", "immutable",
+    "partition", "partitions", "immutable", "incremental", "lateness", "deleted",
 )  # fmt: skip
 """What a contract may say about its source, each as ``zhixin.<name>``."""
 
@@ -358,6 +359,10 @@ def _partitions_problem(name: str, value: object) -> str | None:
     )
 
 
+def _incremental_problem(value: str) -> str | None:
+    return None if value in ("append", "key") else "zhixin.incremental is append or key"
+
+
 def _paging_problem(value: str) -> str | None:
     ways = ("none", "link", "cursor", "page", "offset")
     return None if value in ways else f"zhixin.paging is one of {', '.join(ways)}"
@@ -369,6 +374,7 @@ _OTHER_OPTIONS: dict[str, Callable[[str, object], str | None]] = {
     "nullQuoted": _flag_problem,
     "immutable": _flag_problem,
     "partitions": _partitions_problem,
+    "lateness": lateness_problem,
 }
 _NUMBER_OPTIONS = ("skipRows", "headerRows", "firstPage", "pageSize")
 _RANGE = re.compile(r"\$?[A-Za-z]{1,3}\$?[1-9][0-9]{0,6}:\$?[A-Za-z]{1,3}(\$?[1-9][0-9]{0,6})?")
@@ -381,4 +387,5 @@ _TEXT_OPTIONS = {
     "timezone": _timezone_problem,
     "binary": _binary_problem,
     "paging": _paging_problem,
+    "incremental": _incremental_problem,
 }

@@ -16,6 +16,7 @@ from zhixin_errors import ConfigError, ContractError
 from zhixin_schemas.document import Document, Place, read_document
 from zhixin_schemas.fields import read_fields, titles_of
 from zhixin_schemas.header import check_header, read_dataset, read_server
+from zhixin_schemas.incremental import check_incremental
 from zhixin_schemas.model import MAX_CONTRACT_BYTES, Contract, Problem
 from zhixin_schemas.odcs import check_against_standard
 from zhixin_schemas.partitioning import check_partitioning
@@ -133,7 +134,9 @@ def _build(document: Document, data: bytes) -> Contract | None:
     rules, relationships = read_rules(schema_object, fields)
     check_treated(schema_object, fields, [rule.name for rule in rules])
     first = next(iter(root.items("servers")), root)
-    check_partitioning(first, server.options, fields, derived=server.sql is not None)
+    derived = server.sql is not None
+    check_partitioning(first, server.options, fields, derived=derived)
+    check_incremental(first, server.options, fields, rules, dataset=dataset, derived=derived)
     return Contract(
         bytes=data,
         dataset=dataset,

@@ -19,6 +19,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 if TYPE_CHECKING:
     import pyarrow as pa
 
+    from zhixin_schemas.incremental import Incremental
     from zhixin_schemas.partitioning import Partitioning
     from zhixin_schemas.rules import Rule
     from zhixin_schemas.treatment import Treatment
@@ -170,6 +171,13 @@ class Contract:
         from zhixin_schemas.partitioning import partitioning_of
 
         return partitioning_of(self.options)
+
+    @cached_property
+    def incremental(self) -> Incremental | None:
+        """How a run takes only what is new; None where each takes all."""
+        from zhixin_schemas.incremental import incremental_of
+
+        return incremental_of(self.options)
 
     @cached_property
     def written_fields(self) -> tuple[Field, ...]:
