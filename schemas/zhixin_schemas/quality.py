@@ -103,14 +103,34 @@ class Tally:
             for name, mask in masks.items():
                 self._failed[name] = self._failed.get(name, 0) + mask.true_count
         for rule in self._fresh:
-            newest = pc.max(batch.column(rule.fields[0])).as_py()
-            known = self._newest.get(rule.name)
-            if newest is not None and (known is None or newest > known):
-                self._newest[rule.name] = newest
+            self._see(rule.name, pc.max(batch.column(rule.fields[0])).as_py())
 
     def add_late(self, rule: str, failed: int) -> None:
         """Count the records that break a rule which was decided over all of them."""
         self._failed[rule] = self._failed.get(rule, 0) + failed
+
+    def counts(self) -> dict[str, Any]:
+        """What was counted so far, as JSON, to be added to another tally."""
+        newest = {name: value.isoformat() for name, value in self._newest.items()}
+        return {"extracted": self.extracted, "failed": dict(self._failed), "newest": newest}
+
+    def add_counts(self, told: Mapping[str, Any]) -> None:
+        """Add what another tally, of the same rules, counted of other records.
+
+        Args:
+            told: what :meth:`counts` gave.
+        """
+        self.extracted += told["extracted"]
+        for name, failed in told["failed"].items():
+            self.add_late(name, failed)
+        for name, text in told["newest"].items():
+            kind = dt.datetime if "T" in text else dt.date
+            self._see(name, kind.fromisoformat(text))
+
+    def _see(self, rule: str, newest: Any) -> None:  # noqa: ANN401 - a date or datetime
+        known = self._newest.get(rule)
+        if newest is not None and (known is None or newest > known):
+            self._newest[rule] = newest
 
     def outcomes(
         self, *, rejected: int, now: dt.datetime, past: Sequence[Past] = ()

@@ -11,6 +11,7 @@ written; keys and relationships are compared as they are written, for that is wh
 from __future__ import annotations
 
 import datetime as dt
+import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -42,6 +43,7 @@ __all__ = ["Intake", "Outcome", "check_balance"]
 
 _NO_FORM = "the value that it is generalised to does not fit the field's type"
 TOO_LONG = Reason("record.length", "", "the record's text exceeds 64 MiB")
+_REJECTED = "rejected.npy"
 _LATE_BATCH = 8_192
 _SMALL_BATCH = 8 * 1024 * 1024
 """No record of a batch up to this size has a text of 64 MiB: a byte becomes at most six."""
@@ -158,32 +160,94 @@ class Intake:
             lost = {name: pa.array(mask) for name, mask in treated.failed.items()}
             self._input.add(batch, verdict, {**unread, **lost})
 
-    def finish(self, source: Source) -> Outcome:
+    def finish(
+        self, source: Source, position: Callable[[np.ndarray], np.ndarray] = lambda rows: rows
+    ) -> Outcome:
         """Compare keys, and write the quarantine file.
 
         Args:
             source: reads the source once more, for raw texts that were not kept.
+            position: gives the positions in the extraction of rows that are numbered otherwise.
         """
-        self._passed.close()
-        if self._input is not None:
-            self._input.close()
-        rejected = np.concatenate([np.empty(0, dtype=np.int64), *self._rejected])
-        excluded = self._compare_references(rejected, self._compare_keys(rejected))
-        np.save(self._work.folder / "excluded.npy", excluded)
-        if len(excluded):
-            for rows, texts in raw_texts(self._treated(source), self._passed_before(excluded)):
-                self._rejects.add(rows, texts)
-        self._rejects.close()
-        self._pairs.close()
-        warned = self._count_warned(np.sort(np.concatenate([rejected, excluded])), len(excluded))
+        rejected = self._close()
+        excluded = self._compare_references(rejected, self._compare_keys(rejected, self._keys))
+        warned = self._set_aside(rejected, excluded, source)
         quarantined = write_quarantine(
             self._work.quarantine,
             self._rejects.schema,
             self._work.rejects,
             self._work.reasons,
             self._told,
+            position=position,
         )
         return self._outcome(quarantined, warned, len(excluded))
+
+    def hand_on(self, source: Source, decided: Sequence[str]) -> dict[str, Any]:
+        """End the intake of one span of several: another one takes over all that it found.
+
+        Args:
+            source: reads the span once more, for raw texts that were not kept.
+            decided: unique rules that no record of another span can break with one of this.
+
+        Returns:
+            What :meth:`take_over` goes on from, beside the piles.
+        """
+        rejected = self._close()
+        keys = {name: pile for name, pile in self._keys.items() if name in decided}
+        excluded = self._compare_keys(rejected, keys)
+        warned = self._set_aside(rejected, excluded, source)
+        for name, pile in self._keys.items():
+            pile.close()
+            if name in keys:
+                shutil.rmtree(pile.folder)
+        for reference in self._references:
+            reference.close()
+        np.save(self._work.folder / _REJECTED, np.sort(np.concatenate([rejected, excluded])))
+        return {
+            "counts": self._tally.counts(),
+            "accepted": self._accepted - len(excluded),
+            "warned": warned,
+            "unfit": self._unfit,
+            "reasons": [list(reason) for reason in self._told],
+        }
+
+    def take_over(self, told: Mapping[str, Any], work: Work, prefix: str) -> None:
+        """Go on from what the intake of a span found.
+
+        Args:
+            told: what :meth:`hand_on` gave.
+            work: where its piles lie; they stay there.
+            prefix: no other span has it.
+        """
+        self._tally.add_counts(told["counts"])
+        self._accepted += told["accepted"]
+        self._warned += told["warned"]
+        for name, count in told["unfit"].items():
+            self._unfit[name] = self._unfit.get(name, 0) + count
+        self._rejected.append(np.load(work.folder / _REJECTED))
+        known = len(self._rules.rules)
+        theirs = [Reason(*reason) for reason in told["reasons"][known:]]
+        numbers = np.array([*range(known), *map(self._number, theirs)], dtype=np.int32)
+        self._pairs.add_renumbered(work.reasons, numbers)
+        for name in ("records", "rejects", "keys"):
+            sorting.share(work.folder / name, self._work.folder / name, prefix)
+
+    def _close(self) -> np.ndarray:
+        """End what grows while records come; the positions of those that are rejected."""
+        self._passed.close()
+        if self._input is not None:
+            self._input.close()
+        return np.concatenate([np.empty(0, dtype=np.int64), *self._rejected])
+
+    def _set_aside(self, rejected: np.ndarray, excluded: np.ndarray, source: Source) -> int:
+        """Put records that had passed with the rejects; how many others have a warning."""
+        np.save(self._work.folder / "excluded.npy", excluded)
+        if len(excluded):
+            for rows, texts in raw_texts(self._treated(source), self._passed_before(excluded)):
+                self._rejects.add(rows, texts)
+        self._rejects.close()
+        self._pairs.close()
+        return self._count_warned(np.sort(np.concatenate([rejected, excluded])), len(excluded))
 
     def _treated(self, source: Source) -> Source:
         """The source, treated: what is read again is compared with what was written."""
@@ -260,9 +324,9 @@ class Intake:
             self._told.append(reason)
         return self._reasons[key]
 
-    def _compare_keys(self, rejected: np.ndarray) -> np.ndarray:
+    def _compare_keys(self, rejected: np.ndarray, keys: Mapping[str, KeyPile]) -> np.ndarray:
         excluded = [np.empty(0, dtype=np.int64)]
-        for name, pile in self._keys.items():
+        for name, pile in keys.items():
             shared = pile.shared()
             self._tally.add_late(name, len(shared))
             self._pairs.add(shared, self._reasons[name])

@@ -73,13 +73,22 @@ class ReferencePile:
             self._check_types(batch.schema)
             self._pile(batch, self._check.targets, np.full(batch.num_rows, -1, dtype=np.int64))
 
+    @property
+    def folder(self) -> Path:
+        """Where its runs lie."""
+        return self._folder
+
+    def close(self) -> None:
+        """Write what is buffered."""
+        self._writer.close()
+
     def missing(self, gone: np.ndarray) -> np.ndarray:
         """Positions of the records that point to nothing, rising.
 
         Args:
             gone: positions of records that are no target, rising.
         """
-        self._writer.close()
+        self.close()
         stream = sorting.merged(self._folder, self._schema.names)
         none = gone if self.own else _NONE
         found = [_NONE, *sorting.unmatched(stream, self._check.fields, none)]

@@ -13,7 +13,7 @@ Rules are small numbers here: their position in the list of reasons that the pil
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -58,6 +58,17 @@ class ReasonPile:
             numbers = pa.array(np.full(len(rows), rule, dtype=np.int32))
             self._writer.add(pa.record_batch([pa.array(rows), numbers], schema=_PAIRS))
 
+    def add_renumbered(self, pairs: Path, numbers: np.ndarray) -> None:
+        """Take the pairs of another pile.
+
+        Args:
+            pairs: the folder of a closed one.
+            numbers: this pile's number for each rule of that one.
+        """
+        for batch in sorting.merged(pairs, [ROW, "rule"]):
+            renumbered = pa.array(numbers[batch.column(1).to_numpy()], pa.int32())
+            self._writer.add(pa.record_batch([batch.column(0), renumbered], schema=_PAIRS))
+
     def close(self) -> None:
         """Write what is buffered."""
         self._writer.close()
@@ -89,7 +100,13 @@ class RejectPile:
 
 
 def write_quarantine(
-    path: Path, schema: pa.Schema, rejects: Path, pairs: Path, reasons: Sequence[Reason]
+    path: Path,
+    schema: pa.Schema,
+    rejects: Path,
+    pairs: Path,
+    reasons: Sequence[Reason],
+    *,
+    position: Callable[[np.ndarray], np.ndarray] = lambda rows: rows,
 ) -> int:
     """Join both piles into a quarantine file.
 
@@ -99,6 +116,7 @@ def write_quarantine(
         rejects: the folder of a closed ``RejectPile``.
         pairs: the folder of a closed ``ReasonPile``.
         reasons: what each rule's number means.
+        position: gives the positions in the extraction of rows that are numbered otherwise.
 
     Returns:
         How many records it holds.
@@ -109,8 +127,9 @@ def write_quarantine(
     count = 0
     with pq.ParquetWriter(path, pa.schema(columns), store_schema=False) as writer:
         for batch in sorting.merged(rejects, [ROW], 8_192):
-            told = finder.reasons_of(batch.column(0).to_numpy())
-            joined = [batch.column(0), told, *batch.columns[1:]]
+            rows = batch.column(0).to_numpy()
+            told = finder.reasons_of(rows)
+            joined = [pa.array(position(rows), pa.int64()), told, *batch.columns[1:]]
             writer.write_batch(pa.record_batch(joined, schema=pa.schema(columns)))
             count += batch.num_rows
     return count

@@ -15,6 +15,7 @@ Not here: what a duplicate means (``duplicates`` only marks neighbours of equal 
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -23,7 +24,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-__all__ = ["BATCH_ROWS", "RunWriter", "duplicates", "merged", "rebatched", "unmatched"]
+__all__ = ["BATCH_ROWS", "RunWriter", "duplicates", "merged", "rebatched", "share", "unmatched"]
 
 BATCH_ROWS = 65_536
 RUN_BYTES = 48 * 1024 * 1024
@@ -121,6 +122,24 @@ class _Cursor:
         head, self.block = self.block.slice(0, rows), self.block.slice(rows)
         self.refill()
         return head
+
+
+def share(source: Path, target: Path, prefix: str) -> None:
+    """Let the runs of a folder lie in another one too, folders in it likewise.
+
+    Args:
+        source: where they lie; they stay.
+        target: of a pile to which they are added.
+        prefix: what tells them from those of other folders.
+    """
+    for path in sorted(source.rglob("run-*.arrow")):
+        place = target / path.relative_to(source).with_name(f"run-{prefix}-{path.name}")
+        place.parent.mkdir(parents=True, exist_ok=True)
+        place.unlink(missing_ok=True)
+        try:
+            place.hardlink_to(path)
+        except OSError:  # a file system without links
+            shutil.copyfile(path, place)
 
 
 def merged(folder: Path, key: Sequence[str], rows: int = BATCH_ROWS) -> Iterator[pa.RecordBatch]:

@@ -52,9 +52,18 @@ class KeyPile:
         keys = pa.record_batch(columns, schema=self._schema)
         self._writer.add(whole_keys(keys, len(self._fields)))
 
+    @property
+    def folder(self) -> Path:
+        """Where its runs lie."""
+        return self._folder
+
+    def close(self) -> None:
+        """Write what is buffered."""
+        self._writer.close()
+
     def shared(self) -> np.ndarray:
         """Positions of all records that share their key with another, rising."""
-        self._writer.close()
+        self.close()
         found = [np.empty(0, dtype=np.int64)]
         stream = sorting.duplicates(sorting.merged(self._folder, self._fields), self._fields)
         for batch, mask in stream:
