@@ -95,6 +95,24 @@ class PartSink(Protocol):
         """Make all names durable."""
         ...
 
+    def below(self, folder: str) -> PartSink:
+        """A sink of its own for files that are no part of the version yet.
+
+        Several processes may each have one. Its files are named ``folder/name`` here, for
+        `rename`. What it makes after `clear` of the folder above never lies in the version.
+
+        Args:
+            folder: a name, or one below a folder that was made so.
+
+        Raises:
+            ConfigError: the store refuses; or the folder above was cleared meanwhile.
+        """
+        ...
+
+    def clear(self, folder: str) -> None:
+        """Take away what lies in a folder that `below` made, and the folder."""
+        ...
+
 
 class LocalSink:
     """A folder of this machine.
@@ -155,6 +173,21 @@ class LocalSink:
         """Bring the folder's names to the disk."""
         with _writing(self._folder):
             sync_folder(self._folder)
+
+    def below(self, folder: str) -> LocalSink:
+        """A folder of this one; only the last of its names is made."""
+        path = self._folder / folder
+        with _writing(path):
+            path.mkdir(exist_ok=True)
+        return LocalSink(path, self._previous)
+
+    def clear(self, folder: str) -> None:
+        """Remove a folder of this one, whoever still writes into it."""
+        path = self._folder / folder
+        with _writing(path):
+            for last in (False, False, True):  # it may grow while it is emptied
+                if path.exists():
+                    shutil.rmtree(path, ignore_errors=not last)
 
 
 class _LocalFile:
