@@ -202,7 +202,7 @@ def duplicates(
             continue
         mask = np.zeros(batch.num_rows, dtype=bool)
         if key:
-            same = _equal_neighbours(batch, key)
+            same = equal_neighbours(batch, key)
             mask[1:] |= same
             mask[:-1] |= same
         if held is not None:
@@ -232,7 +232,7 @@ def unmatched(
     held: tuple[pa.RecordBatch, bool] | None = None
     for batch in batches:
         rows = batch.column(batch.num_columns - 1).to_numpy()
-        group = np.concatenate(([0], np.cumsum(~_equal_neighbours(batch, key))))
+        group = np.concatenate(([0], np.cumsum(~equal_neighbours(batch, key))))
         known = np.zeros(group[-1] + 1, dtype=bool)
         known[group[(rows < 0) & ~np.isin(-1 - rows, gone)]] = True
         if held is not None and held[1] and _same_key(held[0], batch.slice(0, 1), key):
@@ -252,7 +252,7 @@ def _merge(paths: list[Path], key: Sequence[str]) -> Iterator[pa.RecordBatch]:
             block = cursor.block
             if block is None:
                 continue
-            rows = block.num_rows if bound is None else _count_up_to(block, key, bound)
+            rows = block.num_rows if bound is None else count_up_to(block, key, bound)
             if rows:
                 pieces.append(cursor.take(rows))
         live = [cursor for cursor in live if cursor.block is not None]
@@ -283,7 +283,14 @@ def _bound(live: list[_Cursor], key: Sequence[str]) -> list[Any] | None:
     return [table.column(name)[first] for name in key]
 
 
-def _count_up_to(block: pa.RecordBatch, key: Sequence[str], bound: list[Any]) -> int:
+def count_up_to(block: pa.RecordBatch, key: Sequence[str], bound: Sequence[Any]) -> int:
+    """Count the records of a sorted block whose key is not beyond a bound.
+
+    Args:
+        block: sorted by ``key``.
+        key: names of the fields.
+        bound: a scalar for each.
+    """
     mask: Any = None
     for name, value in reversed(list(zip(key, bound, strict=True))):
         column = block.column(name)
@@ -305,7 +312,8 @@ def _joined(batches: list[pa.RecordBatch]) -> pa.RecordBatch:
     return pa.Table.from_batches(batches).combine_chunks().to_batches()[0]
 
 
-def _equal_neighbours(batch: pa.RecordBatch, key: Sequence[str]) -> np.ndarray:
+def equal_neighbours(batch: pa.RecordBatch, key: Sequence[str]) -> np.ndarray:
+    """Whether each record but the first has the key of the one before it."""
     same = np.ones(max(batch.num_rows - 1, 0), dtype=bool)
     for name in key:
         column = batch.column(name)
