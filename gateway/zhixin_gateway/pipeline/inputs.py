@@ -7,7 +7,7 @@ new version's inputs. A byte that was changed stops the run with the gate's code
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -41,9 +41,18 @@ class Inputs:
         home: who runs.
         state: the ledger's: it says which version is the newest that stands.
         progress: told what is fetched.
+        fixed: what :meth:`listed` gave to another process of the same run, whose versions are
+            used, whatever is newer meanwhile.
     """
 
-    def __init__(self, home: Home, state: State, progress: Progress) -> None:
+    def __init__(
+        self,
+        home: Home,
+        state: State,
+        progress: Progress,
+        fixed: Iterable[Mapping[str, Any]] = (),
+    ) -> None:
+        self._fixed = {each["dataset"]: int(each["version"]) for each in fixed}
         self._home = home
         self._state = state
         self._progress = progress
@@ -63,7 +72,7 @@ class Inputs:
         if dataset not in self._opened:
             from zhixin_gateway.opening import open_version
 
-            version = wanted_version(self._state, dataset)
+            version = self._fixed.get(dataset) or wanted_version(self._state, dataset)
             if dataset.partition("/")[0] != self._home.member:
                 fetched = fetch(self._home, dataset, version)
                 if fetched.new:

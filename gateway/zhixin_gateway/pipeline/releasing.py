@@ -104,6 +104,19 @@ class Before:
             if _size(self._waiting) > _AT_ONCE_BYTES:
                 self._look_up()
 
+    def seen(self) -> np.ndarray:
+        """Which of the rejects' keys were among the records that were looked at."""
+        self._look_up()
+        return self._accepted
+
+    def take_over(self, seen: np.ndarray) -> None:
+        """Go on from what others saw, each of other records.
+
+        Args:
+            seen: what :meth:`seen` gave to one of them, of the same rejects.
+        """
+        self._accepted |= seen
+
     def _look_up(self) -> None:
         hit = self._places(self._waiting)
         self._accepted[hit[hit >= 0]] = True
