@@ -30,9 +30,10 @@ import pyarrow as pa
 import pyarrow.fs as pafs
 from zhixin_errors import ConfigError, PermanentSourceError, TransientSourceError
 
+from zhixin_connectors.objectstore import REMOTE_SCHEMES, open_filesystem
+
 __all__ = ["REMOTE_SCHEMES", "Place", "SourceFile", "open_place"]
 
-REMOTE_SCHEMES = ("s3", "gs", "gcs", "hdfs", "viewfs", "abfs", "abfss")
 _GLOB = re.compile(r"[*?\[]")
 _MARKERS = {"_SUCCESS", "_metadata", "_common_metadata"}
 _MAX_NAMED = 20
@@ -138,7 +139,7 @@ def open_place(url: str, name: str) -> Place:
     # A pattern is no URL to pyarrow: the file system is opened for the part before it.
     root = unquote(parts.netloc + parts.path).rstrip("/")
     opened = parts._replace(path=_GLOB.split(parts.path, maxsplit=1)[0]).geturl()
-    return Place(name, root, lambda: pafs.FileSystem.from_uri(opened)[0])
+    return Place(name, root, lambda: open_filesystem(opened, f"source {name}: its address")[0])
 
 
 @dataclass

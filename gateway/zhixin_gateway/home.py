@@ -25,8 +25,8 @@ exception, and not here. What is heavy (ledger, trust) is imported when it is as
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +35,7 @@ from urllib.parse import quote, unquote
 from zhixin_errors import ConfigError
 
 from zhixin_gateway.datasets.directory import write_whole
+from zhixin_gateway.locking import locked
 from zhixin_gateway.settings import (
     HOME_FORMAT,
     Settings,
@@ -50,6 +51,8 @@ if TYPE_CHECKING:
     from zhixin_ledger.client import LedgerClient
     from zhixin_ledger.signers import Signer
     from zhixin_ledger.trust import Trust
+
+    from zhixin_gateway.stores import Store
 
 __all__ = ["SETTINGS_FILE", "Home", "create_home"]
 
@@ -122,9 +125,28 @@ class Home:
         """The member's name."""
         return self.settings.member
 
+    def open_store(self) -> Store:
+        """Open what holds the versions that this member has, its own and fetched ones."""
+        from zhixin_gateway.stores import is_url, open_store
+
+        setting = self.settings.store
+        return open_store(setting if is_url(setting) else self.store, self.environ)
+
     @property
     def store(self) -> Path:
-        """The root of the versions that this member has, its own and fetched ones."""
+        """The folder of the versions that this member has.
+
+        Raises:
+            ConfigError: they lie in an object store.
+        """
+        from zhixin_gateway.stores import is_url
+
+        if is_url(self.settings.store):
+            raise ConfigError(
+                "the versions of this home lie in an object store, where this can't be done",
+                code="store-remote",
+                hint="docs/stores.md says what is done there by other means",
+            )
         return self._folder(self.settings.store, "store")
 
     @property
@@ -326,7 +348,7 @@ class Home:
             ConfigError: ``[stores]`` does not name the member.
         """
         if member == self.member:
-            return str(self.store)
+            return self.settings.store if "://" in self.settings.store else str(self.store)
         place = self.settings.stores.get(member)
         if not place:
             raise ConfigError(
@@ -360,8 +382,7 @@ class Home:
         file = self.path / SETTINGS_FILE
         return parse_settings(file.read_text("utf-8"), str(file))
 
-    @contextmanager
-    def lock(self, name: str, *, wait: bool = False) -> Iterator[None]:
+    def lock(self, name: str, *, wait: bool = False) -> AbstractContextManager[None]:
         """Keep every other process of this home from the same work.
 
         Args:
@@ -371,29 +392,7 @@ class Home:
         Raises:
             ConfigError: another process is at it, or the system has no such locks.
         """
-        try:
-            import fcntl
-        except ImportError as error:
-            raise ConfigError(
-                "this system has no locks on files, which a home's own work needs",
-                hint="on Windows a version is read and verified from its folder, with a trust",
-            ) from error
-        folder = self.staging
-        folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        path = folder / f"{name.replace('/', '+')}.lock"
-        handle = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
-        try:
-            try:
-                fcntl.flock(handle, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
-            except OSError as error:
-                raise ConfigError(
-                    f"another process is working on {name} in this home",
-                    code="busy",
-                    hint="wait until it has ended; it is not harmed by trying again",
-                ) from error
-            yield
-        finally:
-            os.close(handle)
+        return locked(self.staging, name, wait=wait)
 
     def _folder(self, setting: str, default: str) -> Path:
         return (self.path / setting).resolve() if setting else self.path / default

@@ -123,7 +123,7 @@ def extract(
             state_once = cache(stating if publish else lambda: None)  # whatever the attempts
             inputs = Inputs(home, state, progress)
             key_sets, targets = inputs.keys_of(contract)
-            past = past_quality(home.store, state, contract)
+            past = past_quality(home.open_store(), state, contract)
 
             def attempt() -> Staged:
                 work.begin()

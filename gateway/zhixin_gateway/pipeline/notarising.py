@@ -41,6 +41,8 @@ if TYPE_CHECKING:
     from zhixin_ledger.client import LedgerClient
     from zhixin_ledger.state import State
 
+    from zhixin_gateway.stores import Place
+
 __all__ = ["finish", "known_state", "notarise", "resume"]
 
 
@@ -113,7 +115,7 @@ def finish(work: Work, progress: Progress | None = None) -> RunResult:
     progress = progress or NullProgress()
     home = work.home
     state = work.load() or {}
-    target = home.store / work.dataset / str(state["version"])
+    target = work.store.place(work.dataset, int(state["version"]))
     if work.version.exists():
         progress.step("notarise", f"{work.dataset}@{state['version']}")
         try:
@@ -125,7 +127,7 @@ def finish(work: Work, progress: Progress | None = None) -> RunResult:
             if state.get("index") is None:
                 work.discard()
             raise
-        _publish(work, target, int(state["version"]))
+        _publish(work, int(state["version"]))
     result = _result(state, path=target)
     _remember(home, state, result)
     work.discard()
@@ -168,6 +170,7 @@ def _sign(
         quality=(*manifest.quality, *(QualityItem(**rule) for rule in external)),
     )
     state["rules"] = [*state["rules"], *external]
+    work.store.settle(work.version, manifest)
     data = manifest.to_bytes()
     directory.write_whole(work.version / "manifest.json", data)
     payload = ledger.dataset_statement(
@@ -209,8 +212,8 @@ def _prove(work: Work, state: dict[str, Any]) -> None:
     directory.write_whole(work.version / "receipt.tlog-proof", receipt)
 
 
-def _publish(work: Work, target: Path, version: int) -> None:
-    """Let the version appear: the rejects first, then the directory, each by one rename."""
+def _publish(work: Work, version: int) -> None:
+    """Let the version appear: the rejects first, by one rename, then the version itself."""
     aside = work.home.quarantine / work.dataset / f"{version}.parquet"
     if work.quarantine.exists():
         aside.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -218,7 +221,7 @@ def _publish(work: Work, target: Path, version: int) -> None:
         work.quarantine.replace(aside)
         directory.sync_folder(aside.parent)
     drop_attempt(work)
-    directory.publish(work.version, target)
+    work.store.publish(work.version, work.dataset, version)
 
 
 def _tell_release(work: Work, folder: Path, version: int) -> None:
@@ -231,7 +234,7 @@ def _tell_release(work: Work, folder: Path, version: int) -> None:
 
 def _unchanged(home: Home, work: Work, known: State, state: dict[str, Any]) -> int | None:
     """The newest version, if what was written says the same; else None."""
-    before = previous_version(home.store, known, work.dataset)
+    before = previous_version(home.open_store(), known, work.dataset)
     if before is None:
         return None
     now = parse_manifest((work.version / "manifest.json").read_bytes())
@@ -276,7 +279,7 @@ def _answered_before(home: Home, staged: Staged) -> RunResult | None:
     if known is None or known.get("token") != staged.get("token"):
         return None
     version = known["version"]
-    path = None if version is None else directory.version_path(home.store, dataset, version)
+    path = None if version is None else home.open_store().place(dataset, version)
     return replace(_result({**staged, **known}, path=path), standing=known["standing"])
 
 
@@ -291,7 +294,7 @@ def _result(
     state: dict[str, Any],
     *,
     pending: bool = False,
-    path: Path | None = None,
+    path: Place | None = None,
     notes: tuple[str, ...] = (),
 ) -> RunResult:
     return RunResult(

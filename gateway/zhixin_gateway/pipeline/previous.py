@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from zhixin_errors import FormatError
+from zhixin_errors import ConfigError, FormatError
 from zhixin_ledger.encoding import sha256
 from zhixin_schemas.loader import read_contract
 from zhixin_schemas.quality import Past
@@ -18,18 +17,20 @@ if TYPE_CHECKING:
     from zhixin_ledger.state import State
     from zhixin_schemas.model import Contract
 
+    from zhixin_gateway.stores import Store
+
 __all__ = ["Previous", "past_quality", "previous_version"]
 
 
 class Previous(NamedTuple):
-    """A version, its directory and its manifest, whose bytes are those that were stated."""
+    """A version, where it lies, and its manifest, whose bytes are those that were stated."""
 
     version: int
-    folder: Path
+    store: Store
     manifest: Manifest
 
 
-def previous_version(store: Path, known: State, dataset: str) -> Previous | None:
+def previous_version(store: Store, known: State, dataset: str) -> Previous | None:
     """Find the newest version of an own dataset.
 
     Args:
@@ -45,14 +46,12 @@ def previous_version(store: Path, known: State, dataset: str) -> Previous | None
     found = None if fact is None else _stated_version(store, known, dataset, fact.version)
     if found is None:
         return None
-    try:
-        sizes = [(found.folder / part.path).stat().st_size for part in found.manifest.parts]
-    except OSError:
-        return None
-    return found if sizes == [part.size_bytes for part in found.manifest.parts] else None
+    sizes = store.sizes(dataset, found.version)
+    whole = all(sizes.get(part.path) == part.size_bytes for part in found.manifest.parts)
+    return found if whole else None
 
 
-def past_quality(store: Path, known: State, contract: Contract) -> list[Past]:
+def past_quality(store: Store, known: State, contract: Contract) -> list[Past]:
     """What the last versions' manifests say, as far as the contract's rules look back at them.
 
     Args:
@@ -99,30 +98,30 @@ class _Comparable:
     def rules(self, before: Previous) -> set[str]:
         digest = before.manifest.contract.sha256
         if digest not in self._known:
-            self._known[digest] = self._read(before.folder, digest)
+            self._known[digest] = self._read(before, digest)
         return self._known[digest]
 
-    def _read(self, folder: Path, digest: bytes) -> set[str]:
+    def _read(self, before: Previous, digest: bytes) -> set[str]:
+        name = directory.CONTRACT_FILE
         try:
-            data = (folder / directory.CONTRACT_FILE).read_bytes()
-        except OSError:
+            data = before.store.read(before.manifest.dataset, before.version, name)
+        except (FormatError, ConfigError):
             return set()
         contract = read_contract(data).contract if sha256(data) == digest else None
         rules = () if contract is None else contract.rules
         return {rule.name for rule in rules if self._now.get(rule.name) == rule.check}
 
 
-def _stated_version(store: Path, known: State, dataset: str, version: int) -> Previous | None:
+def _stated_version(store: Store, known: State, dataset: str, version: int) -> Previous | None:
     """A version whose statement and manifest are those that the ledger knows."""
     stated = known.stated(dataset, version)
     if stated is None:
         return None
-    folder = directory.version_path(store, dataset, version)
     try:
-        statement = (folder / directory.STATEMENT_FILE).read_bytes()
-        data = (folder / directory.MANIFEST_FILE).read_bytes()
+        statement = store.read(dataset, version, directory.STATEMENT_FILE)
+        data = store.read(dataset, version, directory.MANIFEST_FILE)
         if sha256(statement) != stated.statement or sha256(data) != stated.manifest:
             return None
-        return Previous(version, folder, parse_manifest(data))
-    except (OSError, FormatError):
+        return Previous(version, store, parse_manifest(data))
+    except (FormatError, ConfigError):
         return None

@@ -11,7 +11,8 @@
       quarantine.parquet   the version's rejects
       release.json         what came of the rejects of the version before
     <store>/bts.gov.example/flights/
-      .staging-run/        the version's directory, complete but for the receipt
+      .staging-run/        the version's directory, complete but for the receipt; on an object store
+                           its small files lie in ``version/`` above, and its parts in their place
 
 ``state.json`` is replaced by one rename after what it tells of is on disk; whatever lies here
 without it is worth nothing and is thrown away. Once ``step`` is ``signed`` the statement may stand
@@ -26,13 +27,17 @@ import secrets
 import shutil
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from zhixin_errors import ConfigError
 
-from zhixin_gateway.datasets import directory
 from zhixin_gateway.datasets.directory import write_whole
 from zhixin_gateway.home import Home
+
+if TYPE_CHECKING:
+    from zhixin_gateway.datasets.sinks import PartSink
+    from zhixin_gateway.pipeline.previous import Previous
+    from zhixin_gateway.stores import Store
 
 __all__ = ["EXTRACTED", "SIGNED", "WRITTEN", "Staged", "Work"]
 
@@ -88,8 +93,13 @@ class Work:
 
     @property
     def version(self) -> Path:
-        """The version's directory: beside its place, so that it appears by one rename."""
-        return directory.dataset_path(self.home.store, self.dataset) / ".staging-run"
+        """The version's directory, or on an object store its small files."""
+        return self.store.staged(self.dataset, self.folder)
+
+    @property
+    def store(self) -> Store:
+        """Where the version will appear."""
+        return self.home.open_store()
 
     @property
     def quarantine(self) -> Path:
@@ -120,8 +130,23 @@ class Work:
     def discard(self) -> None:
         """Throw away what lies here."""
         (self.folder / "state.json").unlink(missing_ok=True)
-        for folder in (self.folder, self.version):
-            shutil.rmtree(folder, ignore_errors=True)
+        self.store.drop(self.version, self.dataset)
+        shutil.rmtree(self.folder, ignore_errors=True)
+
+    def sink(self, before: Previous | None) -> PartSink:
+        """Where the parts of the version that comes next are written.
+
+        Its number follows from this home's copy of the ledger; the dataset's lock is held, and
+        nobody else may publish under its name.
+
+        Args:
+            before: the version whose parts may be carried.
+        """
+        fact = self.home.ledger_client().state().dataset(self.dataset)
+        number = 1 if fact is None else fact.version + 1
+        self.version.mkdir(parents=True, exist_ok=True)
+        carried = None if before is None else before.version
+        return self.store.sink(self.version, self.dataset, number, carried)
 
     def save(self, state: Staged) -> None:
         """Tell, durably, how far this is."""
