@@ -14,7 +14,7 @@ home and is removed after the run.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
@@ -27,7 +27,15 @@ import pyarrow.parquet as pq
 from zhixin_schemas import rules as r
 from zhixin_schemas.compile import Mask, RowVerdict, RuleSet
 
-__all__ = ["FAILED", "ROW", "SAMPLE_LIMIT", "UNREAD", "StagedInput", "read_staged"]
+__all__ = [
+    "FAILED",
+    "ROW",
+    "SAMPLE_LIMIT",
+    "UNREAD",
+    "StagedInput",
+    "merge_staged",
+    "read_staged",
+]
 
 SAMPLE_LIMIT = 500_000
 ROW = "zhixin:row"
@@ -131,6 +139,37 @@ class StagedInput:
     ) -> None:
         """Close the file."""
         self.close()
+
+
+def merge_staged(
+    paths: Sequence[Path], offsets: Sequence[int], target: Path, *, limit: int = SAMPLE_LIMIT
+) -> None:
+    """Put the inputs of several spans together into one, a sample of all where they are too many.
+
+    Args:
+        paths: what a :class:`StagedInput` of each span wrote.
+        offsets: the position in the extraction of each span's first record.
+        target: the file to write.
+        limit: records to keep at most.
+    """
+    files = [pq.ParquetFile(path) for path in paths]
+    told = [file.metadata.metadata or {} for file in files]
+    threshold = min(float(each[b"zhixin:threshold"]) for each in told)
+    draws = np.concatenate([file.read([_DRAW]).column(0).to_numpy() for file in files])
+    while np.count_nonzero(draws < threshold) > limit:
+        threshold /= 2
+    schema = files[0].schema_arrow
+    at = schema.get_field_index(ROW)
+    with pq.ParquetWriter(target, schema, compression="zstd") as writer:
+        for file, offset in zip(files, offsets, strict=False):
+            for batch in file.iter_batches():
+                kept = batch.filter(pc.less(batch.column(_DRAW), pa.scalar(threshold)))
+                rows = pc.add(kept.column(at), pa.scalar(offset, pa.int64()))
+                writer.write_batch(kept.set_column(at, schema.field(at), rows))
+        total = sum(int(each[b"zhixin:total"]) for each in told)
+        writer.add_key_value_metadata(
+            {"zhixin:threshold": repr(threshold), "zhixin:total": str(total)}
+        )
 
 
 def read_staged(path: Path) -> tuple[pa.Table, int]:

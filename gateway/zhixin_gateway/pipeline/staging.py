@@ -3,7 +3,9 @@
 ::
 
     <home>/staging/bts.gov.example/flights/
-      state.json           {"token": …, "step": "extracted" | "written" | "signed", …}
+      state.json           {"token": …, "step": "extracted" | "written" | "signed", …}; where
+                           several read the source, "planned" and "joined" come before
+      spans/               what came of each span, where several do (partitions.py)
       records/             sorted runs of the records that passed (Arrow IPC)
       rejects/ reasons/    what was rejected, and why
       late/                what had passed until keys were compared
@@ -39,11 +41,13 @@ if TYPE_CHECKING:
     from zhixin_gateway.pipeline.previous import Previous
     from zhixin_gateway.stores import Store
 
-__all__ = ["EXTRACTED", "SIGNED", "WRITTEN", "Staged", "Work"]
+__all__ = ["EXTRACTED", "JOINED", "PLANNED", "SIGNED", "WRITTEN", "Staged", "Work"]
 
 Staged = dict[str, Any]
 """What travels between steps: JSON, a few hundred bytes, no record's contents."""
 
+PLANNED = "planned"
+JOINED = "joined"
 EXTRACTED = "extracted"
 WRITTEN = "written"
 SIGNED = "signed"
@@ -70,6 +74,11 @@ class Work:
     def rejects(self) -> Path:
         """Runs of rejected records, as raw texts."""
         return self.folder / "rejects"
+
+    @property
+    def spans(self) -> Path:
+        """What came of each span of the source, where several workers read it."""
+        return self.folder / "spans"
 
     @property
     def late(self) -> Path:

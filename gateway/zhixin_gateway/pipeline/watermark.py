@@ -36,8 +36,8 @@ class Watermark:
         if not self._name:
             return
         schema = contract.schema
-        kind = schema.field(self._name).type if self._name in schema.names else pa.null()
-        ordered = any(accepts(kind) for accepts in _ORDERED)
+        self._kind = schema.field(self._name).type if self._name in schema.names else pa.null()
+        ordered = any(accepts(self._kind) for accepts in _ORDERED)
         if not ordered or self._name in contract.treated:
             raise ContractError(
                 f"{contract.dataset}: zhixin.watermark names {self._name}, which is no field of "
@@ -55,6 +55,16 @@ class Watermark:
             self._greatest is None or pc.greater(greatest, self._greatest).as_py()
         ):
             self._greatest = greatest
+
+    def take_text(self, text: str | None) -> None:
+        """Look at what another one found of other records.
+
+        Args:
+            text: its :attr:`text`.
+        """
+        if text is not None:
+            column: Any = pa.array([text]).cast(self._kind)
+            self.take(pa.record_batch([column], names=[self._name]))
 
     @property
     def text(self) -> str | None:
