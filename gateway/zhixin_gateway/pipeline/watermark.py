@@ -6,6 +6,7 @@ records of its source, so that a change or a late record that keeps an old time 
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 from typing import Any
 
@@ -63,7 +64,10 @@ class Watermark:
             text: its :attr:`text`.
         """
         if text is not None:
-            column: Any = pa.array([text]).cast(self._kind)
+            if pt.is_time(self._kind):
+                column: Any = pa.array([dt.time.fromisoformat(text)], self._kind)
+            else:
+                column = pa.array([text]).cast(self._kind)
             self.take(pa.record_batch([column], names=[self._name]))
 
     @property
