@@ -59,10 +59,13 @@ class Before:
     Args:
         rejects: them.
         contract: the new version's.
+
+    Attributes:
+        rejects: them.
     """
 
     def __init__(self, rejects: Rejects, contract: Contract) -> None:
-        self._rejects = rejects
+        self.rejects = rejects
         self._contract = contract
         self._schema = contract.written_schema
         self._key = contract.primary_key or tuple(self._schema.names)
@@ -140,13 +143,13 @@ class Before:
             counts where the two can't be compared: then ``why`` is ``key``, the new version has
             another, or ``size``, they are too many for memory.
         """
-        told: dict[str, Any] = {"version": self._rejects.version, "key": self._named_key()}
+        told: dict[str, Any] = {"version": self.rejects.version, "key": self._named_key()}
         if not self.comparable:
             return {**told, "why": self._why_not}
         self._look_up()
         keys: list[Any] = []
         why_now: list[str] = []
-        for batch in batches(Rejects(self._rejects.dataset, "new", new)):
+        for batch in batches(Rejects(self.rejects.dataset, "new", new)):
             keys.append(self._keys(batch))
             why_now += map(sys.intern, _rules(batch))
             if _size(keys) > _AT_ONCE_BYTES:
