@@ -72,7 +72,11 @@ class GroupPlan:
 
 
 def plan_reading(
-    data: memoryview, footer: Footer, leaves: Sequence[Leaf], schema: pa.Schema
+    data: memoryview,
+    footer: Footer,
+    leaves: Sequence[Leaf],
+    schema: pa.Schema,
+    read: Sequence[int] | None = None,
 ) -> list[GroupPlan]:
     """Judge a part by its footer and page headers.
 
@@ -81,6 +85,7 @@ def plan_reading(
         footer: its footer.
         leaves: its columns, matched with the fields.
         schema: the fields.
+        read: indexes of the leaves that will be decoded; None: all. Pages of others are not read.
 
     Returns:
         How to read each row group.
@@ -89,8 +94,8 @@ def plan_reading(
         VerificationError: it contradicts itself, or can't be decoded within bounds (``record``).
     """
     _check_counts(footer, leaves, len(schema))
-    sums = _Sums(data, leaves)
-    return [GroupPlan(sums.add(group), _batch_rows(group)) for group in footer.groups]
+    sums = _Sums(data, leaves, range(len(leaves)) if read is None else read)
+    return [GroupPlan(sums.add(group), sums.batch_rows(group)) for group in footer.groups]
 
 
 def _check_counts(footer: Footer, leaves: Sequence[Leaf], fields: int) -> None:
@@ -133,9 +138,10 @@ def _check_sizes(chunk: Chunk, leaf: Leaf) -> None:
 class _Sums:
     """What the pages of a part add up to."""
 
-    def __init__(self, data: memoryview, leaves: Sequence[Leaf]) -> None:
+    def __init__(self, data: memoryview, leaves: Sequence[Leaf], read: Sequence[int]) -> None:
         self._data = data
         self._leaves = leaves
+        self._read = read
         self._paths = Counter(".".join(leaf.path) for leaf in leaves)
         self._inflated = 0
         self._value_bytes = 0
@@ -144,8 +150,8 @@ class _Sums:
     def add(self, group: RowGroup) -> tuple[int, ...]:
         """Add a row group's pages; which leaves to decode as dictionaries."""
         coded, opened = [], 0
-        for at, chunk in enumerate(group.chunks):
-            pages = _Pages()
+        for at in self._read:
+            chunk, pages = group.chunks[at], _Pages()
             for page in read_pages(self._data, chunk):
                 self._inflated += page.uncompressed_bytes
                 if self._inflated > MAX_INFLATED_BYTES:
@@ -159,6 +165,12 @@ class _Sums:
             if chunk.physical == Physical.BYTE_ARRAY and pages.indices:
                 coded += self._indexed(at, chunk, pages)
         return tuple(coded)
+
+    def batch_rows(self, group: RowGroup) -> int:
+        """Rows to decode at once, so that what is not strings stays small."""
+        values = sum(group.chunks[at].values for at in self._read)
+        row_bytes = max(1, values * _VALUE_BYTES // max(1, group.rows))
+        return max(1, min(MAX_BATCH_ROWS, _BATCH_BYTES // row_bytes, group.rows or 1))
 
     def _add_values(self, at: int, chunk: Chunk, page: Page) -> None:
         """Add the least bytes that a page's own strings have, by its header or by itself."""
@@ -227,13 +239,6 @@ class _Pages:
 
     def open_bytes(self) -> int:
         return self._longest + (self.dictionary.uncompressed_bytes if self.dictionary else 0)
-
-
-def _batch_rows(group: RowGroup) -> int:
-    """Rows to decode at once, so that what is not strings stays small."""
-    values = sum(chunk.values for chunk in group.chunks)
-    row_bytes = max(1, values * _VALUE_BYTES // max(1, group.rows))
-    return max(1, min(MAX_BATCH_ROWS, _BATCH_BYTES // row_bytes, group.rows or 1))
 
 
 def _fault(why: str) -> VerificationError:

@@ -8,31 +8,37 @@ fields (:mod:`~zhixin_gateway.datasets.columns`) and to bounds
 
 Strings and binaries are decoded as dictionaries, so that a long value behind a million indices is
 measured before it is expanded. Whatever a decoder says against the bytes is a refusal (``record``).
+
+Where only some columns are asked for, the pages of the others are neither looked at nor decoded:
+that they are their owner's bytes is known, whether their values are of their fields is not.
 """
 
 from __future__ import annotations
 
 import mmap
 from contextlib import contextmanager
+from copy import copy
 from typing import TYPE_CHECKING, BinaryIO
 
 import pyarrow as pa
 import pyarrow.parquet as pq
-from zhixin_errors import VerificationError
+from zhixin_errors import FormatError, VerificationError
 
 from zhixin_gateway.datasets.arrow import Array, pc
 from zhixin_gateway.datasets.bounds import plan_reading
-from zhixin_gateway.datasets.canonical import pieces, texts
 from zhixin_gateway.datasets.columns import match_columns
 from zhixin_gateway.datasets.domain import invalid_rows
 from zhixin_gateway.datasets.footer import read_footer
-from zhixin_gateway.datasets.records import MAX_TEXTS_BYTES, PartDigest
+from zhixin_gateway.datasets.hashing import new_digest
+from zhixin_gateway.datasets.records import MAX_TEXTS_BYTES
 from zhixin_gateway.datasets.sizes import Bounds, text_bounds
+from zhixin_gateway.sidebyside import Stop
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
 
     from zhixin_gateway.datasets.footer import Footer
+    from zhixin_gateway.datasets.hashing import Digest
     from zhixin_gateway.datasets.manifest import PartEntry
 
 
@@ -58,6 +64,8 @@ class PartReader:
         schema: the manifest's fields.
         records: how many records the manifest says; None: whatever is there.
         name: the part's name, for messages.
+        columns: which fields are read, in this order; None: all.
+        stop: whether it is still wanted; asked batch by batch.
 
     Raises:
         VerificationError: its columns are not the fields, its records not as many, or it can't be
@@ -70,19 +78,43 @@ class PartReader:
         schema: pa.Schema,
         records: int | None = None,
         name: str = "part",
+        *,
+        columns: Sequence[str] | None = None,
+        stop: Stop | None = None,
     ) -> None:
         """Read footer and page headers, and hold them to the fields and to bounds."""
         self._name = name
         self._schema = schema
+        self._stop = stop or Stop()
         self._checked = False
         with self._decoding():
             self._bytes = _memory(source)
             self._footer = read_footer(self._bytes)
             if records is not None and self._footer.rows != records:
                 raise _fault(f"{self._footer.rows} records, the manifest says {records}")
-            leaves = match_columns(self._footer, schema)
-            self._plan = plan_reading(self._bytes, self._footer, leaves, schema)
-            self._paths = [".".join(leaf.path) for leaf in leaves]
+            self._leaves = match_columns(self._footer, schema)
+        self._choose(columns)
+
+    def narrowed(self, columns: Sequence[str]) -> PartReader:
+        """A reader of the same bytes that reads only some of the fields.
+
+        Args:
+            columns: names of fields, in the order in which they are wanted.
+        """
+        narrow = copy(self)
+        narrow._checked = False
+        narrow._choose(columns)
+        return narrow
+
+    def _choose(self, columns: Sequence[str] | None) -> None:
+        self._columns = columns
+        names = set(self._schema.names if columns is None else columns)
+        self._read = [at for at, leaf in enumerate(self._leaves) if leaf.path[0] in names]
+        self._fields = [field for field in self._schema if field.name in names]
+        with self._decoding():
+            self._plan = plan_reading(
+                self._bytes, self._footer, self._leaves, self._schema, self._read
+            )
 
     @property
     def records(self) -> int:
@@ -91,16 +123,20 @@ class PartReader:
 
     @property
     def schema(self) -> pa.Schema:
-        """The manifest's fields."""
-        return self._schema
+        """The manifest's fields, as far as they are read."""
+        if self._columns is None:
+            return self._schema
+        return pa.schema([self._schema.field(name) for name in self._columns])
 
     def check(self) -> None:
-        """Decode the part without giving anything out.
+        """Decode the part without giving anything out, unless that was done.
 
         Raises:
             VerificationError: it can't be decoded, its texts exceed 256 MiB, or a value has no
                 canonical form (``record``).
         """
+        if self._checked:
+            return
         total = Bounds(0, 0)
         for coded in self._coded_batches():
             total = self._within(total, coded)
@@ -108,7 +144,7 @@ class PartReader:
                 if invalid_rows(coded) is not None:
                     raise _fault("a record holds a value that has no canonical form")
         if total.high > MAX_TEXTS_BYTES:
-            self.digest(bytes(32))
+            self._digest(bytes(32))
         self._checked = True
 
     def batches(self) -> Iterator[pa.RecordBatch]:
@@ -120,13 +156,12 @@ class PartReader:
         Raises:
             VerificationError: as :meth:`check`; no row has been given then (``record``).
         """
-        if not self._checked:
-            self.check()
+        self.check()
         for coded in self._coded_batches():
             yield self._expanded(coded)
 
-    def digest(self, salt_key: bytes, *, keep_leaves: bool = False) -> PartDigest:
-        """Recompute the record tree and the content.
+    def digest(self, salt_key: bytes, *, keep_leaves: bool = False) -> Digest:
+        """Recompute the record tree and the content; all fields must be read.
 
         Args:
             salt_key: the part's, 32 bytes.
@@ -135,17 +170,41 @@ class PartReader:
         Raises:
             VerificationError: as :meth:`check` (``record``).
         """
-        digest = PartDigest(salt_key, keep_leaves=keep_leaves)
+        digest = self._digest(salt_key, keep_leaves=keep_leaves)
+        self._checked = True
+        return digest
+
+    def verify(self, entry: PartEntry, *, keep_leaves: bool = False) -> Digest:
+        """Hold the records to the root and the content that the manifest says: deep verification.
+
+        Args:
+            entry: what the manifest says of the part.
+            keep_leaves: keep every leaf hash, for a record's path.
+
+        Returns:
+            What was recomputed.
+
+        Raises:
+            VerificationError: anything differs (``record``).
+        """
+        digest = self.digest(entry.salt_key, keep_leaves=keep_leaves)
+        for what, found, stated in (
+            ("root", digest.root(), entry.root),
+            ("content", digest.content(), entry.content),
+        ):
+            if found != stated:
+                raise self._named(
+                    _fault(f"its records do not have the {what} that the manifest says")
+                )
+        return digest
+
+    def _digest(self, salt_key: bytes, *, keep_leaves: bool = False) -> Digest:
+        digest = new_digest(salt_key, keep_leaves=keep_leaves)
         total = Bounds(0, 0)
         for coded in self._coded_batches():
             total = self._within(total, coded)
-            batch = self._expanded(coded)
             with self._decoding():
-                if invalid_rows(batch) is not None:
-                    raise _fault("a record holds a value that has no canonical form")
-                for piece in pieces(batch):
-                    digest.append(texts(piece))
-        self._checked = True
+                digest.append(self._hashable(coded))
         return digest
 
     def _within(self, total: Bounds, coded: pa.RecordBatch) -> Bounds:
@@ -163,9 +222,11 @@ class PartReader:
             with self._decoding():
                 if plan.coded not in opened:
                     opened[plan.coded] = self._open(plan.coded)
-                file = opened[plan.coded]
-                batches = file.iter_batches(plan.batch_rows, row_groups=[group], use_threads=False)
+                batches = opened[plan.coded].reader.iter_batches(
+                    plan.batch_rows, [group], column_indices=self._read, use_threads=False
+                )
             while True:
+                self._stop.check()
                 with self._decoding():
                     batch = next(batches, None)
                     if batch is None:
@@ -179,20 +240,29 @@ class PartReader:
     def _open(self, coded: tuple[int, ...]) -> pq.ParquetFile:
         file = pq.ParquetFile(
             pa.BufferReader(pa.py_buffer(self._bytes)),
-            read_dictionary=[self._paths[at] for at in coded],
+            read_dictionary=[".".join(self._leaves[at].path) for at in coded],
             pre_buffer=False,
         )
         if not _same_view(file.metadata, self._footer):
             raise _fault("two readers see different things in its footer")
         return file
 
+    def _hashable(self, coded: pa.RecordBatch) -> pa.RecordBatch:
+        """The same values; of plain fields, what is behind a dictionary stays there."""
+        columns = [
+            column if _is_coded(column, field.type) else _expanded(column, field.type)
+            for column, field in zip(coded.columns, self._fields, strict=True)
+        ]
+        return pa.RecordBatch.from_arrays(columns, names=[field.name for field in self._fields])
+
     def _expanded(self, coded: pa.RecordBatch) -> pa.RecordBatch:
         with self._decoding():
             columns = [
                 _expanded(column, field.type)
-                for column, field in zip(coded.columns, self._schema, strict=True)
+                for column, field in zip(coded.columns, self._fields, strict=True)
             ]
-            return pa.RecordBatch.from_arrays(columns, schema=self._schema)
+            batch = pa.RecordBatch.from_arrays(columns, schema=pa.schema(self._fields))
+            return batch if self._columns is None else batch.select(list(self._columns))
 
     @contextmanager
     def _decoding(self) -> Iterator[None]:
@@ -201,6 +271,8 @@ class PartReader:
             yield
         except VerificationError as error:
             raise self._named(error) from error
+        except FormatError as error:
+            raise self._named(_fault(error.message)) from error
         except _DECODER_ERRORS as error:
             raise self._named(_fault(f"it can't be decoded ({type(error).__name__})")) from error
 
@@ -212,7 +284,7 @@ class PartReader:
 
 def verify_part(
     source: bytes | memoryview | BinaryIO, schema: pa.Schema, entry: PartEntry
-) -> PartDigest:
+) -> Digest:
     """Recompute a part's root and content from its records: deep verification.
 
     Args:
@@ -226,12 +298,7 @@ def verify_part(
     Raises:
         VerificationError: anything differs (``record``).
     """
-    digest = PartReader(source, schema, entry.records, entry.path).digest(entry.salt_key)
-    if digest.root() != entry.root:
-        raise _fault(f"{entry.path}: its records do not have the root that the manifest says")
-    if digest.content() != entry.content:
-        raise _fault(f"{entry.path}: its records do not have the content that the manifest says")
-    return digest
+    return PartReader(source, schema, entry.records, entry.path).verify(entry)
 
 
 def _memory(source: bytes | memoryview | BinaryIO) -> memoryview:
@@ -263,6 +330,10 @@ def _same_view(metadata: pq.FileMetaData, footer: Footer) -> bool:
             ):
                 return False
     return True
+
+
+def _is_coded(array: Array, want: pa.DataType) -> bool:
+    return isinstance(array, pa.DictionaryArray) and array.dictionary.type == want
 
 
 def _expanded(array: Array, want: pa.DataType) -> Array:

@@ -14,14 +14,23 @@
 ========================  ==========================================================================
 
 Everything is refused with one of the stable codes of docs/formats.md; a failure never yields a row.
+
+Importing this loads no Arrow: a shallow verification needs none. What does comes when it is asked
+for.
 """
 
-from zhixin_gateway.gate.prove import prove_record
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
 from zhixin_gateway.gate.query import query
-from zhixin_gateway.gate.reader import VerifiedDataset, open_version
-from zhixin_gateway.gate.record_proof import RecordVerdict, verify_record
 from zhixin_gateway.gate.verdict import CheckResult, Verdict
 from zhixin_gateway.gate.verify import verify
+
+if TYPE_CHECKING:
+    from zhixin_gateway.gate.prove import prove_record
+    from zhixin_gateway.gate.reader import VerifiedDataset, open_version
+    from zhixin_gateway.gate.record_proof import RecordVerdict, verify_record
 
 __all__ = [
     "CheckResult",
@@ -34,3 +43,20 @@ __all__ = [
     "verify",
     "verify_record",
 ]
+
+_PLACES = {
+    "RecordVerdict": "record_proof",
+    "VerifiedDataset": "reader",
+    "open_version": "reader",
+    "prove_record": "prove",
+    "verify_record": "record_proof",
+}
+
+
+def __getattr__(name: str) -> Any:  # noqa: ANN401 - whatever the name stands for
+    """Import what needs Arrow when it is first asked for."""
+    if name not in _PLACES:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    import importlib
+
+    return getattr(importlib.import_module(f"{__name__}.{_PLACES[name]}"), name)

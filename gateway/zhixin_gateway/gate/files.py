@@ -10,10 +10,8 @@ It knows no format: it answers with bytes.
 
 from __future__ import annotations
 
-import errno
 import hashlib
 import os
-import stat
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -22,7 +20,11 @@ from typing import BinaryIO, Literal, Protocol
 
 from zhixin_errors import ConfigError, FormatError, VerificationError
 
+from zhixin_gateway.filedigests import CHUNK_BYTES, Digested, chunks, open_regular
+from zhixin_gateway.sidebyside import Stop
+
 __all__ = [
+    "Digests",
     "Kind",
     "LocalDirectory",
     "VersionFiles",
@@ -33,21 +35,12 @@ __all__ = [
 
 Kind = Literal["file", "link", "folder", "special"]
 
-CHUNK_BYTES = 1 << 20
 COPY_IN_MEMORY_BYTES = 32 << 20
 """A part up to this size is copied to memory, a larger one to an unlinked temporary file."""
 
-_FLAGS = (
-    os.O_RDONLY
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)  # a pipe must not make us wait
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
-
 
 class VersionFiles(Protocol):
-    """A version's files, wherever they lie."""
+    """A version's files, wherever they lie; several threads may open some at once."""
 
     def entries(self) -> dict[str, Kind]:
         """Every name that is there, hidden ones too, and what it is."""
@@ -92,7 +85,7 @@ class LocalDirectory:
 
     def open(self, name: str) -> BinaryIO:
         """A regular file's bytes, never through a link."""
-        return _open(self.path / name, name)
+        return open_regular(self.path / name, name)
 
 
 def _kind(entry: os.DirEntry[str]) -> Kind:
@@ -101,23 +94,6 @@ def _kind(entry: os.DirEntry[str]) -> Kind:
     if entry.is_file(follow_symlinks=False):
         return "file"
     return "folder" if entry.is_dir(follow_symlinks=False) else "special"
-
-
-def _open(path: Path, name: str) -> BinaryIO:
-    try:
-        if stat.S_ISLNK(path.lstat().st_mode):
-            raise FormatError(f"{name} is a link: want a regular file")
-        descriptor = os.open(path, _FLAGS)
-    except FileNotFoundError as error:
-        raise FormatError(f"{name} is not there") from error
-    except OSError as error:
-        if error.errno in (errno.ELOOP, errno.ENXIO):  # a link put there just now, or a socket
-            raise FormatError(f"{name} is not a regular file") from error
-        raise ConfigError(f"{name} can't be read: {error.strerror}") from error
-    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
-        os.close(descriptor)
-        raise FormatError(f"{name} is not a regular file")
-    return os.fdopen(descriptor, "rb", buffering=0)
 
 
 def read_file(files: VersionFiles, name: str, limit: int) -> bytes:
@@ -140,27 +116,52 @@ def read_file(files: VersionFiles, name: str, limit: int) -> bytes:
 
 
 def _read_up_to(file: BinaryIO, count: int, name: str) -> bytes:
-    chunks = []
+    pieces = []
     try:
         while count > 0 and (chunk := file.read(min(count, CHUNK_BYTES))):
-            chunks.append(chunk)
+            pieces.append(chunk)
             count -= len(chunk)
     except OSError as error:
         raise ConfigError(f"{name} can't be read: {error.strerror}") from error
-    return b"".join(chunks)
+    return b"".join(pieces)
 
 
-def _stream(file: BinaryIO, name: str) -> Iterator[memoryview]:
-    buffer = bytearray(CHUNK_BYTES)
-    view = memoryview(buffer)
-    try:
-        while count := file.readinto(view):  # type: ignore[attr-defined]
-            yield view[:count]
-    except OSError as error:
-        raise ConfigError(f"{name} can't be read: {error.strerror}") from error
+class Digests(Protocol):
+    """Digests of parts that are taken by somebody else, such as several at once."""
+
+    def take(self, name: str) -> Digested | None:
+        """Wait for a part's; None: it has to be taken here."""
+        ...
 
 
-def _digested(files: VersionFiles, name: str, size: int, sha256: bytes) -> Iterator[memoryview]:
+def hash_part(
+    files: VersionFiles, name: str, size: int, sha256: bytes, digests: Digests | None = None
+) -> None:
+    """Hold a part's bytes to what is stated of them.
+
+    Args:
+        files: where it lies.
+        name: its file name.
+        size: bytes stated.
+        sha256: 32 bytes stated.
+        digests: where its digest may be found, of bytes that were read from ``files``.
+
+    Raises:
+        VerificationError: ``part-digest``.
+        ConfigError: it can't be read.
+    """
+    found = digests.take(name) if digests else None
+    if found is None:
+        for _ in _digested(files, name, size, sha256, Stop()):
+            pass
+        return
+    _check_size(name, found.size_bytes, size)
+    _check_sha256(name, found.sha256, sha256)
+
+
+def _digested(
+    files: VersionFiles, name: str, size: int, sha256: bytes, stop: Stop
+) -> Iterator[memoryview]:
     """The part's bytes in chunks; after the last, it has raised unless they are those stated."""
     digest, seen = hashlib.sha256(), 0
     try:
@@ -170,45 +171,37 @@ def _digested(files: VersionFiles, name: str, size: int, sha256: bytes) -> Itera
             f"{error.message}, but it was when the directory was listed", code="part-digest"
         ) from error
     with opened as file:
-        for chunk in _stream(file, name):
+        for chunk in chunks(file, name):
+            stop.check()
             seen += len(chunk)
             if seen > size:
                 break
             digest.update(chunk)
             yield chunk
+    _check_size(name, seen, size)
+    _check_sha256(name, digest.digest(), sha256)
+
+
+def _check_size(name: str, seen: int, size: int) -> None:
     if seen != size:
         found = f"more than {size}" if seen > size else str(seen)
         raise VerificationError(
             f"{name} has {found} bytes, want the {size} that its owner stated", code="part-digest"
         )
-    if digest.digest() != sha256:
+
+
+def _check_sha256(name: str, found: bytes, sha256: bytes) -> None:
+    if found != sha256:
         raise VerificationError(
-            f"{name} has other bytes than its owner stated: its SHA-256 is {digest.hexdigest()}, "
+            f"{name} has other bytes than its owner stated: its SHA-256 is {found.hex()}, "
             f"want {sha256.hex()}",
             code="part-digest",
         )
 
 
-def hash_part(files: VersionFiles, name: str, size: int, sha256: bytes) -> None:
-    """Hold a part's bytes to what is stated of them.
-
-    Args:
-        files: where it lies.
-        name: its file name.
-        size: bytes stated.
-        sha256: 32 bytes stated.
-
-    Raises:
-        VerificationError: ``part-digest``.
-        ConfigError: it can't be read.
-    """
-    for _ in _digested(files, name, size, sha256):
-        pass
-
-
 @contextmanager
 def copy_part(
-    files: VersionFiles, name: str, size: int, sha256: bytes
+    files: VersionFiles, name: str, size: int, sha256: bytes, stop: Stop
 ) -> Iterator[memoryview | BinaryIO]:
     """A private copy of a part, made while it is hashed; nobody else can reach it.
 
@@ -217,6 +210,7 @@ def copy_part(
         name: its file name.
         size: bytes stated.
         sha256: 32 bytes stated.
+        stop: whether it is still wanted.
 
     Yields:
         The bytes in memory, or a file unlinked from the temporary folder where they are many.
@@ -226,11 +220,11 @@ def copy_part(
         ConfigError: it can't be read, or not be copied.
     """
     if size <= COPY_IN_MEMORY_BYTES:
-        yield memoryview(b"".join(map(bytes, _digested(files, name, size, sha256))))
+        yield memoryview(b"".join(map(bytes, _digested(files, name, size, sha256, stop))))
         return
     with tempfile.TemporaryFile(prefix="zhixin-part-") as copy:
         try:
-            for chunk in _digested(files, name, size, sha256):
+            for chunk in _digested(files, name, size, sha256, stop):
                 copy.write(chunk)
             copy.flush()
         except OSError as error:

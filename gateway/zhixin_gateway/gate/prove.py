@@ -105,11 +105,14 @@ class _Numbered:
     def schema(self) -> pa.Schema:
         return self.dataset.schema.append(pa.field(self.position, pa.int64()))
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The records; a column of them is read though the position alone is wanted."""
+        names = self.schema.names if columns is None else list(columns)
+        read = [name for name in names if name != self.position] or self.dataset.schema.names[:1]
         start = 0
-        for batch in self.dataset.batches():
+        for batch in self.dataset.batches(read):
             positions = pa.array(range(start, start + batch.num_rows), pa.int64())
-            yield pa.RecordBatch.from_arrays([*batch.columns, positions], schema=self.schema)
+            yield batch.append_column(self.position, positions).select(names)
             start += batch.num_rows
 
 

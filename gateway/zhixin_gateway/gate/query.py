@@ -8,22 +8,23 @@
 
 DuckDB sees only the tables that are given: files, the network, extensions and Python's variables
 are shut off, and settings are locked. Each time the query names a table, its parts are read, hashed
-and decoded anew; what outgrows the memory limit spills to a private temporary folder.
+and decoded anew, and of their columns those that the query needs; what outgrows the memory limit
+spills to a private temporary folder.
 """
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-import pyarrow as pa
 from zhixin_errors import ConfigError, ZhixinError
 
 if TYPE_CHECKING:
     import duckdb
+    import pyarrow as pa
 
 __all__ = ["BATCH_ROWS", "MEMORY_BYTES", "Table", "query"]
 
@@ -48,31 +49,77 @@ class Table(Protocol):
         """The fields."""
         ...
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
-        """The records, as often as they are asked for."""
+    def batches(self, columns: Sequence[str] | None = None) -> Iterator[pa.RecordBatch]:
+        """The records, as often as they are asked for.
+
+        Args:
+            columns: names of the fields that are wanted, in this order; None: all.
+        """
         ...
 
 
-class _Source:
-    """One table, as often as DuckDB reads it; keeps our own error, which DuckDB would flatten."""
+def _source(dataset: Table, failures: list[ZhixinError]) -> Any:  # noqa: ANN401 - Arrow's Dataset
+    """One table, as often as DuckDB reads it; keeps our own error, which DuckDB would flatten.
 
-    def __init__(self, dataset: Table, failures: list[ZhixinError]) -> None:
-        self._dataset = dataset
-        self._failures = failures
+    To an Arrow dataset, and to nothing else, DuckDB says which columns it needs, and which filter
+    it leaves to Arrow: so this is one by name, and asks our own for the records.
+    """
+    import pyarrow as pa
+    from pyarrow import dataset as arrow
 
-    def __arrow_c_schema__(self) -> Any:  # noqa: ANN401 - a capsule
-        return self._dataset.schema.__arrow_c_schema__()
+    class Source(arrow.Dataset):
+        def __init__(self) -> None:
+            """Hold no files, as any other of this kind would."""
 
-    def __arrow_c_stream__(self, requested_schema: Any = None) -> Any:  # noqa: ANN401 - capsules
-        reader: Any = pa.RecordBatchReader.from_batches(self._dataset.schema, self._batches())
-        return reader.__arrow_c_stream__(requested_schema)
+        @property
+        def schema(self) -> pa.Schema:
+            return dataset.schema
 
-    def _batches(self) -> Iterator[pa.RecordBatch]:
+        def scanner(  # type: ignore[override] - Arrow's further options are about files
+            self,
+            columns: list[str] | None = None,
+            filter: Any = None,  # noqa: ANN401 - an expression
+        ) -> arrow.Scanner:
+            names = _needed(dataset.schema, columns, filter)
+            schema = pa.schema([dataset.schema.field(name) for name in names])
+            whole = names == dataset.schema.names
+            batches = _kept(dataset, None if whole else names, failures)
+            return arrow.Scanner.from_batches(
+                batches, schema=schema, columns=columns or None, filter=filter
+            )
+
+    return Source()
+
+
+def _needed(schema: pa.Schema, columns: Sequence[str] | None, filter_: Any) -> list[str]:  # noqa: ANN401
+    """The fields that a query reads: those it names, and those without which its filter fails."""
+    import pyarrow as pa
+    from pyarrow import dataset as arrow
+
+    if not columns:
+        return list(schema.names)
+    names = list(columns)
+    if filter_ is None:
+        return names
+    for field in schema:
+        if field.name in names:
+            continue
+        others = pa.schema([other for other in schema if other.name != field.name])
         try:
-            yield from self._dataset.batches()
-        except ZhixinError as error:
-            self._failures.append(error)
-            raise
+            arrow.Scanner.from_batches(iter(()), schema=others, filter=filter_)
+        except pa.ArrowInvalid:
+            names.append(field.name)
+    return names
+
+
+def _kept(
+    dataset: Table, columns: Sequence[str] | None, failures: list[ZhixinError]
+) -> Iterator[pa.RecordBatch]:
+    try:
+        yield from dataset.batches(columns)
+    except ZhixinError as error:
+        failures.append(error)
+        raise
 
 
 def query(
@@ -102,6 +149,8 @@ def query(
         ConfigError: the SQL can't be run: at once, or while the answer is read.
         VerificationError: while the answer is read: a file changed since it was verified.
     """
+    import pyarrow as pa
+
     stack = ExitStack()
     failures: list[ZhixinError] = []
     try:
@@ -112,7 +161,7 @@ def query(
         stack.callback(connection.close)
         _check_select(connection, sql)
         for name, dataset in datasets.items():
-            connection.register(name, _Source(dataset, failures))
+            connection.register(name, _source(dataset, failures))
         answer = connection.sql(sql).to_arrow_reader(batch_rows)
     except Exception as error:
         stack.close()
@@ -177,6 +226,7 @@ def _mapped(
 ) -> Exception:
     """Our own error where a source failed; else what DuckDB says, without record contents."""
     import duckdb
+    import pyarrow as pa
 
     if failures:
         return failures[0]

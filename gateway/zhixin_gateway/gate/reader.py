@@ -10,6 +10,12 @@ It is made by a verification that held, and by nothing else. What it yields was 
 very bytes that were hashed: each part is copied privately while it is hashed, and the copy is
 decoded; a file swapped after the check is refused as it is read. Statistics in the files are never
 believed: SQL runs over Arrow batches.
+
+With ``streaming`` the parts are judged as they are read, not before: records of a part are given
+once that part held, so the first are there before the last part is read, and a part that fails ends
+the reading though records of others were given. With ``columns`` or ``parts`` only these are read;
+that the bytes are their owner's is known of every part that is read, values are looked at in the
+columns that are asked for.
 """
 
 from __future__ import annotations
@@ -23,7 +29,7 @@ from typing import TYPE_CHECKING, Any
 import pyarrow as pa
 from zhixin_errors import ConfigError, VerificationError
 
-from zhixin_gateway.gate import parts
+from zhixin_gateway.gate.parts import part_batches
 from zhixin_gateway.gate.verify import Examination, Options, StandingSource, examine
 from zhixin_gateway.progress import NullProgress, Progress
 
@@ -31,7 +37,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from zhixin_ledger.trust import Trust
 
-    from zhixin_gateway.datasets.manifest import Manifest
+    from zhixin_gateway.datasets.manifest import Manifest, PartEntry
     from zhixin_gateway.gate.standing import ClaimSource, LedgerView
     from zhixin_gateway.gate.verdict import Verdict
 
@@ -54,6 +60,7 @@ class VerifiedDataset:
         if examination.version is None or not examination.verdict.ok:
             raise VerificationError(examination.verdict.message, code=examination.verdict.code)
         self._files = examination.files
+        self._options = examination.options
         self.verdict: Verdict = examination.verdict
         self.manifest: Manifest = examination.version.manifest
         self.contract: bytes = examination.version.contract
@@ -96,22 +103,38 @@ class VerifiedDataset:
         """Name and size; never contents."""
         return f"<VerifiedDataset {self.name}: {self.records} records>"
 
-    def batches(self) -> Iterator[pa.RecordBatch]:
+    def batches(
+        self, columns: Sequence[str] | None = None, *, parts: Sequence[int] | None = None
+    ) -> Iterator[pa.RecordBatch]:
         """The records, in the owner's order, in bounded memory.
 
-        Yields:
-            Batches of the fields' types.
+        Args:
+            columns: names of the fields that are wanted, in this order; None: all.
+            parts: numbers of the parts that are wanted, from 0, in this order; None: all.
+
+        Returns:
+            Batches of the fields' types, one after another.
 
         Raises:
-            VerificationError: ``part-digest``: a file changed since it was verified; ``record``: a
-                part can't be decoded.
+            ConfigError: there is no such field or part, or one is named twice.
+            VerificationError: while they are read: ``part-digest``: a file changed since it was
+                verified, or, when streaming, is not its owner's; ``record``: a part can't be
+                decoded. No record of that part was given.
         """
-        for part in self.manifest.parts:
-            yield from parts.part_batches(self._files, part, self.schema)
+        return part_batches(
+            self._files,
+            self._chosen(parts),
+            self.schema,
+            columns=None if columns is None else self._columns(columns),
+            deep=self._options.streaming and self._options.deep,
+        )
 
-    def reader(self) -> pa.RecordBatchReader:
+    def reader(
+        self, columns: Sequence[str] | None = None, *, parts: Sequence[int] | None = None
+    ) -> pa.RecordBatchReader:
         """As `batches`, for what wants a reader."""
-        return pa.RecordBatchReader.from_batches(self.schema, self.batches())
+        batches = self.batches(columns, parts=parts)
+        return pa.RecordBatchReader.from_batches(self._schema_of(columns), batches)
 
     def __arrow_c_schema__(self) -> Any:  # noqa: ANN401 - a capsule
         """The schema, for any library that speaks Arrow's PyCapsule interface."""
@@ -122,16 +145,49 @@ class VerifiedDataset:
         reader: Any = self.reader()
         return reader.__arrow_c_stream__(requested_schema)
 
-    def to_arrow(self) -> pa.Table:
-        """All records as one table; nothing is given unless all of them decode."""
-        return pa.Table.from_batches(self.batches(), self.schema)
+    def to_arrow(
+        self, columns: Sequence[str] | None = None, *, parts: Sequence[int] | None = None
+    ) -> pa.Table:
+        """Records as one table, as `batches` takes them; nothing is given unless all decode."""
+        batches = self.batches(columns, parts=parts)
+        return pa.Table.from_batches(batches, self._schema_of(columns))
 
-    def to_pandas(self) -> pd.DataFrame:
-        """All records as a frame with Arrow-backed types: integers stay exact beside nulls."""
+    def to_pandas(
+        self, columns: Sequence[str] | None = None, *, parts: Sequence[int] | None = None
+    ) -> pd.DataFrame:
+        """The same as a frame with Arrow-backed types: integers stay exact beside nulls."""
         import pandas as pd
 
-        frame: pd.DataFrame = self.to_arrow().to_pandas(types_mapper=pd.ArrowDtype)
+        table = self.to_arrow(columns, parts=parts)
+        frame: pd.DataFrame = table.to_pandas(types_mapper=pd.ArrowDtype)
         return frame
+
+    def _schema_of(self, columns: Sequence[str] | None) -> pa.Schema:
+        if columns is None:
+            return self.schema
+        return pa.schema([self.schema.field(name) for name in self._columns(columns)])
+
+    def _columns(self, columns: Sequence[str]) -> list[str]:
+        chosen = [columns] if isinstance(columns, str) else list(columns)
+        unknown = [name for name in chosen if name not in self.schema.names]
+        if unknown or not chosen or len(set(chosen)) < len(chosen):
+            what = f"has no field {unknown[0]!r}" if unknown else "needs each field once, and one"
+            raise ConfigError(
+                f"{self.name} {what}",
+                code="columns",
+                hint=f"its fields are {', '.join(self.schema.names)}",
+            )
+        return chosen
+
+    def _chosen(self, numbers: Sequence[int] | None) -> Sequence[PartEntry]:
+        entries = self.manifest.parts
+        if numbers is None:
+            return entries
+        if len(set(numbers)) < len(numbers) or not all(0 <= at < len(entries) for at in numbers):
+            raise ConfigError(
+                f"{self.name} has {len(entries)} parts, from 0; name each once", code="parts"
+            )
+        return [entries[at] for at in numbers]
 
     def sql(self, sql: str) -> pa.Table:
         """The answer to a query over this dataset.
@@ -165,6 +221,8 @@ def open_version(
     ledger: ClaimSource | None = None,
     beside: bool = False,
     progress: Progress | None = None,
+    streaming: bool = False,
+    threads: int | None = None,
 ) -> VerifiedDataset:
     """Verify a version's directory and give its data.
 
@@ -183,6 +241,9 @@ def open_version(
         ledger: a ledger that is asked over the network (`zhixin_gateway.online.ask`).
         beside: the standing files were found beside the directory, nobody named them.
         progress: is told of each part's records.
+        streaming: judge each part as it is read, not all before the first record is given; all else
+            is judged now. With ``deep`` a part's tree is recomputed before its records are given.
+        threads: how many parts are verified at once; None: as many as there are cores.
 
     Returns:
         The verified dataset.
@@ -208,6 +269,8 @@ def open_version(
         beside=beside,
         progress=progress or NullProgress(),
         reading=True,
+        streaming=streaming,
+        threads=threads,
     )
     examination = examine(path, trust, options)
     if examination.verdict.code == "stale" and not (standings or ledger_copy or ledger):

@@ -4,8 +4,8 @@ The rules of the machine:
 
 1. Rows are asked in the order of `verdict.CHECKS`; none twice; a later one never before an earlier.
 2. The first that fails ends it: there is no next row, and no row of data.
-3. A row that was not asked for (``record`` without deep, ``standing`` without a source) is said to
-   be skipped, never passed.
+3. A row that was not asked for (``record`` without deep, ``standing`` without a source,
+   ``part-digest`` where parts are judged as they are read) is said to be skipped, never passed.
 4. Bad data gives a verdict; only a fault of the set-up raises (`ConfigError`, `TrustError`).
 """
 
@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -23,18 +23,20 @@ from zhixin_errors import ConfigError, FormatError, VerificationError
 from zhixin_ledger.encoding import format_time, sha256
 
 from zhixin_gateway.datasets.directory import FILE_LIMITS
+from zhixin_gateway.datasets.manifest import MAX_PART_BYTES
+from zhixin_gateway.filedigests import FileDigests
 from zhixin_gateway.gate import checks, receipts, standing
 from zhixin_gateway.gate.checks import Asked, Stated, Version
-from zhixin_gateway.gate.files import LocalDirectory, VersionFiles, hash_part, read_file
+from zhixin_gateway.gate.files import Digests, LocalDirectory, VersionFiles, hash_part, read_file
 from zhixin_gateway.gate.verdict import CHECKS, CheckResult, Verdict
 from zhixin_gateway.progress import NullProgress, Progress
+from zhixin_gateway.sidebyside import cores
 
 if TYPE_CHECKING:
-    import pyarrow as pa
     from zhixin_ledger.tlogproof import Receipt
     from zhixin_ledger.trust import Trust
 
-    from zhixin_gateway.datasets.manifest import PartEntry
+    from zhixin_gateway.datasets.manifest import Manifest
     from zhixin_gateway.gate.standing import Claim, ClaimSource, LedgerView, Subject
 
 __all__ = ["Examination", "Machine", "Options", "Refused", "StandingSource", "examine", "verify"]
@@ -60,6 +62,9 @@ class Options:
         beside: the standing files were found beside the directory, nobody named them.
         progress: is told of each part's records, once.
         reading: the data will be read: columns and bounds of every part are checked too.
+        streaming: each part will be judged as it is read: here none is.
+        threads: how many parts are worked on at once; None: as many as there are cores.
+        ahead: digests of the parts, taken since the command began.
     """
 
     expect: str | None = None
@@ -75,6 +80,9 @@ class Options:
     beside: bool = False
     progress: Progress = field(default_factory=NullProgress)
     reading: bool = False
+    streaming: bool = False
+    threads: int | None = None
+    ahead: Digests | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -179,11 +187,13 @@ class Examination:
         verdict: the answer.
         version: the parsed small files; None where they could not be read.
         files: where the version lies.
+        options: what was asked.
     """
 
     verdict: Verdict
     version: Version | None
     files: VersionFiles
+    options: Options
 
 
 def verify(
@@ -202,6 +212,8 @@ def verify(
     ledger: ClaimSource | None = None,
     beside: bool = False,
     progress: Progress | None = None,
+    threads: int | None = None,
+    ahead: Digests | None = None,
 ) -> Verdict:
     """Verify a version's directory.
 
@@ -220,6 +232,9 @@ def verify(
         ledger: a ledger that is asked over the network (`zhixin_gateway.online.ask`).
         beside: the standing files were found beside the directory, nobody named them.
         progress: is told of each part's records, once.
+        threads: how many parts are worked on at once; None: as many as there are cores.
+        ahead: digests of the parts, taken since the caller was asked
+            (`zhixin_gateway.filedigests.DirectoryAhead`).
 
     Returns:
         The verdict, good or bad.
@@ -242,6 +257,8 @@ def verify(
         ledger=ledger,
         beside=beside,
         progress=progress or NullProgress(),
+        threads=threads,
+        ahead=ahead,
     )
     from zhixin_ledger.trust import Trust, load_trust
 
@@ -284,13 +301,13 @@ def examine_files(
         _check_parts(machine, version, files, options)
         check_standing(machine, version.stated, version.receipt, question)
     except Refused:
-        return Examination(machine.found, version, files)
+        return Examination(machine.found, version, files, options)
     name = version.stated.name
     message = (
         f"{name} is what its owner stated and the members recorded as entry "
         f"{version.receipt.index} of {trust.origin}"
     )
-    return Examination(machine.passed(message), version, files)
+    return Examination(machine.passed(message), version, files, options)
 
 
 def _read_version(files: VersionFiles) -> Version:
@@ -326,39 +343,49 @@ def check_stated(machine: Machine, stated: Stated, receipt: Receipt, question: Q
 
 
 def _check_parts(machine: Machine, version: Version, files: VersionFiles, options: Options) -> None:
-    manifest, unreadable = version.manifest, None
-    with machine.row("part-digest"):
-        for part in manifest.parts:
-            if options.reading:
-                unreadable = _look_into(files, part, manifest.schema) or unreadable
-            else:
-                hash_part(files, part.path, part.size_bytes, part.sha256)
-            if not options.deep:
-                options.progress.advance(part.records)
+    manifest, faults = version.manifest, list[VerificationError]()
+    if options.streaming:
+        machine.skip("part-digest")
+    else:
+        with machine.row("part-digest"):
+            check = _look_into if options.reading else _hash_parts
+            for part, fault in zip(manifest.parts, check(files, manifest, options), strict=True):
+                faults += [fault] if fault else []
+                if not options.deep:
+                    options.progress.advance(part.records)
     with machine.row("root"):
         checks.check_root(version)
-    if not (options.deep or unreadable):
+    if options.streaming or not (options.deep or faults):
         machine.skip("record")
         return
     with machine.row("record"):
-        if unreadable:
-            raise unreadable
+        if faults:
+            raise faults[0]
         from zhixin_gateway.gate.parts import check_records
 
-        check_records(files, manifest, options.progress)
+        check_records(files, manifest, options.progress, options.threads or cores())
 
 
-def _look_into(files: VersionFiles, part: PartEntry, schema: pa.Schema) -> VerificationError | None:
-    """Hold a part to its digest, and give back what is wrong with its columns or bounds, if any."""
-    from zhixin_gateway.gate.parts import part_reader
+def _hash_parts(files: VersionFiles, manifest: Manifest, options: Options) -> Iterator[None]:
+    """Hold each part to its digest, in order; several are hashed at once."""
+    parts, digests = manifest.parts, options.ahead
+    threads = min(options.threads or cores(), len(parts))
+    with ExitStack() as stack:
+        if digests is None and threads > 1:
+            names = [part.path for part in parts]
+            digests = stack.enter_context(FileDigests(files.open, names, MAX_PART_BYTES, threads))
+        for part in parts:
+            hash_part(files, part.path, part.size_bytes, part.sha256, digests)
+            yield None
 
-    try:
-        with part_reader(files, part, schema):
-            return None
-    except VerificationError as error:
-        if error.code == "record":
-            return error
-        raise
+
+def _look_into(
+    files: VersionFiles, manifest: Manifest, options: Options
+) -> Iterator[VerificationError | None]:
+    """Hold each part to its digest, and give what is wrong with its columns or bounds, if any."""
+    from zhixin_gateway.gate.parts import look_into
+
+    return look_into(files, manifest, options.threads or cores())
 
 
 def _read_standings(sources: Sequence[StandingSource]) -> list[tuple[str, bytes]]:

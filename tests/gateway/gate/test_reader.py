@@ -428,7 +428,7 @@ def test_an_error_that_is_nobodys_stays_what_it_is():
     class Broken:
         schema = pa.schema([("n", pa.int64())])
 
-        def batches(self):
+        def batches(self, columns=None):
             raise NotImplementedError
 
     with pytest.raises(ConfigError, match="failed while it ran"):
