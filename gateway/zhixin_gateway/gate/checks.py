@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import PurePath
 from typing import TYPE_CHECKING
 
 from zhixin_errors import ConfigError, FormatError, VerificationError
@@ -127,11 +127,11 @@ def parse_asked(expect: str) -> Asked:
         ) from error
 
 
-def asked_by_path(path: Path) -> Asked | None:
+def asked_by_path(path: PurePath) -> Asked | None:
     """Which version a path asks for: one that ends in member/dataset/number does.
 
     Args:
-        path: absolute, links not followed.
+        path: absolute, links not followed; or of an object store's address.
     """
     if len(path.parts) < 3:
         return None

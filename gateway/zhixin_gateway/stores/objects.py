@@ -165,7 +165,7 @@ class Objects:
         """Write a small object, in one request."""
         writing = self.create(name)
         try:
-            writing.write(memoryview(data))
+            writing.write(data)
             writing.close()
         except BaseException:
             writing.abandon()
@@ -177,7 +177,7 @@ class Objects:
         try:
             with path.open("rb") as file:
                 while chunk := file.read(_CHUNK_BYTES):
-                    writing.write(memoryview(chunk))
+                    writing.write(chunk)
             writing.close()
         except BaseException:
             writing.abandon()
@@ -268,7 +268,7 @@ class Writing:
         with objects._telling():
             self._stream: Any = objects.filesystem.open_output_stream(objects._path(name))
 
-    def write(self, data: memoryview) -> int:
+    def write(self, data: bytes | memoryview) -> int:
         """Append bytes; how many."""
         with self._objects._telling():
             self._stream.write(data)
