@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, NamedTuple
 
-from zhixin_errors import TransientSourceError
+from zhixin_errors import ConfigError, TransientSourceError
 from zhixin_schemas.loader import load_contract
 
 from zhixin_gateway.datasets.directory import write_whole
@@ -101,9 +101,15 @@ def holding(work: Work, progress: Progress) -> Iterator[None]:
                 write_whole(file, json.dumps(held._replace(name="")._asdict()).encode())
 
 
-def release_snapshot(work: Work) -> None:
-    """Tell the holder that nobody wants its moment any more; safe where there is none."""
-    with suppress(OSError):
+def release_snapshot(work: Work, staged: Staged) -> None:
+    """Tell the holder that nobody wants its moment any more; safe where there is none.
+
+    Args:
+        work: of the dataset.
+        staged: what ``plan`` answered; where another run has begun since, its holder goes on.
+    """
+    with suppress(OSError, ConfigError):
+        work.expect(staged)
         (work.spans / _RELEASED).touch()
 
 
