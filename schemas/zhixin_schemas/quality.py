@@ -86,6 +86,7 @@ class Tally:
     def __init__(self, rules: RuleSet) -> None:
         self.rules = rules
         self.extracted = 0
+        self._whole = 0
         self._failed: dict[str, int] = {}
         self._newest: dict[str, Any] = {}
         self._fresh = [rule for rule in rules.rules if isinstance(rule.check, r.Freshness)]
@@ -102,6 +103,14 @@ class Tally:
         for masks in (verdict.failed, verdict.measured):
             for name, mask in masks.items():
                 self._failed[name] = self._failed.get(name, 0) + mask.true_count
+        self.add_newest(batch)
+
+    def add_newest(self, batch: pa.RecordBatch) -> None:
+        """Look at values that make the dataset fresh, and count nothing.
+
+        Args:
+            batch: records that are not rejected, or rows that say that theirs are deleted.
+        """
         for rule in self._fresh:
             self._see(rule.name, pc.max(batch.column(rule.fields[0])).as_py())
 
@@ -133,15 +142,23 @@ class Tally:
             self._newest[rule] = newest
 
     def outcomes(
-        self, *, rejected: int, now: dt.datetime, past: Sequence[Past] = ()
+        self,
+        *,
+        rejected: int,
+        now: dt.datetime,
+        past: Sequence[Past] = (),
+        whole: int | None = None,
     ) -> list[Outcome]:
         """Give each rule's outcome, in the contract's order; external ones are not known here.
 
         Args:
-            rejected: records that went to quarantine, for whatever reason.
+            rejected: records that are in quarantine, for whatever reason.
             now: aware; for freshness.
             past: the versions before that stand, the newest first.
+            whole: how many records the version has, accepted and rejected, where not all were
+                read by this run; rules about the whole are about these.
         """
+        self._whole = self.extracted if whole is None else whole
         found = []
         for rule in self.rules.rules:
             message = rule.message
@@ -162,7 +179,7 @@ class Tally:
         """What breaks a rule about the whole, in counts; empty where it holds."""
         match rule.check:
             case r.RowCount(threshold):
-                return _outside(Decimal(self.extracted), threshold, "records")
+                return _outside(Decimal(self._whole), threshold, "records")
             case r.WithinThreshold(_, threshold, percent):
                 share = self._share(self._failed.get(rule.name, 0), percent)
                 return _outside(share, threshold, _unit(percent))
@@ -179,19 +196,19 @@ class Tally:
                 return ""
 
     def _share(self, number: int, percent: bool) -> Decimal:
-        return _rate(number, self.extracted) if percent else Decimal(number)
+        return _rate(number, self._whole) if percent else Decimal(number)
 
     def _count_change(self, threshold: r.Threshold, percent: bool, past: Sequence[Past]) -> str:
         if not past:
             return ""
         before = past[0].extracted
-        change = Decimal(self.extracted - before)
+        change = Decimal(self._whole - before)
         if percent and before:
             change = change * 100 / before
-        elif percent and self.extracted:
+        elif percent and self._whole:
             change = Decimal("Infinity")
         told = _outside(change, threshold, _unit(percent))
-        counts = f"{self.extracted} records now, {before} in version {past[0].version}"
+        counts = f"{self._whole} records now, {before} in version {past[0].version}"
         return told and f"{counts}: {told}"
 
     def _jump(self, check: r.RateJump, rejected: int, past: Sequence[Past]) -> str:
@@ -201,7 +218,7 @@ class Tally:
         if not theirs:
             return ""
         then = _rate(*map(sum, zip(*(counts for _, counts in theirs), strict=True)))
-        now = _rate(self._failed.get(check.rule, 0) if check.rule else rejected, self.extracted)
+        now = _rate(self._failed.get(check.rule, 0) if check.rule else rejected, self._whole)
         if abs(now - then) <= check.points:
             return ""
         named = ", ".join(str(version) for version, _ in reversed(theirs))

@@ -80,8 +80,12 @@ def past_quality(store: Store, known: State, contract: Contract) -> list[Past]:
         if version in fact.withdrawn or before is None:
             continue
         manifest, rules = before.manifest, same.rules(before)
-        failed = {item.rule: item.failed for item in manifest.quality if item.rule in rules}
         extracted = manifest.records + manifest.quarantined
+        failed = {
+            item.rule: item.failed
+            for item in manifest.quality
+            if item.rule in rules and item.checked == extracted  # not of some records alone
+        }
         found.append(Past(version, extracted, manifest.quarantined, failed))
         if len(found) == wanted:
             break
