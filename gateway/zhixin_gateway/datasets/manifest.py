@@ -45,6 +45,8 @@ from zhixin_gateway.datasets.fields import check_fields
 from zhixin_gateway.datasets.records import version_root
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     import pyarrow as pa
 
 __all__ = [
@@ -60,6 +62,8 @@ __all__ = [
     "Run",
     "Severity",
     "Source",
+    "entries_from_json",
+    "entries_to_json",
     "parse_manifest",
     "part_name",
 ]
@@ -187,7 +191,7 @@ class Manifest:
             "fields": self.fields,
             "records": str(self.records),
             "root": self.root.hex(),
-            "parts": [_part_json(part) for part in self.parts],
+            "parts": entries_to_json(self.parts),
             "quality": [
                 {
                     "rule": item.rule,
@@ -246,7 +250,7 @@ def parse_manifest(data: bytes) -> Manifest:
         fields=check_fields(fields, "manifest: fields"),
         records=parse_uint(records, "manifest: records"),
         root=parse_hex(root, "manifest: root"),
-        parts=_parts(parts),
+        parts=entries_from_json(parts),
         quality=_quality(quality),
         quarantined=parse_uint(quarantined, "manifest: quarantined"),
         source=_source(source),
@@ -287,7 +291,12 @@ def _contract(value: Json) -> ContractRef:
     )
 
 
-def _parts(value: Json) -> tuple[PartEntry, ...]:
+def entries_from_json(value: Json) -> tuple[PartEntry, ...]:
+    """Read ``parts``.
+
+    Raises:
+        FormatError: another form.
+    """
     listed = as_array(value, "manifest: parts")
     if len(listed) > MAX_PARTS:
         raise FormatError(f"manifest: {len(listed)} parts, at most {MAX_PARTS} are allowed")
@@ -314,6 +323,11 @@ def _part(value: Json, position: int) -> PartEntry:
     if entry.size_bytes > MAX_PART_BYTES:
         raise FormatError(f"{what}: {entry.size_bytes} bytes, at most {MAX_PART_BYTES} are allowed")
     return entry
+
+
+def entries_to_json(parts: Iterable[PartEntry]) -> list[Json]:
+    """Write ``parts``."""
+    return [_part_json(part) for part in parts]
 
 
 def _part_json(part: PartEntry) -> Json:

@@ -1,4 +1,8 @@
-"""The first step of a run: source → rules → sorted runs, rejects set aside.
+"""The first step of a run: source → rules → parts, rejects set aside.
+
+The source is read in a thread, records are judged in the caller's, cut and hashed in another and
+encoded in a fourth, a few batches apart. Where they do not come in the version's order they go into
+sorted runs, and ``write`` makes the parts.
 
 Nothing is published here but the contract, if it is new, and not before the source gave a record.
 
@@ -12,10 +16,11 @@ from __future__ import annotations
 import datetime as dt
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeVar
 
 from zhixin_connectors.protocol import ReadRequest
 from zhixin_errors import (
@@ -31,18 +36,22 @@ from zhixin_schemas.model import Contract
 from zhixin_schemas.rules import RejectedShare
 
 from zhixin_gateway.datasets import directory
+from zhixin_gateway.datasets.manifest import entries_to_json
 from zhixin_gateway.drift import find_drift, last_columns, look
 from zhixin_gateway.home import Home
+from zhixin_gateway.lanes import ahead
 from zhixin_gateway.pipeline.contracting import check_step, publish_contract
 from zhixin_gateway.pipeline.inputs import Inputs
 from zhixin_gateway.pipeline.intake import Intake, Outcome
 from zhixin_gateway.pipeline.notarising import known_state
-from zhixin_gateway.pipeline.previous import past_quality
+from zhixin_gateway.pipeline.previous import Previous, past_quality
+from zhixin_gateway.pipeline.releasing import rejects_before
 from zhixin_gateway.pipeline.rereading import Source
 from zhixin_gateway.pipeline.staging import EXTRACTED, Staged, Work
+from zhixin_gateway.pipeline.streaming import Parts, opened_parts
 from zhixin_gateway.pipeline.treating import Treater
 from zhixin_gateway.pipeline.watermark import Watermark
-from zhixin_gateway.pipeline.writing import summary
+from zhixin_gateway.pipeline.writing import came_of, summary, version_before
 from zhixin_gateway.progress import NullProgress, Progress
 from zhixin_gateway.pseudonyms import load_key
 from zhixin_gateway.quarantine import keep_attempt
@@ -51,9 +60,18 @@ if TYPE_CHECKING:
     from zhixin_ledger.client import LedgerClient
     from zhixin_ledger.state import State
 
-__all__ = ["extract", "read_contract"]
+__all__ = [
+    "extract",
+    "insisted",
+    "keep_rejects",
+    "look_at",
+    "read_contract",
+    "refuse",
+    "state_contract_of",
+]
 
 _MOST_TOLD = 10
+T = TypeVar("T")
 _WAITS_S = (2.0, 10.0)
 """Before the second and the third attempt, each half as long or half as long again."""
 
@@ -115,34 +133,41 @@ def extract(
     with home.lock(contract.dataset):
         token = work.begin()
         try:
-            seen = _insisted(partial(_look, home, contract, progress), progress)
+            seen = insisted(partial(look_at, home, contract, progress), progress)
             client = home.ledger_client()
             state = known_state(client, progress)
             check_step(home, contract, state, progress)
-            stating = partial(_state_contract, home, client, contract, state, progress)
+            stating = partial(state_contract_of, home, client, contract, state, progress)
             state_once = cache(stating if publish else lambda: None)  # whatever the attempts
             inputs = Inputs(home, state, progress)
             key_sets, targets = inputs.keys_of(contract)
             past = past_quality(home.open_store(), state, contract)
 
+            source = _source(home, contract, inputs)
+            before = version_before(work, state, progress) if publish else None
+
             def attempt() -> Staged:
                 work.begin()
-                intake = Intake(
-                    work,
-                    compile_rules(contract, targets),
-                    key_sets,
-                    treater,
-                    keep_input=report,
-                    past=past,
-                    targets=targets,
-                )
-                source = _source(home, contract, inputs)
-                return _extract(contract, source, intake, state_once, progress) | seen
+                with _parts(work, contract, before) if publish else nullcontext() as parts:
+                    intake = Intake(
+                        work,
+                        compile_rules(contract, targets),
+                        key_sets,
+                        treater,
+                        keep_input=report,
+                        past=past,
+                        targets=targets,
+                        parts=parts,
+                    )
+                    told = _extract(contract, source, intake, state_once, progress)
+                    if parts is not None and told["parts"] is not None:
+                        told["released"] = came_of(work, parts.rejects_before)
+                    return told | seen
 
-            told = _insisted(attempt, progress)
+            told = insisted(attempt, progress)
         except BaseException as error:
             if isinstance(error, ValidationRefused) and publish:
-                _keep_rejects(work, error, progress)
+                keep_rejects(work, error, progress)
             work.discard()
             raise
         directory.write_file(work.folder / "contract.yaml", contract.bytes)
@@ -164,7 +189,7 @@ def extract(
         return summary(staged)
 
 
-def _keep_rejects(work: Work, error: ValidationRefused, progress: Progress) -> None:
+def keep_rejects(work: Work, error: ValidationRefused, progress: Progress) -> None:
     """Keep the rejects of a run that publishes nothing: the steward needs them most now."""
     extracted = error.details.get("extracted")
     known = extracted if isinstance(extracted, int) else None
@@ -172,9 +197,10 @@ def _keep_rejects(work: Work, error: ValidationRefused, progress: Progress) -> N
         progress.say(kept)
 
 
-def _state_contract(
+def state_contract_of(
     home: Home, client: LedgerClient, contract: Contract, state: State, progress: Progress
 ) -> None:
+    """State a contract in the ledger, if it is new there; where it can't be reached it waits."""
     try:
         index = publish_contract(home, client, contract, state)
     except LedgerUnavailable as error:
@@ -184,7 +210,7 @@ def _state_contract(
         progress.say(f"contract {contract.dataset}@{contract.version} is entry {index}")
 
 
-def _insisted(attempt: Callable[[], Staged], progress: Progress) -> Staged:
+def insisted(attempt: Callable[[], T], progress: Progress) -> T:
     """Try again where the source fails for a reason that may pass."""
     for number, wait_s in enumerate(_WAITS_S, start=2):
         try:
@@ -209,15 +235,16 @@ def _extract(
     extracted_at = format_time(dt.datetime.now(dt.UTC))
     watermark = Watermark(contract)
     progress.step("extract", contract.dataset)
-    for extracted in source():
-        state_contract()  # not before a record: a misspelt table or column costs no version of it
-        watermark.take(extracted.batch)
-        intake.take(extracted)
-        progress.advance(extracted.batch.num_rows)
+    with ahead(source) as batches:
+        for extracted in batches:
+            state_contract()  # not before a record: a misspelt column costs no version of it
+            watermark.take(extracted.batch)
+            intake.take(extracted)
+            progress.advance(extracted.batch.num_rows)
     state_contract()
     outcome = intake.finish(source)
     progress.done(f"{outcome.extracted:,} records, {outcome.quarantined:,} quarantined")
-    _refuse(contract, outcome)
+    refuse(contract, outcome)
     for alert in outcome.alerts:
         progress.warn(alert)
     return {
@@ -229,10 +256,27 @@ def _extract(
         "warned": outcome.warned,
         "rules": outcome.rules,
         "alerts": outcome.alerts,
+        "parts": None if outcome.entries is None else entries_to_json(outcome.entries),
     }
 
 
-def _look(home: Home, contract: Contract, progress: Progress) -> Staged:
+@contextmanager
+def _parts(work: Work, contract: Contract, before: Previous | None) -> Iterator[Parts | None]:
+    """The way of accepted records into parts, where they may come in the version's order."""
+    if not contract.treated.keys().isdisjoint(contract.primary_key):
+        yield None  # no source orders by what is made of its values
+        return
+    with opened_parts(
+        work.sink(before),
+        contract.written_schema,
+        contract.primary_key,
+        version_before=None if before is None else before.manifest,
+        rejects_before=rejects_before(work, contract),
+    ) as parts:
+        yield parts
+
+
+def look_at(home: Home, contract: Contract, progress: Progress) -> Staged:
     """Tell how the source's columns differ from the contract, and from those of the last run.
 
     What is missing is told here too; reading refuses it, by every name at once.
@@ -248,7 +292,7 @@ def _look(home: Home, contract: Contract, progress: Progress) -> Staged:
     return {"columns": columns, "drift": [each.to_json() for each in drift]}
 
 
-def _refuse(contract: Contract, outcome: Outcome) -> None:
+def refuse(contract: Contract, outcome: Outcome) -> None:
     """Refuse what may not be published: a critical rule is broken, or no record is left.
 
     That the source has no records is something to say; that all it has are rejects is a fault of
@@ -297,5 +341,10 @@ def _source(home: Home, contract: Contract, inputs: Inputs) -> Source:
         sql = contract.sql
         return lambda: derived(opened, sql, schema)
     connector = home.open_source(contract.server, contract.options)
-    request = ReadRequest(object=contract.object, schema=schema, options=contract.options)
+    request = ReadRequest(
+        object=contract.object,
+        schema=schema,
+        order_by=contract.primary_key,
+        options=contract.options,
+    )
     return lambda: connector.read(request)

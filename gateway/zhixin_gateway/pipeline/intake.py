@@ -1,8 +1,14 @@
-"""Records as they come in: judged batch by batch, passed ones sorted, rejected ones set aside.
+"""Records as they come in: judged batch by batch, passed ones handed on, rejected ones set aside.
 
-Everything goes to disk; in memory stay a batch, the buffers of the piles, and the positions of
-rejected records (8 bytes each). At the end unique keys are compared over all records, and records
-that share one are rejected too, though they had passed: their positions are ``excluded``.
+While records come in the version's order they go straight into its parts: equal keys are neighbours
+then, and a batch is held back until the next one shows whether its last record shares its key.
+Where the order breaks, records go into sorted runs from there, and what was written before is taken
+back at the end. Everything goes to disk; in memory stay a few batches, the buffers of the piles,
+and the positions of rejected records (8 bytes each).
+
+At the end other unique keys and relationships are compared over all records, and those that break
+them are rejected too, though they had passed: their positions are ``excluded``, and the parts are
+taken back.
 
 Where the contract treats a field, the rules judge what was read and all piles hold what may be
 written; keys and relationships are compared as they are written, for that is what others have.
@@ -13,7 +19,7 @@ from __future__ import annotations
 import datetime as dt
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,10 +28,14 @@ from zhixin_connectors.protocol import Extracted, Misfit
 from zhixin_errors import ZhixinError
 from zhixin_schemas.compile import RowVerdict, RuleSet
 from zhixin_schemas.quality import Past, Tally, stopping
+from zhixin_schemas.rules import Rule
 from zhixin_schemas.staged import StagedInput
 
 from zhixin_gateway.datasets.canonical import too_long_mask
+from zhixin_gateway.datasets.manifest import PartEntry
 from zhixin_gateway.pipeline import sorting
+from zhixin_gateway.pipeline.judging import Judge, numpy_mask, unread_cells
+from zhixin_gateway.pipeline.order import KeyOrder
 from zhixin_gateway.pipeline.references import ReferencePile, rejected_by_references
 from zhixin_gateway.pipeline.rejects import (
     ROW,
@@ -36,15 +46,18 @@ from zhixin_gateway.pipeline.rejects import (
 )
 from zhixin_gateway.pipeline.rereading import Source, raw_texts
 from zhixin_gateway.pipeline.staging import Work
+from zhixin_gateway.pipeline.streaming import Parts
 from zhixin_gateway.pipeline.treating import Treated, Treater
 from zhixin_gateway.pipeline.uniqueness import KeyPile
 
-__all__ = ["Intake", "Outcome", "check_balance"]
+__all__ = ["Intake", "Outcome", "check_balance", "records_order"]
 
 _NO_FORM = "the value that it is generalised to does not fit the field's type"
 TOO_LONG = Reason("record.length", "", "the record's text exceeds 64 MiB")
 _REJECTED = "rejected.npy"
+_REJECTED = "rejected.npy"
 _LATE_BATCH = 8_192
+_NONE = np.empty(0, dtype=np.int64)
 _SMALL_BATCH = 8 * 1024 * 1024
 """No record of a batch up to this size has a text of 64 MiB: a byte becomes at most six."""
 
@@ -61,6 +74,7 @@ class Outcome:
         rules: {rule, severity, checked, failed} of every rule.
         broken: messages of broken critical rules, by rule; with any, nothing is published.
         alerts: messages of broken rules about the whole that only warn.
+        entries: the parts that hold the accepted records; None: they are in sorted runs.
     """
 
     extracted: int
@@ -70,6 +84,17 @@ class Outcome:
     rules: list[dict[str, Any]]
     broken: dict[str, str]
     alerts: list[str]
+    entries: tuple[PartEntry, ...] | None = None
+
+
+@dataclass
+class _Held:
+    """Accepted records of a batch whose last one may share its key with the next that comes."""
+
+    batch: pa.RecordBatch
+    rows: np.ndarray
+    warned: np.ndarray
+    extracted: Extracted
 
 
 class Intake:
@@ -83,6 +108,8 @@ class Intake:
         keep_input: keep all records for the second opinion too.
         past: what the versions before say, the newest first.
         targets: reads the other dataset's keys of a relationship that is decided at the end.
+        parts: takes accepted records while they come in the version's order; None: all go into
+            sorted runs.
     """
 
     def __init__(
@@ -95,23 +122,32 @@ class Intake:
         keep_input: bool = False,
         past: Sequence[Past] = (),
         targets: Mapping[str, Callable[[], Iterator[pa.RecordBatch]]] | None = None,
+        parts: Parts | None = None,
     ) -> None:
         contract = rules.contract
         self._work = work
         self._rules = rules
-        self._judge = _Judge(rules, key_sets)
+        self._judge = Judge(rules, key_sets)
         self._treater = treater
         self._read_schema = contract.schema
         self.schema = treater.schema
-        self._passed = sorting.RunWriter(
-            work.records, self.schema.append(pa.field(ROW, pa.int64())), contract.primary_key
+        self._runs = sorting.RunWriter(
+            work.records, with_rows(self.schema), records_order(contract.primary_key)
         )
+        self._parts = parts
+        self._key = frozenset(contract.primary_key)
+        self._order = KeyOrder(contract.primary_key) if parts and contract.primary_key else None
+        self._held: _Held | None = None
+        self._shared: list[np.ndarray] = [_NONE]
+        self._first_row: int | None = None
         self._rejects = RejectPile(work.rejects, self.schema.names)
         self._pairs = ReasonPile(work.reasons)
-        self._keys = {
-            rule.name: KeyPile(work.keys / str(at), self.schema, rule.fields)
-            for at, rule in enumerate(rules.unique)
-        }
+        self._keys: dict[frozenset[str], KeyPile] = {}
+        for rule in rules.unique:
+            fields = frozenset(rule.fields)
+            if fields not in self._keys:
+                folder = work.keys / str(len(self._keys))
+                self._keys[fields] = KeyPile(folder, self.schema, rule.fields)
         self._targets = targets or {}
         self._references = [
             ReferencePile(
@@ -123,7 +159,7 @@ class Intake:
         self._told = [Reason(rule.name, rule.field, rule.message) for rule in rules.rules]
         self._tally = Tally(rules)
         self._past = past
-        self._rejected: list[np.ndarray] = []
+        self._rejected: list[np.ndarray] = [_NONE]
         self._unfit: dict[str, int] = {treater.line(field): 0 for field in treater.treatments}
         self._warned = 0
         self._accepted = 0
@@ -131,29 +167,31 @@ class Intake:
 
     def take(self, extracted: Extracted) -> None:
         """Judge a batch and put every record on its pile."""
+        if self._first_row is None:
+            self._first_row = extracted.first_row
         clear = pa.record_batch(extracted.batch.columns, schema=self._read_schema)
         treated = self._treater.treat(extracted)
         extracted = treated.extracted
         batch = pa.record_batch(extracted.batch.columns, schema=self.schema)
         rows = np.arange(extracted.first_row, extracted.first_row + batch.num_rows, dtype=np.int64)
-        unread = _unread(extracted.misfits, batch)
+        unread = unread_cells(extracted.misfits, batch)
         verdict = self._judge(clear, batch, unread)
-        rejected = _numpy(verdict.rejected) | self._misfits(extracted.misfits, rows)
+        rejected = numpy_mask(verdict.rejected) | self._misfits(extracted.misfits, rows)
         rejected |= self._untreated(treated, rows)
         rejected |= self._too_long(batch, rows)
         self._tally.add(verdict, clear.filter(pa.array(~rejected)) if rejected.any() else clear)
         self._tell(verdict, rows)
-        self._warned += int((_numpy(verdict.warned) & ~rejected).sum())
+        rejected |= self._compare_neighbours(batch, rows, rejected)
+        warned = numpy_mask(verdict.warned)
         if rejected.any():
-            at = np.flatnonzero(rejected)
-            self._rejected.append(rows[at])
-            self._rejects.add(rows[at], extracted.raw_texts(at.tolist()))
-            kept = pa.array(~rejected)
-            self._pass(batch.filter(kept), rows[~rejected])
+            self._reject(extracted, np.flatnonzero(rejected))
+            kept = ~rejected
+            self._pass(_Held(batch.filter(pa.array(kept)), rows[kept], warned[kept], extracted))
         else:
-            self._pass(batch, rows)
-        for keys in self._keys.values():
-            keys.add(batch, extracted.first_row)
+            self._pass(_Held(batch, rows, warned, extracted))
+        for fields, keys in self._keys.items():
+            if self._order is None or fields != self._key:
+                keys.add(batch, rows)
         for pile in self._references:
             pile.add(batch, extracted.first_row)
         if self._input is not None:
@@ -193,12 +231,13 @@ class Intake:
             What :meth:`take_over` goes on from, beside the piles.
         """
         rejected = self._close()
-        keys = {name: pile for name, pile in self._keys.items() if name in decided}
+        ours = {frozenset(self._rules[name].fields) for name in decided}
+        keys = {fields: pile for fields, pile in self._keys.items() if fields in ours}
         excluded = self._compare_keys(rejected, keys)
         warned = self._set_aside(rejected, excluded, source)
-        for name, pile in self._keys.items():
+        for fields, pile in self._keys.items():
             pile.close()
-            if name in keys:
+            if fields in keys:
                 shutil.rmtree(pile.folder)
         for reference in self._references:
             reference.close()
@@ -232,22 +271,119 @@ class Intake:
         for name in ("records", "rejects", "keys"):
             sorting.share(work.folder / name, self._work.folder / name, prefix)
 
+    @property
+    def entries(self) -> tuple[PartEntry, ...] | None:
+        """The parts that hold the accepted records; None: they are in sorted runs."""
+        return None if self._parts is None else self._parts.entries
+
     def _close(self) -> np.ndarray:
         """End what grows while records come; the positions of those that are rejected."""
-        self._passed.close()
+        self._let_go()
+        if self._parts is not None:
+            self._parts.finish()
         if self._input is not None:
             self._input.close()
-        return np.concatenate([np.empty(0, dtype=np.int64), *self._rejected])
+        rejected = np.sort(np.concatenate(self._rejected))
+        if self._order is not None and self._order.broken:
+            self._take_back(rejected)
+        return rejected
 
     def _set_aside(self, rejected: np.ndarray, excluded: np.ndarray, source: Source) -> int:
         """Put records that had passed with the rejects; how many others have a warning."""
         np.save(self._work.folder / "excluded.npy", excluded)
+        if len(excluded):
+            self._take_back(rejected)
+        self._runs.close()
         if len(excluded):
             for rows, texts in raw_texts(self._treated(source), self._passed_before(excluded)):
                 self._rejects.add(rows, texts)
         self._rejects.close()
         self._pairs.close()
         return self._count_warned(np.sort(np.concatenate([rejected, excluded])), len(excluded))
+
+    def _compare_neighbours(
+        self, batch: pa.RecordBatch, rows: np.ndarray, rejected: np.ndarray
+    ) -> np.ndarray:
+        """Which records share their key with a neighbour, while all come in the key's order.
+
+        The keys of rejected records are kept: should the order break, theirs count too.
+        """
+        hit = np.zeros(len(rows), dtype=bool)
+        if self._order is None:
+            return hit
+        pile = self._keys[self._key]
+        shared = self._order.take(pile.keys(batch, rows))
+        if self._order.broken:
+            pile.add(batch, rows)
+            return hit
+        self._broke_key(shared)
+        if len(shared) and shared[0] < rows[0]:
+            self._reject_held(int(shared[0]))
+            shared = shared[1:]
+        hit[shared - rows[0]] = True
+        gone = rejected | hit
+        if gone.any():
+            pile.add(batch.filter(pa.array(gone)), rows[gone])
+        return hit
+
+    def _broke_key(self, shared: np.ndarray) -> None:
+        self._shared.append(shared)
+        for rule in self._unique_over(self._key):
+            self._tally.add_late(rule.name, len(shared))
+            self._pairs.add(shared, self._reasons[rule.name])
+
+    def _reject_held(self, row: int) -> None:
+        """Reject the record before a batch, if it had passed."""
+        held = self._held
+        if held is None or not len(held.rows) or held.rows[-1] != row:
+            return
+        last = held.batch.num_rows - 1
+        self._keys[self._key].add(held.batch.slice(last), held.rows[last:])
+        self._reject(held.extracted, held.rows[last:] - held.extracted.first_row)
+        self._held = _Held(
+            held.batch.slice(0, last), held.rows[:last], held.warned[:last], held.extracted
+        )
+
+    def _reject(self, extracted: Extracted, at: np.ndarray) -> None:
+        rows = extracted.first_row + at
+        self._rejected.append(rows)
+        self._rejects.add(rows, extracted.raw_texts(at.tolist()))
+
+    def _pass(self, records: _Held) -> None:
+        """Hand accepted records on; in the key's order one batch later."""
+        self._let_go()
+        if self._order is not None and not self._order.broken:
+            self._held = records
+        else:
+            self._hand_on(records, streams=self._order is None)
+
+    def _let_go(self) -> None:
+        """Hand on what was held: it came in order, whatever came after it."""
+        held, self._held = self._held, None
+        if held is not None:
+            self._hand_on(held, streams=True)
+
+    def _hand_on(self, records: _Held, *, streams: bool) -> None:
+        self._accepted += records.batch.num_rows
+        self._warned += int(records.warned.sum())
+        if streams and self._parts is not None:
+            self._parts.add(records.batch)
+        else:
+            self._run(records.batch, records.rows)
+
+    def _run(self, batch: pa.RecordBatch, rows: np.ndarray) -> None:
+        columns = [*batch.columns, pa.array(rows)]
+        self._runs.add(pa.record_batch(columns, schema=with_rows(self.schema)))
+
+    def _take_back(self, rejected: np.ndarray) -> None:
+        """Let sorted runs have what is in parts, and the piles of keys what they lack."""
+        parts, self._parts = self._parts, None
+        if parts is None:
+            return
+        for batch, rows in parts.taken_back(self.schema, self._first_row or 0, rejected):
+            self._run(batch, rows)
+            if self._order is not None and self._order.broken:
+                self._keys[self._key].add(batch, rows)
 
     def _treated(self, source: Source) -> Source:
         """The source, treated: what is read again is compared with what was written."""
@@ -260,21 +396,14 @@ class Intake:
 
     def _passed_before(self, excluded: np.ndarray) -> Iterator[pa.RecordBatch]:
         """The records at these positions, as they were read, in the order of the positions."""
-        schema = self.schema.append(pa.field(ROW, pa.int64()))
-        late = sorting.RunWriter(self._work.late, schema, [ROW])
-        for batch in sorting.merged(self._work.records, self._rules.contract.primary_key):
+        late = sorting.RunWriter(self._work.late, with_rows(self.schema), [ROW])
+        order = records_order(self._rules.contract.primary_key)
+        for batch in sorting.merged(self._work.records, order):
             hit = np.isin(batch.column(batch.num_columns - 1).to_numpy(), excluded)
             if hit.any():
                 late.add(batch.filter(pa.array(hit)))
         late.close()
         return sorting.merged(self._work.late, [ROW], _LATE_BATCH)
-
-    def _pass(self, batch: pa.RecordBatch, rows: np.ndarray) -> None:
-        self._accepted += batch.num_rows
-        columns = [*batch.columns, pa.array(rows)]
-        self._passed.add(
-            pa.record_batch(columns, schema=self.schema.append(pa.field(ROW, pa.int64())))
-        )
 
     def _misfits(self, misfits: Iterable[Misfit], rows: np.ndarray) -> np.ndarray:
         """Give every cell that did not fit its reason; which records have one."""
@@ -305,7 +434,7 @@ class Intake:
     def _too_long(self, batch: pa.RecordBatch, rows: np.ndarray) -> np.ndarray:
         if batch.nbytes <= _SMALL_BATCH:
             return np.zeros(batch.num_rows, dtype=bool)
-        mask = _numpy(too_long_mask(batch))
+        mask = numpy_mask(too_long_mask(batch))
         if mask.any():
             self._pairs.add(rows[mask], self._number(TOO_LONG))
             self._unfit[TOO_LONG.rule] = self._unfit.get(TOO_LONG.rule, 0) + int(mask.sum())
@@ -314,7 +443,7 @@ class Intake:
     def _tell(self, verdict: RowVerdict, rows: np.ndarray) -> None:
         for name, mask in verdict.failed.items():
             if mask.true_count:
-                self._pairs.add(rows[_numpy(mask)], self._reasons[name])
+                self._pairs.add(rows[numpy_mask(mask)], self._reasons[name])
 
     def _number(self, reason: Reason) -> int:
         """The number of a reason that no rule of the contract gives."""
@@ -324,15 +453,26 @@ class Intake:
             self._told.append(reason)
         return self._reasons[key]
 
-    def _compare_keys(self, rejected: np.ndarray, keys: Mapping[str, KeyPile]) -> np.ndarray:
-        excluded = [np.empty(0, dtype=np.int64)]
-        for name, pile in keys.items():
+    def _compare_keys(
+        self, rejected: np.ndarray, keys: Mapping[frozenset[str], KeyPile]
+    ) -> np.ndarray:
+        excluded = [_NONE]
+        for fields, pile in keys.items():
+            ordered = fields == self._key and self._order is not None
+            if ordered and self._parts is not None:
+                continue  # the order held: all that share their key were neighbours
             shared = pile.shared()
-            self._tally.add_late(name, len(shared))
-            self._pairs.add(shared, self._reasons[name])
-            if self._rules[name].severity != "warning":
-                excluded.append(shared)
+            if ordered:
+                shared = np.setdiff1d(shared, np.concatenate(self._shared))
+            for rule in self._unique_over(fields):
+                self._tally.add_late(rule.name, len(shared))
+                self._pairs.add(shared, self._reasons[rule.name])
+                if rule.severity != "warning":
+                    excluded.append(shared)
         return np.setdiff1d(np.concatenate(excluded), rejected)
+
+    def _unique_over(self, fields: frozenset[str]) -> list[Rule]:
+        return [rule for rule in self._rules.unique if frozenset(rule.fields) == fields]
 
     def _compare_references(self, rejected: np.ndarray, excluded: np.ndarray) -> np.ndarray:
         """Reject what points to nothing, or to what is rejected; with those excluded before."""
@@ -388,7 +528,19 @@ class Intake:
             for o in found
             if o.severity == "warning" and o.failed and self._rules[o.rule].kind == "dataset"
         ]
-        return Outcome(extracted, accepted, quarantined, warned, rules, broken, alerts)
+        return Outcome(
+            extracted, accepted, quarantined, warned, rules, broken, alerts, self.entries
+        )
+
+
+def records_order(key: Sequence[str]) -> tuple[str, ...]:
+    """By what sorted runs of accepted records are sorted: equal keys stay in the source's order."""
+    return (*key, ROW) if key else ()
+
+
+def with_rows(schema: pa.Schema) -> pa.Schema:
+    """A schema with the position in the extraction as its last column."""
+    return schema.append(pa.field(ROW, pa.int64()))
 
 
 def check_balance(extracted: int, accepted: int, quarantined: int) -> None:
@@ -404,51 +556,3 @@ def check_balance(extracted: int, accepted: int, quarantined: int) -> None:
             code="records-lost",
             hint="nothing was published; this is an error of Zhixin's own, please report it",
         )
-
-
-class _Judge:
-    """The rules over what was read, relationships of treated fields over what is written.
-
-    Args:
-        rules: the contract's.
-        key_sets: verified keys, by the name of a relationship's rule.
-    """
-
-    def __init__(self, rules: RuleSet, key_sets: dict[str, Any]) -> None:
-        contract = rules.contract
-        named = [
-            rule
-            for rule in rules.rules
-            if rule.kind == "relationship" and not contract.treated.keys().isdisjoint(rule.fields)
-        ]
-        self._rules = rules
-        self._key_sets = key_sets
-        late = [rule.name for rule in rules.late]
-        clear = [rule for rule in rules.rules if rule not in named]
-        self._clear = RuleSet(contract, clear, late)
-        self._written = RuleSet(replace(contract, fields=contract.written_fields), named, late)
-
-    def __call__(
-        self, clear: pa.RecordBatch, written: pa.RecordBatch, unread: dict[str, Any]
-    ) -> RowVerdict:
-        """Judge every record of a batch, given as it was read and as it is written."""
-        verdict = self._clear.check(clear, self._key_sets, unread)
-        also = self._written.check(written, self._key_sets, unread)
-        failed = {**verdict.failed, **also.failed}
-        return replace(verdict, failed=failed, rules=self._rules)
-
-
-def _unread(misfits: Iterable[Misfit], batch: pa.RecordBatch) -> dict[str, Any]:
-    """For each field, a mask of the records whose cell, or which altogether, could not be read."""
-    masks: dict[str, np.ndarray] = {}
-    for misfit in misfits:
-        for field in [misfit.field] if misfit.field else batch.schema.names:
-            if field not in masks:
-                masks[field] = np.zeros(batch.num_rows, dtype=bool)
-            masks[field][misfit.row] = True
-    return {field: pa.array(mask) for field, mask in masks.items()}
-
-
-def _numpy(mask: Any) -> np.ndarray:  # noqa: ANN401 - an Arrow mask without nulls
-    found: np.ndarray = np.asarray(mask.to_numpy(zero_copy_only=False))
-    return found

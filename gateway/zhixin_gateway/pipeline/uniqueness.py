@@ -40,17 +40,24 @@ class KeyPile:
         )
         self._writer = sorting.RunWriter(folder, self._schema, self._fields)
 
-    def add(self, batch: pa.RecordBatch, first_row: int) -> None:
-        """Take the key of a batch's records.
+    def keys(self, batch: pa.RecordBatch, rows: np.ndarray) -> pa.RecordBatch:
+        """The keys that can be compared, with their records' positions as the last column.
 
         Args:
             batch: with the contract's columns.
-            first_row: position of its first record in the extraction.
+            rows: positions of its records in the extraction.
         """
-        rows = pa.array(np.arange(first_row, first_row + batch.num_rows, dtype=np.int64))
-        columns = [*(batch.column(name) for name in self._fields), rows]
-        keys = pa.record_batch(columns, schema=self._schema)
-        self._writer.add(whole_keys(keys, len(self._fields)))
+        columns = [*(batch.column(name) for name in self._fields), pa.array(rows)]
+        return whole_keys(pa.record_batch(columns, schema=self._schema), len(self._fields))
+
+    def add(self, batch: pa.RecordBatch, rows: np.ndarray) -> None:
+        """Take the key of records.
+
+        Args:
+            batch: with the contract's columns.
+            rows: positions of its records in the extraction.
+        """
+        self._writer.add(self.keys(batch, rows))
 
     @property
     def folder(self) -> Path:

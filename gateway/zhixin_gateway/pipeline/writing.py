@@ -1,4 +1,7 @@
-"""From sorted runs to a version's directory: parts, contract, manifest. Nothing is signed here.
+"""From parts to a version's directory: contract and manifest. Nothing is signed here.
+
+Where the records did not come in the version's order they lie in sorted runs, and the parts are
+made of these.
 
 May be run again: it begins anew in the staging folder beside the version's place.
 """
@@ -8,6 +11,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pyarrow as pa
@@ -25,19 +29,25 @@ from zhixin_gateway.datasets.manifest import (
     QualityItem,
     Run,
     Source,
+    entries_from_json,
 )
 from zhixin_gateway.datasets.records import version_root
 from zhixin_gateway.datasets.types import schema_fields
 from zhixin_gateway.datasets.writer import VersionWriter
 from zhixin_gateway.home import Home
 from zhixin_gateway.pipeline import sorting
-from zhixin_gateway.pipeline.intake import check_balance
+from zhixin_gateway.pipeline.intake import check_balance, records_order
 from zhixin_gateway.pipeline.previous import Previous, previous_version
 from zhixin_gateway.pipeline.releasing import Before, rejects_before
 from zhixin_gateway.pipeline.staging import EXTRACTED, WRITTEN, Staged, Work
 from zhixin_gateway.progress import NullProgress, Progress
 
-__all__ = ["write"]
+if TYPE_CHECKING:
+    from zhixin_ledger.state import State
+
+__all__ = ["came_of", "summary", "version_before", "without", "write"]
+
+_NOT_TOLD = {"inputs", "columns", "parts"}
 
 
 def write(home: Home, staged: Staged, *, progress: Progress | None = None) -> Staged:
@@ -71,29 +81,15 @@ def write(home: Home, staged: Staged, *, progress: Progress | None = None) -> St
 
 def summary(state: Staged) -> Staged:
     """What travels between steps: all of the state but what the next step reads itself."""
-    return {key: value for key, value in state.items() if key not in {"inputs", "columns"}}
+    return {key: value for key, value in state.items() if key not in _NOT_TOLD}
 
 
 def _version(work: Work, contract: Contract, state: Staged, progress: Progress) -> None:
-    shutil.rmtree(work.version, ignore_errors=True)
-    work.version.mkdir(parents=True)
-    schema = contract.written_schema
-    before = rejects_before(work, contract)
-    excluded = np.load(work.folder / "excluded.npy")
-    before_it = _version_before(work, progress)
-    sink = work.sink(before_it)
-    manifest_before = None if before_it is None else before_it.manifest
-    with VersionWriter(sink, schema, contract.primary_key, before=manifest_before) as writer:
-        for batch in sorting.merged(work.records, contract.primary_key):
-            kept = _without(batch, excluded)
-            records = pa.record_batch(kept.columns[:-1], schema=schema)
-            writer.write(records)
-            if before is not None:
-                before.see(records)
-            progress.advance(kept.num_rows)
-        entries = writer.finish()
-    state["released"] = _came_of(work, before)
-    manifest = _manifest(contract, schema, entries, state)
+    if state["parts"] is None:
+        entries = _from_runs(work, contract, state, progress)
+    else:
+        entries = entries_from_json(state["parts"])
+    manifest = _manifest(contract, entries, state)
     check_balance(int(state["extracted"]), manifest.records, manifest.quarantined)
     directory.write_file(work.version / directory.CONTRACT_FILE, contract.bytes)
     directory.write_file(work.version / directory.MANIFEST_FILE, manifest.to_bytes())
@@ -101,8 +97,37 @@ def _version(work: Work, contract: Contract, state: Staged, progress: Progress) 
     state["root"] = manifest.root.hex()
 
 
-def _came_of(work: Work, before: Before | None) -> dict[str, int] | None:
-    """Keep what came of each reject of the version before, and give what a run says of it."""
+def _from_runs(
+    work: Work, contract: Contract, state: Staged, progress: Progress
+) -> tuple[PartEntry, ...]:
+    """Make parts of sorted runs: the records did not come in the version's order."""
+    shutil.rmtree(work.version, ignore_errors=True)
+    schema = contract.written_schema
+    rejects = rejects_before(work, contract)
+    excluded = np.load(work.folder / "excluded.npy")
+    before = version_before(work, _known(work), NullProgress())
+    manifest = None if before is None else before.manifest
+    order = records_order(contract.primary_key)
+    with VersionWriter(work.sink(before), schema, contract.primary_key, before=manifest) as writer:
+        for batch in sorting.merged(work.records, order):
+            kept = without(batch, excluded)
+            records = pa.record_batch(kept.columns[:-1], schema=schema)
+            writer.write(records)
+            if rejects is not None:
+                rejects.see(records)
+            progress.advance(kept.num_rows)
+        entries = writer.finish()
+    state["released"] = came_of(work, rejects)
+    return entries
+
+
+def came_of(work: Work, before: Before | None) -> dict[str, int] | None:
+    """Keep what came of each reject of the version before, and give what a run says of it.
+
+    Args:
+        work: whose quarantine is written.
+        before: it has seen all accepted records; None: there are no such rejects.
+    """
     if before is None:
         return None
     told = before.outcome(work.quarantine)
@@ -113,8 +138,13 @@ def _came_of(work: Work, before: Before | None) -> dict[str, int] | None:
     return {"version": told["version"], "records": counts["accepted"], "of": sum(counts.values())}
 
 
-def _without(batch: pa.RecordBatch, excluded: np.ndarray) -> pa.RecordBatch:
-    """Leave out records that were found to share a key after they had passed."""
+def without(batch: pa.RecordBatch, excluded: np.ndarray) -> pa.RecordBatch:
+    """Leave out records that were found to share a key after they had passed.
+
+    Args:
+        batch: its last column is the position in the extraction.
+        excluded: positions, rising.
+    """
     if not len(excluded):
         return batch
     rows = batch.column(batch.num_columns - 1).to_numpy()
@@ -123,11 +153,22 @@ def _without(batch: pa.RecordBatch, excluded: np.ndarray) -> pa.RecordBatch:
     return batch.filter(pa.array(~hit)) if hit.any() else batch
 
 
-def _version_before(work: Work, progress: Progress) -> Previous | None:
-    """The version whose parts are taken over where they repeat, so that they keep their roots."""
+def _known(work: Work) -> State | None:
     try:
-        known = work.home.ledger_client().state()
+        return work.home.ledger_client().state()
     except LedgerUnavailable:
+        return None
+
+
+def version_before(work: Work, known: State | None, progress: Progress) -> Previous | None:
+    """The version whose parts are taken over where they repeat, so that they keep their roots.
+
+    Args:
+        work: of the version that comes next.
+        known: the ledger's state; None where it can't be had.
+        progress: told where there is one, but not as it was stated.
+    """
+    if known is None:
         return None
     before = previous_version(work.store, known, work.dataset)
     fact = known.dataset(work.dataset)
@@ -143,10 +184,8 @@ def _version_before(work: Work, progress: Progress) -> Previous | None:
     return before
 
 
-def _manifest(
-    contract: Contract, schema: pa.Schema, entries: Sequence[PartEntry], state: Staged
-) -> Manifest:
-    fields = schema_fields(schema)
+def _manifest(contract: Contract, entries: Sequence[PartEntry], state: Staged) -> Manifest:
+    fields = schema_fields(contract.written_schema)
     return Manifest(
         dataset=contract.dataset,
         version=1,  # notarising sets the number: it follows from the ledger

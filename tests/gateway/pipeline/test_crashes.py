@@ -68,7 +68,7 @@ def test_killed_and_run_again_there_is_one_complete_version(world, some_stops, r
     verdict = verify(path, home.trust(), deep=True, ledger_copy=home.ledger_view())
     assert (verdict.ok, verdict.records) == (True, 3_000)
     rejects = pq.read_table(home.quarantine / DATASET / "1.parquet").to_pylist()
-    assert [row["_row"] for row in rejects] == [3_000]
+    assert [row["seats"] for row in rejects] == ["-1"]
     fact = home.ledger_client().sync().dataset(DATASET)
     assert (fact.version, fact.withdrawn) == (1, ())
     assert [report["code"] for report in audit_home(home)] == [None] * 4

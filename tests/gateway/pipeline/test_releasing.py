@@ -19,7 +19,7 @@ def kept(home):
 @pytest.mark.parametrize(
     "step",
     [
-        ["zhixin_gateway.pipeline.writing", "", "_came_of", "after", 1],
+        ["zhixin_gateway.pipeline.extraction", "", "came_of", "after", 1],
         [NOTARISING, "", "_tell_release", "before", 1],
         [NOTARISING, "", "_tell_release", "after", 1],
         [NOTARISING, "", "drop_attempt", "before", 1],
