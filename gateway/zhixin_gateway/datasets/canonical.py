@@ -17,12 +17,13 @@ from __future__ import annotations
 
 import binascii
 import json
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 import pyarrow as pa
 from zhixin_errors import FormatError
 
+from zhixin_gateway.datasets import native
 from zhixin_gateway.datasets.arrow import Array, is_binary, is_string, pc, to_mask, value_bytes
 from zhixin_gateway.datasets.domain import invalid_rows
 from zhixin_gateway.datasets.values import check_values, number_text, parse_values
@@ -68,6 +69,21 @@ def texts(batch: pa.RecordBatch) -> pa.LargeStringArray:
     Raises:
         FormatError: a value has no canonical form; :func:`invalid_mask` says whose.
     """
+    kernel = native.load()
+    return _texts(batch) if kernel is None else _kernel_texts(kernel, batch)
+
+
+def _kernel_texts(kernel: Any, batch: pa.RecordBatch) -> pa.LargeStringArray:  # noqa: ANN401
+    try:
+        run, edges = kernel.texts(*native.given(batch))
+    except kernel.Refused as error:
+        raise native.refusal(error) from error
+    buffers = [None, pa.py_buffer(edges), pa.py_buffer(run)]
+    written: Any = pa.Array.from_buffers(pa.large_string(), batch.num_rows, buffers, null_count=0)
+    return cast("pa.LargeStringArray", written)
+
+
+def _texts(batch: pa.RecordBatch) -> pa.LargeStringArray:
     invalid = invalid_rows(batch)
     if invalid is not None:
         row = int(np.argmax(invalid))
