@@ -20,8 +20,8 @@ from typing import TYPE_CHECKING, TypedDict
 
 from zhixin_errors import ConfigError, FormatError, VerificationError
 
-from zhixin_gateway.home import Home
 from zhixin_gateway.standing_file import find_beside
+from zhixin_gateway.stores import Place, is_url
 
 if TYPE_CHECKING:
     from zhixin_ledger.client import LedgerClient
@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from zhixin_gateway.gate import VerifiedDataset
     from zhixin_gateway.gate.standing import ClaimSource, LedgerView
+    from zhixin_gateway.home import Home
 
 __all__ = ["Judging", "claim_source", "ledger_copy", "open", "open_version"]
 
@@ -68,7 +69,7 @@ def open(
 
     Args:
         name: ``MEMBER/DATASET[@N]``, found in the home's store or fetched by its ``[stores]``; or
-            the path of a version's directory.
+            the path of a version's directory, or its address in an object store.
         home: the home; ``ZHIXIN_HOME`` or the working folder by default. A path with a ``trust``
             needs none.
         trust: a pinned trust, or its folder; the home's by default.
@@ -167,11 +168,10 @@ def open_version(home: Home, dataset: str, version: int) -> VerifiedDataset:
     Raises:
         VerificationError: the gate refused; ``code`` says why.
     """
-    from zhixin_gateway.datasets.directory import version_path
     from zhixin_gateway.gate.reader import open_version as open_path
 
     return open_path(
-        version_path(home.store, dataset, version),
+        home.open_store().place(dataset, version),
         home.trust(),
         expect=f"{dataset}@{version}",
         ledger_copy=home.ledger_view(),
@@ -179,6 +179,8 @@ def open_version(home: Home, dataset: str, version: int) -> VerifiedDataset:
 
 
 def _home(home: Home | Path | str | None, *, needed: bool) -> Home | None:
+    from zhixin_gateway.home import Home
+
     if isinstance(home, Home):
         return home
     try:
@@ -195,9 +197,9 @@ def _needed(home: Home | None) -> Home:
     return home
 
 
-def _path(name: str | Path) -> Path | None:
-    """The path that was meant, or None where a dataset's name was."""
-    if isinstance(name, Path):
+def _path(name: str | Path) -> Place | None:
+    """The path or address that was meant, or None where a dataset's name was."""
+    if isinstance(name, Path) or is_url(name):
         return name
     looks_like_path = name.startswith((".", "/", "~")) or not _is_name(name)
     return Path(name).expanduser() if looks_like_path else None
@@ -213,25 +215,24 @@ def _is_name(text: str) -> bool:
     return True
 
 
-def _find(home: Home, name: str) -> tuple[Path, str]:
-    from zhixin_gateway.datasets.directory import version_path
+def _find(home: Home, name: str) -> tuple[Place, str]:
     from zhixin_gateway.fetching import fetch, parse_name, wanted_version
     from zhixin_gateway.pipeline.notarising import known_state
 
     dataset, version = parse_name(name)
     version = wanted_version(known_state(home.ledger_client()), dataset, version)
-    path = version_path(home.store, dataset, version)
-    if not path.exists():
-        path = fetch(home, dataset, version).path
-    return path, f"{dataset}@{version}"
+    store = home.open_store()
+    if not store.is_there(dataset, version):
+        fetch(home, dataset, version)
+    return store.place(dataset, version), f"{dataset}@{version}"
 
 
-def _expected(path: Path) -> str:
-    """What a path that ends in member/dataset/number asks for."""
-    parts = path.absolute().parts
+def _expected(path: Place) -> str:
+    """What a path or address that ends in member/dataset/number asks for."""
+    parts = Path(path.partition("?")[0] if isinstance(path, str) else path).absolute().parts
     if len(parts) > 3 and parts[-1].isdecimal():
         return f"{parts[-3]}/{parts[-2]}@{parts[-1]}"
-    if not path.exists():
+    if isinstance(path, Path) and not path.exists():
         raise ConfigError(
             f"{path} is neither MEMBER/DATASET[@N] nor the folder of a version",
             hint="`zhixin ls` shows what there is",

@@ -43,8 +43,6 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from urllib.parse import urlsplit
 
-from zhixin_connectors.access import secret_parameter
-from zhixin_connectors.registry import check_options
 from zhixin_errors import ConfigError
 
 __all__ = [
@@ -361,6 +359,8 @@ def _source_options(name: str, entry: object, what: str) -> dict[str, OptionValu
             f"{secret_variable(name)}_FILE names",
         )
     try:
+        from zhixin_connectors.registry import check_options
+
         check_options(str(table["url"]), found)
     except ConfigError as error:
         raise ConfigError(f"{place}: {error.message}", hint=error.hint) from None
@@ -387,6 +387,8 @@ def check_source_url(name: str, url: str, what: str) -> str:
         ConfigError: it holds a password, or is no address.
     """
     try:
+        from zhixin_connectors.access import secret_parameter
+
         secret = urlsplit(url).password or secret_parameter(url)
     except ValueError as error:
         raise ConfigError(f"{what} is no address") from error

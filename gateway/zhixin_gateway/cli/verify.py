@@ -21,6 +21,7 @@ from zhixin_gateway.cli.options import (
 )
 
 if TYPE_CHECKING:
+    from zhixin_gateway.filedigests import DirectoryAhead
     from zhixin_gateway.gate import Verdict
 
 __all__ = ["command", "no_verdict", "tell"]
@@ -53,6 +54,24 @@ def command(
     Whether it stands is judged by --ledger or --standing, else by the home's copy of the ledger;
     where there is none, by PATH.standing.json beside it, and the time of that is told.
     """
+    from zhixin_gateway.datasets.manifest import MAX_PART_BYTES, MAX_PARTS, part_name
+    from zhixin_gateway.filedigests import DirectoryAhead
+
+    # Hashing takes the most time: it begins while the gate is still being imported.
+    with DirectoryAhead(path, map(part_name, range(MAX_PARTS)), MAX_PART_BYTES) as ahead:
+        return _verify(context, path, expect, ahead, deep=deep, judged=judged, as_json=as_json)
+
+
+def _verify(
+    context: Context,
+    path: Path,
+    expect: str | None,
+    ahead: DirectoryAhead,
+    *,
+    deep: bool,
+    judged: GateOptions,
+    as_json: bool,
+) -> int:
     from zhixin_gateway.gate import verify
 
     home = context.find_home()
@@ -69,6 +88,7 @@ def command(
             deep=deep,
             **judged.judging(home, trust, path),
             progress=progress,
+            ahead=ahead,
         )
     finally:
         progress.close()

@@ -75,7 +75,7 @@ def _source(dataset: Table, failures: list[ZhixinError]) -> Any:  # noqa: ANN401
         def schema(self) -> pa.Schema:
             return dataset.schema
 
-        def scanner(  # type: ignore[override] - Arrow's further options are about files
+        def scanner(  # type: ignore[override]  # Arrow's other options are about files
             self,
             columns: list[str] | None = None,
             filter: Any = None,  # noqa: ANN401 - an expression
