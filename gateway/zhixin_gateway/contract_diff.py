@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Literal, TypeAlias
 
 from zhixin_errors import ContractError
 from zhixin_ledger.names import parse_contract_version
+from zhixin_schemas.partitioning import PARTITION_OPTIONS
 
 if TYPE_CHECKING:
     from zhixin_schemas.model import Contract, Field, FieldType
@@ -359,7 +360,11 @@ def _rest(old: Contract, new: Contract) -> Iterator[Change]:
 def _reading(old: Contract, new: Contract) -> Iterator[Change]:
     """How the source is read: another zone or word for null makes other values of the same ones."""
     names = sorted(old.options.keys() | new.options.keys())
-    changed = [f"zhixin.{name}" for name in names if old.options.get(name) != new.options.get(name)]
+    moved = [name for name in names if old.options.get(name) != new.options.get(name)]
+    changed = [f"zhixin.{name}" for name in moved if name not in PARTITION_OPTIONS]
+    if len(changed) < len(moved):
+        told = "the source is divided otherwise among those who read it"
+        yield Change("source", "", told, "patch", _OWNER)
     if changed:
         told = f"the records are read otherwise: {', '.join(changed)}"
         yield Change("source", "", told, "additive", f"{_EVERYONE}: the records may differ")

@@ -27,11 +27,17 @@ if TYPE_CHECKING:
     from zhixin_schemas.document import Place
     from zhixin_schemas.model import Field, FieldType
 
-__all__ = ["MOST_PARTITIONS", "Partitioning", "check_partitioning", "partitioning_of"]
+__all__ = [
+    "MOST_PARTITIONS",
+    "PARTITION_OPTIONS",
+    "Partitioning",
+    "check_partitioning",
+    "partitioning_of",
+]
 
 MOST_PARTITIONS = 1_000
 _T = TypeVar("_T")
-_NAMES = ("partition", "partitions", "immutable")
+PARTITION_OPTIONS = ("partition", "partitions", "immutable")
 
 
 @dataclass(frozen=True)
@@ -73,13 +79,20 @@ def check_partitioning(
         fields: of the contract.
         derived: the dataset is made by SQL.
     """
-    if not any(name in options for name in _NAMES):
+    if not any(name in options for name in PARTITION_OPTIONS):
+        return
+    if "incremental" in options:
+        _place(server, PARTITION_OPTIONS).report(
+            "a divided source is read whole each time: leave out zhixin.incremental, or these"
+        )
         return
     if derived:
-        _place(server, _NAMES).report("a derived dataset is not divided: DuckDB uses every core")
+        _place(server, PARTITION_OPTIONS).report(
+            "a derived dataset is not divided: DuckDB uses every core"
+        )
         return
     if "partition" not in options or "partitions" not in options:
-        _place(server, _NAMES).report(
+        _place(server, PARTITION_OPTIONS).report(
             "zhixin.partition names the field that divides the records, zhixin.partitions says "
             "into how many spans or at which values: both are needed"
         )

@@ -29,6 +29,13 @@ PENDING = 3
 @click.option("--dry-run", is_flag=True, help="Extract and validate; publish and leave nothing.")
 @click.option("--force", is_flag=True, help="Publish a version even where nothing changed.")
 @click.option("--report", is_flag=True, help="Let Great Expectations count the same rules too.")
+@click.option(
+    "--workers",
+    type=click.IntRange(1, 64),
+    default=1,
+    show_default=True,
+    help="Processes that read at once, where the contract divides its source.",
+)
 @json_option
 @home_option
 @click.pass_obj
@@ -39,6 +46,7 @@ def command(
     dry_run: bool,
     force: bool,
     report: bool,
+    workers: int,
     as_json: bool,
 ) -> int:
     """Run CONTRACT: publish it if it is new; extract, validate, write, notarise."""
@@ -52,6 +60,7 @@ def command(
             dry_run=dry_run,
             force=force,
             report=report,
+            workers=workers,
             progress=progress,
         )
     finally:

@@ -7,7 +7,10 @@ whatever cause, is run again: it finds what is complete and does the rest.
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from zhixin_errors import ZhixinError
 
@@ -20,6 +23,9 @@ from zhixin_gateway.pipeline.staging import SIGNED, Staged, Work
 from zhixin_gateway.pipeline.writing import write
 from zhixin_gateway.progress import NullProgress, Progress
 
+if TYPE_CHECKING:
+    from zhixin_schemas.model import Contract
+
 __all__ = ["finish_earlier", "run"]
 
 
@@ -30,6 +36,7 @@ def run(
     dry_run: bool = False,
     force: bool = False,
     report: bool = False,
+    workers: int = 1,
     orchestrator: str = "",
     run_id: str = "",
     progress: Progress | None = None,
@@ -42,6 +49,7 @@ def run(
         dry_run: extract and validate, publish nothing, leave nothing.
         force: publish also where nothing changed.
         report: let a second engine count the rules too, and keep its report.
+        workers: processes that read at once, where the contract divides its source.
         orchestrator: what runs this, for the manifest.
         run_id: its name for the run.
         progress: told what happens.
@@ -58,12 +66,18 @@ def run(
     try:
         return _run(
             work,
-            contract_path,
             dry_run=dry_run,
             force=force,
-            report=report,
-            run=(orchestrator, run_id),
             progress=progress,
+            extracting=partial(
+                _extracting(contract, workers, dry_run=dry_run),
+                home,
+                contract_path,
+                report=report,
+                orchestrator=orchestrator,
+                run_id=run_id,
+                progress=progress,
+            ),
         )
     except ZhixinError as error:
         if error.code != "busy" and not dry_run:
@@ -72,15 +86,22 @@ def run(
         raise
 
 
+def _extracting(contract: Contract, workers: int, *, dry_run: bool) -> Callable[..., Staged]:
+    """The extraction that a contract asks for; a dry run reads everything at once and in one."""
+    if dry_run or contract.partitioning is None:
+        return partial(extract, publish=not dry_run)
+    from zhixin_gateway.pipeline.workers import extract_divided
+
+    return partial(extract_divided, workers=workers)
+
+
 def _run(
     work: Work,
-    contract_path: Path,
     *,
     dry_run: bool,
     force: bool,
-    report: bool,
-    run: tuple[str, str],
     progress: Progress,
+    extracting: Callable[[], Staged],
 ) -> RunResult:
     home, began = work.home, time.time()
     earlier = None if dry_run else finish_earlier(home, work, progress)
@@ -88,17 +109,9 @@ def _run(
         return earlier
     if not dry_run:
         home.signer()  # a key that can't be used must not come to light after hours of extracting
-    staged = extract(
-        home,
-        contract_path,
-        report=report,
-        publish=not dry_run,
-        orchestrator=run[0],
-        run_id=run[1],
-        progress=progress,
-    )
+    staged = extracting()
     try:
-        if report:
+        if staged["report"]:
             second_opinion(home, staged, keep=not dry_run, progress=progress)
         if dry_run:
             return _dry(staged, began)
