@@ -21,7 +21,7 @@ import pyarrow.types as pt
 from zhixin_connectors._arrow import Array, no_misfit, nulls, pc
 from zhixin_connectors.grammar import Reading, Unfit, localise, parse_text
 
-__all__ = ["Cast", "as_instants", "cast_texts", "in_years", "refuse_all"]
+__all__ = ["Cast", "as_instants", "cast_texts", "each_in_years", "in_years", "refuse_all"]
 
 _INT = r"^-?[0-9]{1,18}(?:\.0*)?$"
 _UINT = r"^[0-9]{1,19}(?:\.0*)?$"
@@ -85,8 +85,18 @@ def refuse_all(column: Array, wanted: pa.DataType, reason: str) -> Cast:
 
 def in_years(array: Array) -> bool:
     """Whether dates or microsecond timestamps lie in the years 0001 to 9999."""
-    first, end = (_FIRST_DAY, _END_DAY) if pt.is_date32(array.type) else (_FIRST_US, _END_US)
-    return _within(array, first, end)
+    return _within(array, *_years(array))
+
+
+def each_in_years(array: Array) -> Array:
+    """Which dates or microsecond timestamps lie in the years 0001 to 9999."""
+    first, end = _years(array)
+    numbers = array.view(pa.int32() if pt.is_date32(array.type) else pa.int64())
+    return pc.and_(pc.greater_equal(numbers, first), pc.less(numbers, end))
+
+
+def _years(array: Array) -> tuple[int, int]:
+    return (_FIRST_DAY, _END_DAY) if pt.is_date32(array.type) else (_FIRST_US, _END_US)
 
 
 def as_instants(naive: Array, reading: Reading) -> Cast:

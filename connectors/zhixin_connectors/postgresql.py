@@ -1,42 +1,44 @@
-r"""PostgreSQL by its own COPY: every value as the server's text, which says what no driver can.
+"""PostgreSQL: what is asked of it, whoever carries the answer.
 
-::
-
-    COPY (SELECT "id", "valid_until" FROM "permits") TO STDOUT (FORMAT csv)
-    2,infinity           null is an unquoted empty field, the empty string is ""
-
-The texts then go the same way as a CSV's, through ``postgresql_values.py`` where a type has a form
-of its own. They are those of the server's default settings, whatever the login's own are. The bytes
-of a database that is not in UTF-8 are decoded here: a text with bytes that are none in its encoding
-rejects its own record, where the server would refuse the whole query.
+Two readers carry it: ADBC, in binary (``postgresql_adbc.py``), and the server's own texts
+(``postgresql_text.py``). Both read in one transaction with one snapshot, under the server's default
+forms of text, whatever the login's own settings are, and say the same of every value.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Iterator, Mapping
-from time import monotonic
-from typing import TYPE_CHECKING, Any, cast
+import re
+from collections.abc import Callable, Generator, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple, Protocol
+from urllib.parse import parse_qsl, unquote
 
 import pyarrow as pa
-import pyarrow.csv as arrow_csv
 import pyarrow.types as pt
 from zhixin_errors import ConfigError
 
-from zhixin_connectors._arrow import Array
-from zhixin_connectors.columns import ArrowColumn, escaped_text, extracted, null_words
-from zhixin_connectors.grammar import Reading
-from zhixin_connectors.options import SourceOptions
-from zhixin_connectors.postgresql_values import BOOL, TEXTS, column, kinds_of
+from zhixin_connectors.options import Secret, SourceOptions
+from zhixin_connectors.postgresql_values import TEXTS, Ask, Kind
 from zhixin_connectors.protocol import Extracted, ReadRequest
-from zhixin_connectors.relations import described, order_by, quoter
+from zhixin_connectors.sqlspans import condition, digits, iso, order_kind
 
-if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection
+__all__ = [
+    "CODECS",
+    "Column",
+    "Selection",
+    "Session",
+    "begin",
+    "columns",
+    "counted",
+    "found",
+    "order_by",
+    "parameters",
+    "quoted",
+    "setting",
+    "where",
+]
 
-__all__ = ["columns", "opener", "prepared", "read"]
-
-_CHUNK_BYTES = 1 << 22
-_CODECS = {  # those that Python decodes as the server does, to the last character: a test holds it
+CODECS = {  # those that Python decodes as the server does, to the last character: a test holds it
     "SQL_ASCII": "utf-8",  # it holds any bytes
     "LATIN1": "iso8859-1", "LATIN2": "iso8859-2", "LATIN3": "iso8859-3", "LATIN4": "iso8859-4",
     "LATIN5": "iso8859-9", "LATIN6": "iso8859-10", "LATIN7": "iso8859-13", "LATIN8": "iso8859-14",
@@ -57,12 +59,8 @@ _SETTINGS = {
     "synchronize_seqscans": "off",  # a table's order is its own, whoever else reads it
     "client_encoding": "UTF8",
     "lock_timeout": "30s",
+    "idle_in_transaction_session_timeout": "0",  # a snapshot is held until its readers are done
 }
-_COLUMNS = """
-    SELECT attname, atttypid, pg_catalog.has_column_privilege(attrelid, attnum, 'SELECT')
-    FROM pg_catalog.pg_attribute
-    WHERE attrelid = '{}'::pg_catalog.regclass AND attnum > 0 AND NOT attisdropped
-    ORDER BY attnum"""
 _READ_WAIT_S = 3_600.0  # a view may compute for long before its first record
 _ALIVE = {  # a machine that is gone is noticed within a minute, however long a query may take
     "connect_timeout": "20",
@@ -72,171 +70,233 @@ _ALIVE = {  # a machine that is gone is noticed within a minute, however long a 
     "tcp_user_timeout": "60000",
     "client_encoding": "utf8",
 }
+_URL = re.compile(
+    r"[^:]+://(?:(?P<user>[^:/@]*)(?::(?P<password>[^@]*))?@)?"
+    r"(?:\[(?P<v6>[^\]]*)\]|(?P<host>[^/?:]*))(?::(?P<port>[^/?]*))?"
+    r"(?:/(?P<dbname>[^?]*))?(?:\?(?P<query>.*))?"
+)
+_COLUMNS = """
+    SELECT attname::text, atttypid::int8,
+        pg_catalog.has_column_privilege(attrelid, attnum, 'SELECT'),
+        pg_catalog.format_type(atttypid, atttypmod), NOT attnotnull,
+        CASE c.collprovider WHEN 'c' THEN c.collcollate::text WHEN 'd' THEN (
+            SELECT datcollate::text FROM pg_catalog.pg_database d
+            WHERE datname = pg_catalog.current_database()
+            AND COALESCE(pg_catalog.to_jsonb(d) ->> 'datlocprovider', 'c') = 'c') END
+    FROM pg_catalog.pg_attribute a
+    LEFT JOIN pg_catalog.pg_collation c ON c.oid = a.attcollation
+    WHERE attrelid = '{}'::pg_catalog.regclass AND attnum > 0 AND NOT attisdropped
+    ORDER BY attnum"""
+_COUNTED = """
+    SELECT sum(reltuples)::int8, COALESCE(bool_or(reltuples < 0), true)
+    FROM pg_catalog.pg_class WHERE relkind IN ('r', 'm') AND oid IN (
+        SELECT '{0}'::pg_catalog.regclass
+        UNION SELECT relid FROM pg_catalog.pg_partition_tree('{0}'::pg_catalog.regclass))"""
+_BYTEWISE = {"C", "POSIX", "C.UTF-8", "C.utf8"}
+_NUMBERS, _FLOATS, _UUID = {20, 21, 23, 1700}, {700, 701}, 2950
+_BPCHAR = 1042
 
 
-def opener(url: URL, name: str) -> Callable[[], Any]:
-    """What opens a connection on which nothing waits for ever.
+class Session(Protocol):
+    """A connection in a transaction."""
 
-    ``read_timeout`` in the URL is how many seconds the server may say nothing.
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of a small answer."""
+        ...
+
+    def names(self, query: str) -> list[str]:
+        """The columns that a query gives."""
+        ...
+
+    def records(
+        self, selection: Selection, request: ReadRequest, options: SourceOptions
+    ) -> Generator[Extracted]:
+        """Yield the records of a selection."""
+        ...
+
+    def close(self) -> None:
+        """Without asking the server."""
+        ...
+
+
+class Column(NamedTuple):
+    """A column of a relation; of a query's only name and type are known."""
+
+    name: str
+    oid: int
+    readable: bool = True
+    type_name: str = ""
+    nullable: bool | None = None
+    collation: str | None = None
+
+
+@dataclass(frozen=True)
+class Selection:
+    """What to select from.
+
+    Args:
+        relation: a quoted name, or a query in parentheses.
+        kinds: the types of its columns.
+        clauses: WHERE and ORDER BY.
+    """
+
+    relation: str
+    kinds: Mapping[str, Kind]
+    clauses: str = ""
+
+    def select(self, expressions: Iterable[str]) -> str:
+        """The statement."""
+        return f"SELECT {', '.join(expressions)} FROM {self.relation} q{self.clauses}"
+
+    @staticmethod
+    def column(name: str) -> str:
+        """The column, and never what is selected under its name."""
+        return f"q.{quoted(name)}"
+
+
+def parameters(url: str, secret: str | None, name: str) -> tuple[dict[str, str], float]:
+    """What libpq is told, and how many seconds the server may say nothing.
+
+    Args:
+        url: ``read_timeout`` in it is those seconds.
+        secret: the password, where the URL has none.
+        name: the source's.
 
     Raises:
-        ConfigError: it is no number.
+        ConfigError: the URL is in no known form, or ``read_timeout`` is no number.
     """
-    from psycopg import Connection as Plain
-    from psycopg import OperationalError
-
-    text = str(url.query.get("read_timeout", _READ_WAIT_S))
+    parts = _URL.fullmatch(url)
+    if parts is None or (parts["port"] and not parts["port"].isdecimal()):
+        raise ConfigError(
+            f"source {name}: its url is not in the form scheme://user@host/database",
+            hint="special characters of a password are written %XX",
+        )
+    given = {key: unquote(parts[key] or "") for key in ("user", "password", "port", "dbname")}
+    given["host"] = parts["v6"] or unquote(parts["host"] or "")
+    if parts["password"] is None and secret is not None:
+        given["password"] = secret
+    query = dict(parse_qsl(parts["query"] or "", keep_blank_values=True))
+    text = query.pop("read_timeout", str(_READ_WAIT_S))
     try:
         limit_s = float(text)
     except ValueError:
         raise ConfigError(f"source {name}: read_timeout of its url is no number") from None
-    url = url.difference_update_query(["read_timeout"])
-    _, told = url.get_dialect()().create_connect_args(url)
-
-    class Patient(Plain[Any]):
-        """Gives up where the server says nothing for too long."""
-
-        def wait(self, gen: Any, *args: Any, **kwargs: Any) -> Any:  # noqa: ANN401
-            try:
-                state = next(gen)
-            except StopIteration as done:  # it had arrived already
-                return done.value
-            return super().wait(self._until(gen, state), *args, **kwargs)
-
-        def _until(self, gen: Any, state: Any) -> Generator[Any, Any, Any]:  # noqa: ANN401
-            """The driver's own waiting, looked at each time it wakes."""
-            began = monotonic()
-            try:
-                while True:
-                    ready = yield state
-                    if ready:
-                        began = monotonic()
-                    elif monotonic() - began > limit_s:
-                        self.pgconn.finish()
-                        raise OperationalError("read_timeout")
-                    state = gen.send(ready)
-            except StopIteration as done:
-                return done.value
-
-    return lambda: Patient.connect(**{**_ALIVE, **told})
+    told = {**_ALIVE, **{key: value for key, value in given.items() if value}, **query}
+    hidden = {key: Secret(told[key]) for key in ("password", "sslpassword") if key in told}
+    return {**told, **hidden}, limit_s
 
 
-def prepared(connection: Connection) -> Connection:
-    """One read-only snapshot, and the server's default forms of text."""
-    connection = connection.execution_options(
-        isolation_level="REPEATABLE READ", postgresql_readonly=True
-    )
-    for name, value in _SETTINGS.items():
-        _set(connection, name, value)
-    return connection
+def quoted(name: str) -> str:
+    """A name as PostgreSQL quotes it."""
+    return '"' + name.replace('"', '""') + '"'
 
 
-def _set(connection: Connection, name: str, value: str) -> None:
-    connection.exec_driver_sql(f"SELECT pg_catalog.set_config('{name}', '{value}', true)")
+def _text(value: str) -> str:
+    """A text as a literal, whatever ``standard_conforming_strings`` is."""
+    return "E'" + value.replace("\\", "\\\\").replace("'", "''") + "'"
 
 
-def columns(connection: Connection, relation: str) -> list[tuple[str, int, bool]]:
-    """Name, type's OID, and whether this login may read it, of each column of a relation.
+def setting(name: str, value: str) -> str:
+    """The expression that sets something until the transaction's end."""
+    return f"pg_catalog.set_config('{name}', '{value}', true)"
+
+
+def begin(session: Session, snapshot: str) -> str:
+    """Fix the transaction's snapshot and the forms of text.
 
     Args:
-        connection: a prepared one.
-        relation: a quoted name, or a query in parentheses.
+        session: in a transaction that has asked nothing yet.
+        snapshot: an exported one; empty for now.
+
+    Returns:
+        the database's encoding.
     """
+    session.ask("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
+    if snapshot:
+        session.ask(f"SET TRANSACTION SNAPSHOT {_text(snapshot)}")
+    settings = ", ".join(setting(name, value) for name, value in _SETTINGS.items())
+    answer = session.ask(f"SELECT pg_catalog.current_setting('server_encoding') e, {settings}")
+    return str(answer[0][0])
+
+
+def found(session: Session, places: Sequence[Sequence[str]]) -> str:
+    """The quoted name of the first of some tables that is there; empty if none is."""
+    names = [".".join(map(quoted, place)) for place in places]
+    asked = ", ".join(f"pg_catalog.to_regclass({_text(name)}) IS NOT NULL" for name in names)
+    there = session.ask(f"SELECT {asked}")[0]
+    return next((name for name, known in zip(names, there, strict=True) if known), "")
+
+
+def columns(session: Session, relation: str) -> list[Column]:
+    """The columns of a relation, in its order; of a query's that stands there twice only names."""
+    if not relation.startswith("("):
+        rows = session.ask(_COLUMNS.format(relation.replace("'", "''")))
+        return [Column(*row) for row in rows]
+    names = session.names(f"SELECT * FROM {relation} q LIMIT 0")
+    if len(set(names)) < len(names):
+        return [Column(name, 0) for name in names]
+    asked = ", ".join(f"pg_catalog.pg_typeof(q.{quoted(name)})::oid::int8" for name in names)
+    nothing = f"(SELECT * FROM {relation} q LIMIT 0)"
+    types = session.ask(f"SELECT {asked} FROM (SELECT 1) o LEFT JOIN {nothing} q ON true")[0]
+    return [Column(name, oid) for name, oid in zip(names, types, strict=True)]
+
+
+def counted(ask: Ask, relation: str) -> int | None:
+    """About how many records a table has, as its last ANALYZE found; None of a view or a query."""
     if relation.startswith("("):
-        return [(each[0], each[1], True) for each in described(connection, relation)]
-    quoted = relation.replace("'", "''")
-    return [tuple(row) for row in connection.exec_driver_sql(_COLUMNS.format(quoted))]
+        return None
+    total, unknown = ask(_COUNTED.format(relation.replace("'", "''")))[0]
+    return None if unknown else int(total)
 
 
-def read(
-    connection: Connection,
-    relation: str,
-    kinds: Mapping[str, Any],
-    request: ReadRequest,
-    options: SourceOptions,
-) -> Iterator[Extracted]:
-    """Yield the records; ``kinds`` are the columns' type OIDs."""
-    driver: Any = connection.connection.driver_connection
-    types = kinds_of(connection, {kinds[name] for name in request.schema.names})
-    codec = _codec(connection)
-    quoted = quoter(connection)
-    selected = ", ".join(
-        _expression(quoted(field.name), kinds[field.name], field.type) for field in request.schema
+def order_by(request: ReadRequest, known: Mapping[str, Column], kinds: Mapping[str, Kind]) -> str:
+    """The clause for the wanted order, by an index's own order where there is one."""
+
+    def key(name: str) -> str:
+        column, oid = Selection.column(name), kinds[name].oid
+        if not pt.is_string(request.schema.field(name).type) or oid == _UUID:
+            return column
+        if oid not in TEXTS:
+            return f'{column}::text COLLATE "C"'
+        return column if known[name].collation in _BYTEWISE else f'{column} COLLATE "C"'
+
+    keys = ", ".join(map(key, request.order_by))
+    return f" ORDER BY {keys}" if keys else ""
+
+
+def where(request: ReadRequest, kinds: Mapping[str, Kind], encoding: str) -> str | None:
+    """The clause for a span; None where the server does not order the column as its type does."""
+    span = request.span
+    if span is None:
+        return ""
+    column, ordered = (
+        Selection.column(span.field),
+        order_kind(request.schema.field(span.field).type),
     )
-
-    def by_bytes(name: str) -> str:
-        return f'{quoted(name)}{"" if kinds[name] in TEXTS else "::text"} COLLATE "C"'
-
-    order = order_by(request, quoted, by_bytes)
-    statement = f"COPY (SELECT {selected} FROM {relation}{order}) TO STDOUT (FORMAT csv)"
-    readings = [Reading(options.timezone, "")] * len(request.schema)
-    first_row = 0
-    with driver.cursor() as cursor, cursor.copy(statement.encode(codec or "utf-8")) as copy:
-        for chunk, rows in _chunks(copy, request.batch_rows):
-            text, escaped = _decoded(chunk, codec)
-            texts = _parse(text, len(request.schema))
-            cells = [
-                column(
-                    null_words(ArrowColumn(own, escaped), options.null),
-                    types[kinds[field.name]],
-                    field.type,
-                )
-                for field, own in zip(request.schema, texts, strict=True)
-            ]
-            yield extracted(cells, request.schema, readings, first_row)
-            first_row += rows
+    accepts, literal = _LITERALS.get(ordered, (set(), iso))
+    if kinds[span.field].oid not in accepts:
+        return None
+    if ordered == "text":
+        ends = [end.as_py() for end in (span.low, span.high) if end is not None]
+        if encoding != "UTF8" or any("\0" in end for end in ends):
+            return None
+        column = f'{column}::text COLLATE "C"'
+    clause = condition(span, column, literal)
+    return f" WHERE {clause}" if clause else ""
 
 
-def _codec(connection: Connection) -> str:
-    """Python's name of the encoding in which records come; empty for UTF-8 that is valid."""
-    driver: Any = connection.connection.driver_connection
-    codec = _CODECS.get(driver.info.parameter_status("server_encoding"), "")
-    if codec:
-        _set(connection, "client_encoding", "SQL_ASCII")  # no conversion
-    return codec
+def _number(bound: pa.Scalar[Any]) -> str:
+    value = bound.as_py()
+    if isinstance(value, int) and -(2**63) <= value < 2**63:
+        return f"'{value}'::int8"  # which an index of any integers serves
+    return digits(bound)
 
 
-def _decoded(chunk: bytes, codec: str) -> tuple[bytes, bool]:
-    """As UTF-8, and whether bytes had to be escaped."""
-    if not codec:
-        return chunk, False
-    try:
-        return chunk.decode(codec).encode(), False
-    except UnicodeDecodeError:
-        return escaped_text(chunk.decode(codec, "surrogateescape")).encode(), True
-
-
-def _expression(quoted: str, oid: int, wanted: pa.DataType) -> str:
-    return f"{quoted}::text" if oid == BOOL and pt.is_string(wanted) else quoted
-
-
-def _chunks(copy: Any, most: int) -> Iterator[tuple[bytes, int]]:  # noqa: ANN401 (psycopg.Copy)
-    """Whole rows: the server sends one message for each."""
-    pieces: list[bytes] = []
-    size = 0
-    while row := copy.read():
-        pieces.append(row)
-        size += len(row)
-        if size >= _CHUNK_BYTES or len(pieces) >= most:
-            yield b"".join(pieces), len(pieces)
-            pieces, size = [], 0
-    if pieces:
-        yield b"".join(pieces), len(pieces)
-
-
-def _parse(chunk: bytes, width: int) -> list[Array]:
-    names = [str(place) for place in range(width)]
-    table = arrow_csv.read_csv(
-        cast("Any", pa.BufferReader(chunk)),
-        read_options=arrow_csv.ReadOptions(
-            use_threads=False, block_size=len(chunk) + 1, column_names=names
-        ),
-        parse_options=arrow_csv.ParseOptions(newlines_in_values=True, ignore_empty_lines=width > 1),
-        convert_options=arrow_csv.ConvertOptions(
-            column_types=dict.fromkeys(names, pa.string()),
-            strings_can_be_null=True,
-            quoted_strings_can_be_null=False,
-            null_values=[""],
-        ),
-    )
-    return [each.combine_chunks() for each in table.columns]
+_LITERALS: dict[str, tuple[set[int], Callable[[pa.Scalar[Any]], str]]] = {
+    "number": (_NUMBERS, _number),
+    "float": (_FLOATS, lambda bound: f"'{bound.as_py()!r}'::float8"),
+    "date": ({1082}, lambda bound: f"'{iso(bound)}'::date"),
+    "timestamp": ({1114}, lambda bound: f"'{iso(bound)}'::timestamp"),
+    "instant": ({1184}, lambda bound: f"'{iso(bound)}'::timestamptz"),
+    "text": (TEXTS - {_BPCHAR, 18}, lambda bound: _text(bound.as_py())),
+}

@@ -15,10 +15,10 @@ Lists and structs are read from these texts; a list or struct under any other ty
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.types as pt
@@ -29,22 +29,26 @@ from zhixin_connectors.columns import ArrowColumn, FloatColumn
 from zhixin_connectors.grammar import Reading
 from zhixin_connectors.typed import cast_typed
 
-if TYPE_CHECKING:
-    from sqlalchemy import Connection
-
-__all__ = ["BOOL", "TEXTS", "Kind", "column", "kinds_of"]
+__all__ = ["BOOL", "TEXTS", "Ask", "Kind", "column", "kinds_of"]
 
 BOOL, _BYTEA, _FLOAT4, _FLOAT8 = 16, 17, 700, 701
 TEXTS = {25, 1042, 1043, 19, 18}  # text, bpchar, varchar, name, "char"
 _BITS, _INTERVAL = {1560, 1562}, 1186
 _ANOTHER = ", and another type was wanted"
 _CATALOGUE = """
-    SELECT t.oid, t.typbasetype, e.oid, e.typdelim, t.typrelid
-    FROM pg_catalog.pg_type t LEFT JOIN pg_catalog.pg_type e ON e.typarray = t.oid
+    SELECT t.oid::int8, t.typbasetype::int8, e.oid::int8, e.typdelim::text, t.typrelid::int8,
+        pg_catalog.quote_ident(n.nspname) || '.' || pg_catalog.quote_ident(o.proname)
+    FROM pg_catalog.pg_type t
+    JOIN pg_catalog.pg_proc o ON o.oid = t.typoutput
+    JOIN pg_catalog.pg_namespace n ON n.oid = o.pronamespace
+    LEFT JOIN pg_catalog.pg_type e ON e.typarray = t.oid
     WHERE t.oid IN ({})"""
 _MEMBERS = """
-    SELECT attname, atttypid FROM pg_catalog.pg_attribute
+    SELECT attname::text, atttypid::int8 FROM pg_catalog.pg_attribute
     WHERE attrelid = {} AND attnum > 0 AND NOT attisdropped ORDER BY attnum"""
+
+
+Ask = Callable[[str], list[Any]]  # the rows of a small answer
 
 
 @dataclass(frozen=True)
@@ -56,30 +60,36 @@ class Kind:
         element: of an array.
         delimiter: between an array's elements.
         members: of a composite type, by name, in order.
+        output: the function that gives the server's own text of a value.
     """
 
     oid: int
     element: Kind | None = None
     delimiter: str = ","
     members: tuple[tuple[str, Kind], ...] = ()
+    output: str = ""
 
 
-def kinds_of(connection: Connection, oids: Iterable[int]) -> dict[int, Kind]:
+def kinds_of(ask: Ask, oids: Iterable[int]) -> dict[int, Kind]:
     """What the catalogue says of types."""
     oids = set(oids)
     if not oids:
         return {}
-    found = connection.exec_driver_sql(_CATALOGUE.format(",".join(map(str, oids)))).fetchall()
     kinds = {oid: Kind(oid) for oid in oids}
-    for oid, base, element, delimiter, relation in found:
+    rows = ask(_CATALOGUE.format(",".join(map(str, oids))))
+    for oid, base, element, delimiter, relation, output in rows:
         if base:
-            kinds[oid] = kinds_of(connection, [base])[base]
+            kinds[oid] = kinds_of(ask, [base])[base]
         elif element:
-            kinds[oid] = Kind(oid, kinds_of(connection, [element])[element], delimiter)
+            inner = kinds_of(ask, [element])[element]
+            kinds[oid] = Kind(oid, inner, delimiter, output=output)
         elif relation:
-            members = connection.exec_driver_sql(_MEMBERS.format(relation)).fetchall()
-            each = kinds_of(connection, [kind for _, kind in members])
-            kinds[oid] = Kind(oid, members=tuple((name, each[kind]) for name, kind in members))
+            members = ask(_MEMBERS.format(relation))
+            each = kinds_of(ask, [kind for _, kind in members])
+            named = tuple((name, each[kind]) for name, kind in members)
+            kinds[oid] = Kind(oid, members=named, output=output)
+        else:
+            kinds[oid] = Kind(oid, output=output)
     return kinds
 
 

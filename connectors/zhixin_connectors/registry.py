@@ -41,13 +41,14 @@ class _BuiltIn(NamedTuple):
 
 
 _SQL = _BuiltIn("zhixin_connectors.sql", "open_sql")
+_POSTGRESQL = _BuiltIn("zhixin_connectors.postgresql_source", "open_postgresql")
 _FILES = _BuiltIn("zhixin_connectors.files", "open_files")
 _HTTP = _BuiltIn("zhixin_connectors.httpjson", "open_http", access=True)
 _BUILT_IN = {
     "sql": _SQL,
     "sqlite": _SQL,
-    "postgresql": _SQL,
-    "postgres": _SQL,
+    "postgresql": _POSTGRESQL,
+    "postgres": _POSTGRESQL,
     "mysql": _SQL,
     "mariadb": _SQL,
     "file": _FILES,
@@ -94,7 +95,7 @@ def open_source(
         known = known or _SQL
         factory = cast("ConnectorFactory", getattr(import_module(known.module), known.function))
         opened = factory(url, options or {}, name)
-        if folder is not None and known is _SQL:
+        if folder is not None and known in {_SQL, _POSTGRESQL}:
             cast("SqlSource", opened).folder = folder
         return opened
     return _open_plugin(point, url, options or {}, name)

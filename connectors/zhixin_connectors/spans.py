@@ -9,17 +9,18 @@ have every record once.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from typing import NamedTuple, Protocol, runtime_checkable
+from typing import Any, NamedTuple, Protocol, runtime_checkable
 
 import pyarrow as pa
 from zhixin_errors import PermanentSourceError
 
 from zhixin_connectors._arrow import Array, pc
 from zhixin_connectors.protocol import Connector, Extracted, ReadRequest, Span
+from zhixin_connectors.sqlspans import order_kind
 
-__all__ = ["Bounds", "bounds", "exported_snapshot", "inside", "spanned"]
+__all__ = ["Bounds", "bounds", "exported_snapshot", "inside", "spanned", "within"]
 
 
 class Bounds(NamedTuple):
@@ -29,39 +30,56 @@ class Bounds(NamedTuple):
     misfit (an infinite date).
     """
 
-    low: pa.Scalar[pa.DataType]
-    high: pa.Scalar[pa.DataType]
+    low: pa.Scalar[Any]
+    high: pa.Scalar[Any]
     nulls: int
 
 
 @runtime_checkable
 class _Bounded(Protocol):
-    def bounds(self, table: str, field: pa.Field[pa.DataType], snapshot: str) -> Bounds: ...
+    def bounds(
+        self,
+        table: str,
+        field: pa.Field[Any],
+        *,
+        options: Mapping[str, Any],
+        snapshot: str,
+    ) -> Bounds: ...
 
+
+@runtime_checkable
+class _Exporting(Protocol):
     def exported_snapshot(self) -> AbstractContextManager[str]: ...
 
 
 def bounds(
-    connector: Connector, table: str, field: pa.Field[pa.DataType], *, snapshot: str = ""
+    connector: Connector,
+    table: str,
+    field: pa.Field[Any],
+    *,
+    options: Mapping[str, Any] = {},
+    snapshot: str = "",
 ) -> Bounds:
     """Where a field's values lie, asked of a database.
 
     Args:
         connector: of a database.
         table: as in ``ReadRequest.object``.
-        field: name and wanted type.
+        field: name and wanted type: a number, a date or a time with a day.
+        options: as in ``ReadRequest.options``.
         snapshot: as in ``ReadRequest.snapshot``.
 
     Raises:
         SourceError: as :meth:`Connector.read`; or the source is no database.
     """
-    if not isinstance(connector, _Bounded):
+    ordered = order_kind(field.type) not in {"", "text"}
+    if not isinstance(connector, _Bounded) or not ordered:
         raise PermanentSourceError(
             f"source {connector.name} can't say where the values of {field.name} lie",
             code="bounds-unknown",
-            hint="only a database knows that before its records are read",
+            hint="only a database can, of numbers, dates and times with a day",
         )
-    return connector.bounds(table, field, snapshot)
+    return connector.bounds(table, field, options=options, snapshot=snapshot)
 
 
 def exported_snapshot(connector: Connector) -> AbstractContextManager[str]:
@@ -73,12 +91,12 @@ def exported_snapshot(connector: Connector) -> AbstractContextManager[str]:
     Raises:
         SourceError: the source has no such snapshots; or as :meth:`Connector.read`.
     """
-    if not isinstance(connector, _Bounded):
-        raise no_snapshots(connector.name)
+    if not isinstance(connector, _Exporting):
+        raise _no_snapshots(connector.name)
     return connector.exported_snapshot()
 
 
-def no_snapshots(name: str) -> PermanentSourceError:
+def _no_snapshots(name: str) -> PermanentSourceError:
     """What a source says that has no snapshots for others to read from."""
     return PermanentSourceError(
         f"source {name} can't let others read from one snapshot",
@@ -88,10 +106,10 @@ def no_snapshots(name: str) -> PermanentSourceError:
 
 
 def spanned(stream: Iterator[Extracted], request: ReadRequest, name: str) -> Iterator[Extracted]:
-    """The records of a stream that lie in the request's span, renumbered.
+    """The records that were asked for, of a source that can't select them itself.
 
     Args:
-        stream: all records; it is closed with this generator.
+        stream: all records.
         request: whose span it is; one with a snapshot is refused.
         name: the source's.
 
@@ -99,13 +117,15 @@ def spanned(stream: Iterator[Extracted], request: ReadRequest, name: str) -> Ite
         PermanentSourceError: a snapshot was asked for.
     """
     if request.snapshot:
-        raise no_snapshots(name)
-    if request.span is None:
-        yield from stream
-        return
+        raise _no_snapshots(name)
+    yield from stream if request.span is None else within(stream, request.span)
+
+
+def within(stream: Iterator[Extracted], span: Span) -> Iterator[Extracted]:
+    """The records of a stream that lie in a span, renumbered."""
     first_row = 0
     for each in stream:
-        mask = inside(each.batch.column(request.span.field), request.span)
+        mask = inside(each.batch.column(span.field), span)
         kept = _kept(each, pc.indices_nonzero(mask), first_row)
         if kept.batch.num_rows:
             yield kept

@@ -1,13 +1,12 @@
-"""Databases by SQLAlchemy: SQLite, PostgreSQL, and any dialect that is installed.
+"""Databases by SQLAlchemy: SQLite, and any dialect that is installed.
 
 SQLAlchemy connects, names and quotes; the rows are the driver's own values, for a statement in the
 database's own words has no type of SQLAlchemy's that could change one on the way. A whole
 extraction is one read-only transaction. An object is a table, ``schema.table``, a query (it begins
 with SELECT or WITH), or a file of one (``queries/open.sql``, from the home).
 
-PostgreSQL has a way of its own (``postgresql.py``): its COPY gives every value as text, so that
-infinite dates and NaN numerics arrive; and so has MariaDB (``mysql.py``), whose driver loses zero
-dates.
+PostgreSQL has a way of its own (``postgresql_source.py``), and so has MariaDB (``mysql.py``), whose
+driver loses zero dates.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from urllib.parse import quote
 
 from zhixin_errors import ConfigError, PermanentSourceError
 
-from zhixin_connectors import generic, mysql, mysqltypes, postgresql
+from zhixin_connectors import generic, mysql, mysqltypes
 from zhixin_connectors.checks import check_columns, repeated
 from zhixin_connectors.columns import extracted, from_values
 from zhixin_connectors.describe import Declared, describe
@@ -45,16 +44,14 @@ from zhixin_connectors.sqltypes import columns_of, declared
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine
 
-__all__ = ["SqlSource", "open_sql"]
+__all__ = ["QUERY", "SqlSource", "open_sql", "short"]
 
 _DRIVERS = {
-    "postgresql": "postgresql+psycopg",
-    "postgres": "postgresql+psycopg",
     "mysql": "mysql+pymysql",
     "mariadb": "mariadb+pymysql",
 }
-_EXTRAS = {"psycopg": "postgresql", "pymysql": "mysql"}
-_QUERY = re.compile(r"^\s*(?:select|with)\s", re.IGNORECASE)
+_EXTRAS = {"pymysql": "mysql"}
+QUERY = re.compile(r"^\s*(?:select|with)\s", re.IGNORECASE)
 _FIRST_FETCH = 1_024
 _MOST_FETCH = 32_768
 _FETCH_BYTES = 1 << 25
@@ -134,8 +131,7 @@ class SqlSource:
                     "table": inspector.get_table_names(schema),
                     "view": inspector.get_view_names(schema),
                 }
-                if connection.dialect.name == "postgresql":
-                    names["view"] += inspector.get_materialized_view_names(schema)
+                names["view"] += self._more_views(inspector, schema)
                 for kind, each in names.items():
                     for table in each:
                         columns = [c["name"] for c in columns_of(inspector, table, schema)]
@@ -165,7 +161,7 @@ class SqlSource:
         """
         import sqlalchemy as sa
 
-        if _QUERY.match(table) or table.lower().endswith(".sql"):
+        if QUERY.match(table) or table.lower().endswith(".sql"):
             found = described(connection, self._relation(connection, table))
             return {c[0]: Declared(None, getattr(c, "type_display", "")) for c in found}, []
         schema, name = self._found(connection, table)
@@ -176,14 +172,10 @@ class SqlSource:
                 mysqltypes.primary_key(connection, relation),
             )
         inspector = sa.inspect(connection)
-        dynamic, hidden = connection.dialect.name == "sqlite", set()
-        if connection.dialect.name == "postgresql":  # a login may be granted some columns alone
-            found = postgresql.columns(connection, self._quoted(connection, schema, name))
-            hidden = {column for column, _, readable in found if not readable}
+        dynamic = connection.dialect.name == "sqlite"
         columns = {
             column["name"]: declared(column, dynamic=dynamic)
             for column in columns_of(inspector, name, schema)
-            if column["name"] not in hidden
         }
         return columns, inspector.get_pk_constraint(name, schema).get("constrained_columns") or []
 
@@ -202,13 +194,6 @@ class SqlSource:
             if connection.dialect.driver == "pymysql":
                 self._check(mysql.names(connection, relation), request, hint=mysql.HIDDEN)
                 yield from mysql.read(connection, relation, request, options)
-                return
-            if connection.dialect.name == "postgresql":
-                found = postgresql.columns(connection, relation)
-                self._check([name for name, _, _ in found], request)
-                self._check_rights([name for name, _, readable in found if not readable], request)
-                kinds = {name: oid for name, oid, _ in found}
-                yield from postgresql.read(connection, relation, kinds, request, options)
                 return
             known = described(connection, relation)
             self._check([column[0] for column in known], request)
@@ -244,23 +229,12 @@ class SqlSource:
         twice = repeated(there)
         if twice:
             raise PermanentSourceError(
-                f"source {self.name}, {_short(request.object)} has the column "
+                f"source {self.name}, {short(request.object)} has the column "
                 f"{', '.join(twice)} more than once",
                 hint="name the query's columns apart with AS",
             )
-        place = f"{self.name}, {_short(request.object)}"
+        place = f"{self.name}, {short(request.object)}"
         check_columns(there, request.schema.names, place, hint=hint)
-
-    def _check_rights(self, hidden: Sequence[str], request: ReadRequest) -> None:
-        refused = [name for name in request.schema.names if name in hidden]
-        if refused:
-            raise PermanentSourceError(
-                f"source {self.name}, {_short(request.object)}: no permission to read "
-                f"{', '.join(refused)}",
-                code="permission-denied",
-                hint="grant SELECT on the table, or on these columns",
-                details={"columns": refused},
-            )
 
     def _select(self, connection: Connection, relation: str, request: ReadRequest) -> str:
         quoted = quoter(connection)
@@ -272,11 +246,14 @@ class SqlSource:
 
     def _relation(self, connection: Connection, named: str) -> str:
         """What stands after FROM: a quoted name, or a query in parentheses."""
-        if _QUERY.match(named):
-            return f"({named.strip().rstrip(';')}) q"
-        if named.lower().endswith(".sql"):
-            return self._relation(connection, self._query_file(named))
-        return self._quoted(connection, *self._found(connection, named))
+        query = self._query(named)
+        return f"{query} q" if query else self._quoted(connection, *self._found(connection, named))
+
+    def _query(self, named: str) -> str:
+        """A query in parentheses; empty where a table is named."""
+        if named.lower().endswith(".sql") and not QUERY.match(named):
+            named = self._query_file(named)
+        return f"({named.strip().rstrip(';')}\n)" if QUERY.match(named) else ""
 
     def _quoted(self, connection: Connection, schema: str | None, table: str) -> str:
         return ".".join(map(quoter(connection), filter(None, (schema, table))))
@@ -302,7 +279,7 @@ class SqlSource:
         close = close or difflib.get_close_matches(named, there, 3)
         hint = f"did you mean {' or '.join(close)}?" if close else "see `zhixin source tables`"
         raise PermanentSourceError(
-            f"source {self.name} has no table or view {_short(named)}, or not for this login",
+            f"source {self.name} has no table or view {short(named)}, or not for this login",
             code="object-missing",
             hint=hint,
         )
@@ -322,22 +299,21 @@ class SqlSource:
                 hint=f"its path counts from {self.folder.absolute()}",
             ) from None
         bare = re.sub(r"^\s*--.*$", "", text, flags=re.MULTILINE)
-        if not _QUERY.match(bare):
+        if not QUERY.match(bare):
             raise PermanentSourceError(
                 f"source {self.name}: {named} holds no SELECT", hint="one SELECT or WITH is wanted"
             )
         return bare
 
-    def _schemas(self, inspector: Any) -> list[str | None]:  # noqa: ANN401 (an Inspector)
-        if self._url.get_backend_name() != "postgresql":
-            return [None]
-        others = set(inspector.get_schema_names()) - {"information_schema"}
-        own = inspector.default_schema_name
-        return [None, *sorted(s for s in others if s != own and not s.startswith("pg_"))]
+    def _schemas(self, inspector: Any) -> list[str | None]:  # noqa: ANN401, ARG002 (an Inspector)
+        return [None]
+
+    def _more_views(self, inspector: Any, schema: str | None) -> list[str]:  # noqa: ANN401, ARG002
+        return []
 
     @contextmanager
     def _connect(self, table: str = "") -> Iterator[Connection]:
-        with translated(self.name, _short(table)):
+        with translated(self.name, short(table)):
             engine = self._engine()
             try:
                 with engine.connect() as connection:
@@ -355,9 +331,6 @@ class SqlSource:
 
         if self._url.get_backend_name() == "sqlite":
             return sa.create_engine("sqlite://", poolclass=NullPool, creator=self._open_sqlite)
-        if self._url.get_backend_name() == "postgresql":
-            opener = postgresql.opener(self._url, self.name)
-            return sa.create_engine("postgresql+psycopg://", poolclass=NullPool, creator=opener)
         if self._url.get_driver_name() == "pymysql":
             url, told = mysql.arguments(self._url, self.name)
             return sa.create_engine(url, poolclass=NullPool, connect_args=told)
@@ -391,16 +364,14 @@ class SqlSource:
         if name == "sqlite":
             connection.exec_driver_sql("BEGIN")
             return connection
-        if name == "postgresql":
-            return postgresql.prepared(connection)
         if connection.dialect.driver == "pymysql":
             return mysql.prepared(connection)
         return generic.prepared(connection)
 
 
-def _short(named: str) -> str:
+def short(named: str) -> str:
     """A table's name; of a query not its text, which may hold what is private."""
-    return "the query" if _QUERY.match(named) else named
+    return "the query" if QUERY.match(named) else named
 
 
 def _fetch(connection: Connection, statement: str, most: int) -> Iterator[list[tuple[object, ...]]]:

@@ -14,12 +14,13 @@ from zhixin_errors import PermanentSourceError, SourceError, TransientSourceErro
 
 from zhixin_connectors import mysqlerrors
 
-__all__ = ["translate", "translated"]
+__all__ = ["SilentError", "translate", "translated"]
 
 _DRIVERS = {
     "sqlalchemy",
     "sqlite3",
     "psycopg",
+    "adbc_driver_manager",
     "pymysql",
     "MySQLdb",
     "mariadb",
@@ -112,7 +113,7 @@ _WORDS: list[tuple[str, bool, str, str]] = [
         r"refused|timed? ?out|could not (?:connect|translate)|resolve|unreachable|"
         r"closed the connection|closed unexpectedly|lost connection|"
         r"connection (?:failed|is closed)|"
-        r"terminat|reset by peer|no route|can't connect",
+        r"terminat|reset by peer|broken pipe|no route|can't connect",
         True,
         "it could not be reached, or the connection was lost",
         "is the server up, and the address right? try again",
@@ -131,6 +132,13 @@ _CODES = {
     "a lock": "source-locked",
     "it is locked": "source-locked",
 }
+
+
+class SilentError(OSError):
+    """The server said nothing for too long: what a reader of our own raises."""
+
+    def __init__(self) -> None:
+        super().__init__("read_timeout")
 
 
 @contextmanager

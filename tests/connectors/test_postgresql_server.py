@@ -5,7 +5,7 @@ from contextlib import contextmanager
 
 import pyarrow as pa
 import pytest
-from zhixin_connectors.postgresql import _CODECS
+from zhixin_connectors.postgresql import CODECS
 from zhixin_connectors.protocol import ReadRequest
 from zhixin_connectors.registry import open_source
 from zhixin_errors import PermanentSourceError
@@ -80,7 +80,7 @@ def test_each_encoding_is_decoded_as_the_server_does(postgresql_url):
     pairs = [bytes([a, b]) for a in range(0xA1, 0xFF) for b in range(0xA1, 0xFF)]
     with psycopg.connect(postgresql_url) as connection:
         connection.execute(ask)
-        for encoding, codec in _CODECS.items():
+        for encoding, codec in CODECS.items():
             if encoding == "SQL_ASCII":
                 continue
             given = pairs if encoding == "EUC_CN" else [bytes([b]) for b in range(128, 256)]

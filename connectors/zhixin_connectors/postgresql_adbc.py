@@ -1,0 +1,233 @@
+"""PostgreSQL by ADBC: its binary COPY into Arrow columns, in C++ and without Python's lock.
+
+Each call of the driver's runs in a thread of its own, because none of them can be limited in time
+or interrupted: who waits here is woken by Ctrl-C, or when the server said nothing for too long. The
+server is then asked to cancel, and if that does not help, the connection's socket is shut, which
+ends the call at once. While a batch is worked on the next one arrives.
+"""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import stat
+from collections.abc import Callable, Generator, Mapping
+from contextlib import closing, suppress
+from importlib.util import find_spec
+from pathlib import Path
+from queue import Empty, SimpleQueue
+from threading import Thread
+from time import monotonic
+from typing import Any, TypeVar
+
+import pyarrow as pa
+
+from zhixin_connectors.columns import ArrowColumn, SourceColumn, extracted, null_words
+from zhixin_connectors.grammar import Reading
+from zhixin_connectors.options import SourceOptions
+from zhixin_connectors.postgresql import Selection
+from zhixin_connectors.postgresql_binary import BinaryColumn, as_text, is_binary
+from zhixin_connectors.postgresql_values import TEXTS, column
+from zhixin_connectors.protocol import Extracted, ReadRequest
+from zhixin_connectors.sqlerrors import SilentError
+
+__all__ = ["AdbcSession", "is_installed"]
+
+_BATCH_BYTES = 1 << 23
+_LOOK_S = 0.2
+_ASKED_S, _ENDING_S = 2.0, 10.0
+_ALIVE_MS = 60_000
+_MARKS = itertools.count(1)
+_Answer = TypeVar("_Answer")
+
+
+def is_installed() -> bool:
+    """Whether the driver is there: extra ``postgresql`` brings it."""
+    return find_spec("adbc_driver_postgresql") is not None
+
+
+class AdbcSession:
+    """A connection of ADBC's, in a transaction.
+
+    Args:
+        parameters: as libpq knows them.
+        limit_s: how long the server may say nothing.
+    """
+
+    def __init__(self, parameters: Mapping[str, str], limit_s: float) -> None:
+        self._limit_s = limit_s
+        self._mark = int(parameters.get("tcp_user_timeout", _ALIVE_MS)) + next(_MARKS) % 1_000
+        self._statement: Any = None
+        told = {**parameters, "tcp_user_timeout": str(self._mark)}
+        self._opened: list[Any] = []
+        self._lost = False
+        try:
+            self._wait(self._start(lambda: self._open(told)))
+        except BaseException:
+            self.close()
+            raise
+
+    def ask(self, sql: str) -> list[tuple[Any, ...]]:
+        """The rows of a small answer."""
+        table = self._wait(self._start(lambda: self._stream(sql).read_all()))
+        return list(zip(*(each.to_pylist() for each in table.columns), strict=True))
+
+    def names(self, query: str) -> list[str]:
+        """The columns that a query gives."""
+        return list(self._wait(self._start(lambda: self._stream(query).schema.names)))
+
+    def close(self) -> None:
+        """As it is: nothing is asked of the server."""
+        if self._lost:  # a call is still under way, and what it uses ends with its thread
+            return
+        opened, self._opened = self._opened[::-1], []
+        for each in opened:
+            with suppress(Exception):  # what ends a connection that was shut
+                each.close()
+
+    def records(
+        self, selection: Selection, request: ReadRequest, options: SourceOptions
+    ) -> Generator[Extracted]:
+        """Yield the records of a selection."""
+        builders, expressions = [], []
+        for field in request.schema:
+            kind, name = selection.kinds[field.name], selection.column(field.name)
+            binary = is_binary(kind, field.type, options.null)
+            expressions.append(name if binary else as_text(name, kind, field.type))
+            builders.append(_builder(kind, field.type, options, binary=binary))
+        statement = selection.select(expressions)
+        stream = self._wait(self._start(lambda: self._stream(statement)))
+        readings = [Reading(options.timezone, "")] * len(builders)
+        first_row = 0
+        with closing(self._ahead(stream)) as batches:
+            for batch in batches:
+                for start in range(0, batch.num_rows, request.batch_rows):
+                    part = batch.slice(start, request.batch_rows)
+                    cells = [make(each) for make, each in zip(builders, part.columns, strict=True)]
+                    yield extracted(cells, request.schema, readings, first_row)
+                    first_row += part.num_rows
+
+    def _open(self, told: Mapping[str, str]) -> None:
+        import adbc_driver_manager
+        import adbc_driver_postgresql  # type: ignore[import-untyped]
+
+        said = " ".join(f"{key}='{_escaped(value)}'" for key, value in told.items())
+        self._opened.append(adbc_driver_postgresql.connect(said))
+        connection: Any = adbc_driver_manager.AdbcConnection(self._opened[0])
+        self._opened.append(connection)
+        connection.set_autocommit(False)
+
+    def _stream(self, sql: str) -> Any:  # noqa: ANN401 (a pa.RecordBatchReader)
+        import adbc_driver_manager
+        from adbc_driver_manager import _reader
+
+        if self._statement is not None:
+            self._statement.close()
+            self._opened.pop()
+        self._statement = adbc_driver_manager.AdbcStatement(self._opened[1])
+        self._opened.append(self._statement)
+        hint = {"adbc.postgresql.batch_size_hint_bytes": str(_BATCH_BYTES)}
+        self._statement.set_options(**hint)
+        self._statement.set_sql_query(sql)
+        handle, _ = self._statement.execute_query()
+        return _reader.AdbcRecordBatchReader._import_from_c(
+            handle.address
+        )  # whose errors have codes
+
+    def _ahead(self, stream: Any) -> Generator[pa.RecordBatch]:  # noqa: ANN401
+        """Batches, the next one on its way while one is worked on."""
+        batches = iter(stream)
+        coming = self._start(lambda: next(batches, None))
+        while True:
+            batch = self._wait(coming)
+            if batch is None:
+                return
+            coming = self._start(lambda: next(batches, None))
+            try:
+                yield batch
+            except BaseException:
+                self._end(coming)
+                raise
+
+    def _start(self, call: Callable[[], _Answer]) -> SimpleQueue[tuple[Any, Any]]:
+        answer: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
+
+        def run() -> None:
+            try:
+                answer.put((call(), None))
+            except BaseException as error:  # noqa: BLE001 (it is raised where it is waited for)
+                answer.put((None, error))
+
+        Thread(target=run, daemon=True, name="zhixin-adbc").start()
+        return answer
+
+    def _wait(self, answer: SimpleQueue[tuple[Any, Any]]) -> Any:  # noqa: ANN401
+        ends = monotonic() + self._limit_s
+        while True:
+            try:
+                value, error = answer.get(timeout=_LOOK_S)
+            except Empty:
+                if monotonic() > ends:
+                    self._end(answer)
+                    raise SilentError from None
+            except BaseException:  # Ctrl-C
+                self._end(answer)
+                raise
+            else:
+                if error is not None:
+                    raise error
+                return value
+
+    def _end(self, answer: SimpleQueue[tuple[Any, Any]]) -> None:
+        """End a call that is under way: the server is asked to, and then no longer waited for."""
+        asked = self._start(self._statement.cancel) if self._statement is not None else None
+        for limit_s in (_ASKED_S if asked else 0.0, _ENDING_S):
+            with suppress(Empty):
+                answer.get(timeout=limit_s)
+                break
+            self._shut()
+        else:
+            self._lost = True
+        if asked is not None:
+            try:
+                asked.get(timeout=_ASKED_S)
+            except Empty:
+                self._lost = True
+
+    def _shut(self) -> None:
+        """Shut the connection's socket, which libpq does not show.
+
+        It is known by the time-out that was given to it alone.
+        """
+        option: int = getattr(socket, "TCP_USER_TIMEOUT", -1)
+        for number in _descriptors() if option >= 0 else []:
+            with suppress(OSError):  # closed meanwhile, or none of TCP
+                if not stat.S_ISSOCK(os.fstat(number).st_mode):
+                    continue
+                with socket.socket(fileno=os.dup(number)) as end:
+                    if end.getsockopt(socket.IPPROTO_TCP, option) == self._mark:
+                        end.shutdown(socket.SHUT_RDWR)
+
+
+def _descriptors() -> list[int]:
+    for folder in ("/proc/self/fd", "/dev/fd"):
+        with suppress(OSError):
+            return [int(each.name) for each in Path(folder).iterdir() if each.name.isdigit()]
+    return []
+
+
+def _escaped(value: str) -> str:
+    return value.replace("\\", "\\\\").replace("'", "\\'")
+
+
+def _builder(
+    kind: Any,  # noqa: ANN401 (a Kind)
+    wanted: pa.DataType,
+    options: SourceOptions,
+    *,
+    binary: bool,
+) -> Callable[[Any], SourceColumn]:
+    if binary and kind.oid not in TEXTS:
+        return lambda own: BinaryColumn(own, kind=kind)
+    return lambda own: column(null_words(ArrowColumn(own), options.null), kind, wanted)
