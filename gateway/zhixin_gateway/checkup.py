@@ -151,13 +151,17 @@ def _trust(home: Home) -> Iterator[tuple[str, str]]:
 
 
 def _stores(home: Home) -> Iterator[tuple[str, str]]:
-    from pathlib import Path
+    from zhixin_gateway.stores import LocalStore, open_store
+    from zhixin_gateway.stores.trial import try_reading, try_writing
 
+    own = home.open_store()
+    if not isinstance(own, LocalStore):
+        yield from try_writing(own)
     for member in home.settings.stores:
-        place = home.store_of(member)
-        if "://" in place:
-            yield "ok", f"{member}: {place.partition('://')[0]} store, not tried"
-        elif Path(place).is_dir():
+        store = open_store(home.store_of(member), home.environ)
+        if store.folder is None:
+            yield try_reading(member, store)
+        elif store.folder.is_dir():
             yield "ok", f"{member}: its store can be read"
         else:
             yield "warn", f"{member}: there is no store at the place that [stores] names"
@@ -221,7 +225,8 @@ def _erasures(home: Home) -> Iterator[tuple[str, str]]:
     left = [] if view is None else [name for name in left_behind(home, view) if name not in begun]
     for name in left:
         own = name.startswith(f"{home.member}/")
-        way = f"`zhixin erase {name}` destroys it" if own else f"delete it from {home.store}"
+        place = home.open_store().name
+        way = f"`zhixin erase {name}` destroys it" if own else f"delete it from {place}"
         yield "warn", f"{name} was withdrawn for privacy and lies here whole: {way}"
     if not begun and not left:
         yield "ok", "nothing lies here that was withdrawn for privacy"

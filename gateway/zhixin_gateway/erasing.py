@@ -4,6 +4,7 @@
 
     planned ── erasing/MEMBER/DATASET.json says what (durable) ── each version withdrawn, cosigned
         ── store/…/N moved aside ── parts, manifest, quarantine, reports, staging unlinked
+                                    (on an object store: the receipt deleted first, then the rest)
         ── store/…/N.erased/ holds contract, statement, receipt and standing ── the marker goes
 
 A salted hash tells nothing once its salt is gone: with the parts and every manifest that carries
@@ -37,6 +38,7 @@ from zhixin_gateway.pipeline.notarising import known_state
 from zhixin_gateway.pipeline.staging import Work
 from zhixin_gateway.quarantine import ATTEMPT, files_of
 from zhixin_gateway.standing_file import find_beside, make_standing
+from zhixin_gateway.stores import LocalStore
 
 if TYPE_CHECKING:
     from zhixin_ledger.client import LedgerClient
@@ -127,11 +129,12 @@ def left_behind(home: Home, client: LedgerClient) -> list[str]:
         home: the home.
         client: its view of the ledger.
     """
+    store = home.open_store()
     there = {
         f"{fact.dataset}@{version}"
         for fact in client.state().datasets()
         for version in fact.withdrawn
-        if directory.version_path(home.store, fact.dataset, version).exists()
+        if store.is_there(fact.dataset, version)
     }
     return sorted(there.intersection(_withdrawn_for_privacy(client))) if there else []
 
@@ -182,9 +185,27 @@ def _withdraw(home: Home, dataset: str, versions: Sequence[int]) -> list[int]:
 
 
 def _destroy(home: Home, dataset: str, version: int, step: Hook) -> None:
-    path = directory.version_path(home.store, dataset, version)
+    store = home.open_store()
+    if isinstance(store, LocalStore):
+        _destroy_folder(store, dataset, version, step)
+    else:
+        step(f"objects {version}")
+        store.erase(dataset, version, _KEPT)
+    step(f"quarantine {version}")
+    for rejects in files_of(home, dataset, version):
+        _remove(rejects)
+    step(f"standing {version}")
+    try:
+        data = make_standing(home.ledger_client(), dataset)
+    except LedgerError:
+        return  # a convenience for auditors: the ledger has the withdrawal
+    store.put_erased(dataset, version, STANDING_FILE, data)
+
+
+def _destroy_folder(store: LocalStore, dataset: str, version: int, step: Hook) -> None:
+    path = store.place(dataset, version)
     aside = path.with_name(f"{ASIDE}{version}")
-    kept = directory.erased_path(home.store, dataset, version)
+    kept = directory.erased_path(store.folder, dataset, version)
     for beside in reversed(find_beside(path)):
         beside.unlink(missing_ok=True)
     step(f"aside {version}")
@@ -199,23 +220,16 @@ def _destroy(home: Home, dataset: str, version: int, step: Hook) -> None:
     directory.sync_folder(kept)
     step(f"unlink {version}")
     _remove(aside)
-    step(f"quarantine {version}")
-    for rejects in files_of(home, dataset, version):
-        _remove(rejects)
-    step(f"standing {version}")
-    try:
-        data = make_standing(home.ledger_client(), dataset)
-        directory.write_file(kept / STANDING_FILE, data)
-    except LedgerError:
-        pass  # a convenience for auditors: the ledger has the withdrawal
     directory.sync_folder(kept.parent)
 
 
 def _destroy_staging(home: Home, dataset: str) -> None:
     Work(home, dataset).discard()
-    folder = directory.dataset_path(home.store, dataset)
-    left = (*files_of(home, dataset, ATTEMPT), home.reports / dataset)
-    for path in (*left, *sorted(folder.glob(".staging-*"))):
+    store = home.open_store()
+    left = [*files_of(home, dataset, ATTEMPT), home.reports / dataset]
+    if store.folder is not None:
+        left += sorted(directory.dataset_path(store.folder, dataset).glob(".staging-*"))
+    for path in left:
         _remove(path)
 
 

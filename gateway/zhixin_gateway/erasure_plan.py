@@ -18,6 +18,7 @@ from zhixin_gateway.datasets import directory
 from zhixin_gateway.pipeline.notarising import known_state
 from zhixin_gateway.pipeline.staging import SIGNED, Work
 from zhixin_gateway.quarantine import ATTEMPT, files_of
+from zhixin_gateway.stores import LocalStore, Place
 
 if TYPE_CHECKING:
     from zhixin_ledger.client import LedgerClient
@@ -70,18 +71,20 @@ class Erasure:
     Args:
         dataset: ``member/name``.
         versions: the versions' numbers, rising.
-        files: what is destroyed in this home, files and folders.
+        files: what is destroyed of this home, files, folders and addresses in its object store.
         others: the dataset's other versions that were not erased; they may hold the same records.
         derived: versions that were made from these.
         linked: files that bear another name somewhere on this disk, which stays.
+        keeper: the object store that keeps what is deleted from it; empty: none does.
     """
 
     dataset: str
     versions: tuple[int, ...]
-    files: tuple[Path, ...] = ()
+    files: tuple[Place, ...] = ()
     others: tuple[int, ...] = ()
     derived: tuple[Derived, ...] = ()
     linked: tuple[Path, ...] = field(default=())
+    keeper: str = ""
 
     @property
     def names(self) -> list[str]:
@@ -97,6 +100,7 @@ class Erasure:
             "others": list(self.others),
             "derived": [item.to_json() for item in self.derived],
             "linked": [str(path) for path in self.linked],
+            "keeper": self.keeper or None,
         }
 
 
@@ -116,7 +120,7 @@ def plan(home: Home, dataset: str, versions: Sequence[int]) -> Erasure:
     if dataset.partition("/")[0] != home.member:
         raise ConfigError(
             f"{dataset} is not this home's: its owner erases it, and what you fetched of it you "
-            f"delete from {home.store}",
+            f"delete from {home.open_store().name}",
         )
     client = home.ledger_client()
     state = known_state(client)
@@ -134,10 +138,11 @@ def plan(home: Home, dataset: str, versions: Sequence[int]) -> Erasure:
     _refuse_shared(home, state, dataset, named)
     fact = state.dataset(dataset)
     files = tuple(_files(home, dataset, named))
+    store = home.open_store()
     others = tuple(
         version
         for version in range(1, (fact.version if fact else 0) + 1)
-        if version not in named and not directory.erased_path(home.store, dataset, version).is_dir()
+        if version not in named and not store.is_erased(dataset, version)
     )
     return Erasure(
         dataset,
@@ -146,7 +151,16 @@ def plan(home: Home, dataset: str, versions: Sequence[int]) -> Erasure:
         others,
         derived_from(client, dataset, named),
         tuple(path for path in _parts_of(files) if path.stat().st_nlink > 1),
+        _keeper(home, dataset, named),
     )
+
+
+def _keeper(home: Home, dataset: str, versions: Sequence[int]) -> str:
+    """The object store's name, if it keeps old versions of what is deleted from it."""
+    store = home.open_store()
+    if isinstance(store, LocalStore):
+        return ""
+    return store.name if any(store.keeps_old(dataset, number) for number in versions) else ""
 
 
 def refuse_links(home: Home, dataset: str, versions: Sequence[int]) -> None:
@@ -262,42 +276,48 @@ def _salt_keys(home: Home, state: State, dataset: str, version: int) -> set[byte
 
     from zhixin_gateway.datasets.manifest import parse_manifest
 
-    path = directory.version_path(home.store, dataset, version)
-    if not path.exists() and directory.erased_path(home.store, dataset, version).is_dir():
+    store = home.open_store()
+    if not store.is_there(dataset, version) and store.is_erased(dataset, version):
         return set()
     stated = state.stated(dataset, version)
     try:
-        data = (path / directory.MANIFEST_FILE).read_bytes()
+        data = store.read(dataset, version, directory.MANIFEST_FILE)
         if stated is None or sha256(data) != stated.manifest:
             return None
         return {part.salt_key for part in parse_manifest(data).parts}
-    except (OSError, FormatError):
+    except (ConfigError, FormatError):
         return None
 
 
-def _files(home: Home, dataset: str, versions: Sequence[int]) -> Iterator[Path]:
-    """What lies in this home of these versions, and of runs that have not ended."""
-    folder = directory.dataset_path(home.store, dataset)
+def _files(home: Home, dataset: str, versions: Sequence[int]) -> Iterator[Place]:
+    """What this home has of these versions, and of runs that have not ended."""
+    store = home.open_store()
     yield from (path for path in _versions_files(home, dataset, versions) if path.exists())
+    if store.folder is None:
+        yield from (store.place(dataset, n) for n in versions if store.sizes(dataset, n))
     left = (*files_of(home, dataset, ATTEMPT), home.reports / dataset, Work(home, dataset).folder)
     for path in left:
         if path.exists():
             yield path
-    if folder.is_dir():
-        yield from sorted(folder.glob(".staging-*"))
+    if store.folder is not None:
+        yield from sorted(directory.dataset_path(store.folder, dataset).glob(".staging-*"))
 
 
 def _versions_files(home: Home, dataset: str, versions: Sequence[int]) -> Iterator[Path]:
     """Where these versions lie; not each is there."""
-    folder = directory.dataset_path(home.store, dataset)
+    store = home.open_store()
     for version in versions:
-        yield folder / str(version)
-        yield folder / f"{ASIDE}{version}"
+        if store.folder is not None:
+            folder = directory.dataset_path(store.folder, dataset)
+            yield folder / str(version)
+            yield folder / f"{ASIDE}{version}"
         yield from files_of(home, dataset, version)
 
 
-def _parts_of(files: Sequence[Path]) -> Iterator[Path]:
+def _parts_of(files: Sequence[Place]) -> Iterator[Path]:
     for path in files:
+        if isinstance(path, str):
+            continue  # an object has one name
         if path.is_dir():
             yield from (inner for inner in sorted(path.rglob("*")) if inner.is_file())
         else:

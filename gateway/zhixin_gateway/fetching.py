@@ -1,10 +1,11 @@
 """Fetching other members' versions: copy, verify, and only then let it appear.
 
-A version is copied from where ``[stores]`` says its owner's versions lie (a folder, or any URL that
-``pyarrow.fs`` opens) into a folder beside its place; the gate judges the copy; one rename puts it
-there. What the gate refuses is removed again. No other member's home is opened, only its store.
-Beside the version come standing files, of its dataset and of those that it was made from, out of
-this home's own copy of the ledger: so it verifies where there is no network.
+A version is copied from where ``[stores]`` says its owner's versions lie (a folder, or an object
+store) into a folder of this home; the gate judges the copy; one rename puts it in its place, or on
+an object store its receipt, which is put there last. What the gate refuses is removed again. No
+other member's home is opened, only its store. Beside a version's folder come standing files, of its
+dataset and of those that it was made from, out of this home's own copy of the ledger: so it
+verifies where there is no network.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
 
 from zhixin_errors import (
     ConfigError,
@@ -26,8 +27,9 @@ from zhixin_errors import (
 )
 
 from zhixin_gateway.datasets import directory
-from zhixin_gateway.gate.files import LocalDirectory, read_file
+from zhixin_gateway.gate.files import LocalDirectory, VersionFiles, read_file
 from zhixin_gateway.gate.verdict import Verdict
+from zhixin_gateway.stores import LocalStore, Place, open_store
 
 if TYPE_CHECKING:
     from zhixin_ledger.state import State
@@ -54,7 +56,7 @@ class Fetched:
         notes: sentences for people.
     """
 
-    path: Path
+    path: Place
     verdict: Verdict
     new: bool
     standings: tuple[Path, ...] = ()
@@ -131,10 +133,10 @@ def fetch(
         TransientSourceError: the owner's store can't be reached.
         ConfigError: ``[stores]`` does not say where it lies, or it does not lie there.
     """
-    root = store or home.store
-    target = directory.version_path(root, dataset, version)
+    here = home.open_store() if store is None else LocalStore(store)
+    target = here.place(dataset, version)
     with home.lock(f"get {dataset}", wait=True):
-        if target.exists():
+        if here.is_there(dataset, version):
             try:
                 verdict = _kept(home, target, f"{dataset}@{version}", judging, progress)
             except VerificationError as error:
@@ -142,14 +144,11 @@ def fetch(
                     _put_standings(home, target, dataset)
                 raise
             return _with_standings(home, Fetched(target, verdict, new=False), dataset)
-        owner = dataset.partition("/")[0]
-        if owner != home.member:
-            directory.clear_staging(root, dataset)  # what a fetch that died has left
-        staging = directory.new_staging(root, dataset)
+        staging = here.new_staging(dataset, home.staging)
         try:
-            _copy(home.store_of(owner), f"{dataset}/{version}", staging)
+            _copy(home, dataset, version, staging)
             verdict = _verified(home, staging, f"{dataset}@{version}", judging, progress)
-            directory.publish(staging, target)
+            here.publish(staging, dataset, version)
         finally:
             shutil.rmtree(staging, ignore_errors=True)
         return _with_standings(home, Fetched(target, verdict, new=True), dataset)
@@ -161,13 +160,13 @@ def _with_standings(home: Home, fetched: Fetched, dataset: str) -> Fetched:
     return replace(fetched, standings=tuple(found), notes=tuple(notes))
 
 
-def _put_standings(home: Home, path: Path, dataset: str) -> tuple[list[Path], list[str]]:
+def _put_standings(home: Home, path: Place, dataset: str) -> tuple[list[Path], list[str]]:
     """Write what can be written; the files, and why there are none."""
     from zhixin_gateway.standing_file import put_beside
 
     client = home.ledger_view()
-    if client is None:
-        return [], []
+    if client is None or not isinstance(path, Path):
+        return [], []  # beside an object store's versions nothing lies: it is no disk to be mailed
     try:
         return put_beside(client, path, [dataset, *_input_datasets(path)]), []
     except (ConfigError, LedgerError) as error:
@@ -187,7 +186,7 @@ def _input_datasets(path: Path) -> list[str]:
 
 
 def _kept(
-    home: Home, target: Path, name: str, judging: Judging | None, progress: Progress | None
+    home: Home, target: Place, name: str, judging: Judging | None, progress: Progress | None
 ) -> Verdict:
     """Verify what is here already; what was fetched whole and is not whole now can be had again."""
     try:
@@ -199,7 +198,7 @@ def _kept(
 
 
 def _verified(
-    home: Home, path: Path, name: str, judging: Judging | None, progress: Progress | None
+    home: Home, path: Place, name: str, judging: Judging | None, progress: Progress | None
 ) -> Verdict:
     from zhixin_gateway.gate import verify
 
@@ -218,12 +217,16 @@ def _verified(
     return verdict
 
 
-def _copy(place: str, name: str, staging: Path) -> None:
+def _copy(home: Home, dataset: str, version: int, staging: Path) -> None:
+    name = f"{dataset}@{version}"
+    there = open_store(home.store_of(dataset.partition("/")[0]), home.environ)
     try:
-        if "://" in place:
-            _copy_by_url(f"{place.rstrip('/')}/{name}", staging)
+        if isinstance(there, LocalStore):
+            _copy_folder(there.place(dataset, version), staging)
+        elif there.is_there(dataset, version):
+            _copy_objects(there.files(dataset, version), staging)
         else:
-            _copy_folder(Path(place) / name, staging)
+            raise FileNotFoundError(name)
     except FileNotFoundError as error:
         raise ConfigError(
             f"{name} does not lie in its owner's store",
@@ -256,24 +259,18 @@ def _copy_folder(source: Path, staging: Path) -> None:
     _copy_named(names, copy, staging)
 
 
-def _copy_by_url(url: str, staging: Path) -> None:
-    from pyarrow import ArrowInvalid
-    from pyarrow.fs import FileSelector, FileSystem, FileType
-
-    try:
-        system, root = FileSystem.from_uri(url)
-    except ArrowInvalid as error:
-        raise ConfigError("the store's URL is none that pyarrow opens") from error
-    found = {info.base_name: info for info in system.get_file_info(FileSelector(root))}
+def _copy_objects(source: VersionFiles, staging: Path) -> None:
+    """Copy object by object; what looks like a folder there is the gate's to refuse."""
+    entries = source.entries()
 
     def copy(name: str, limit: int) -> None:
-        if found[name].type == FileType.File:
-            with system.open_input_stream(found[name].path) as read:
+        if entries[name] == "file":
+            with source.open(name) as read:
                 _write(read, staging / name, limit)
         else:
             (staging / name).mkdir()
 
-    _copy_named(list(found), copy, staging)
+    _copy_named(list(entries), copy, staging)
 
 
 def _copy_named(names: list[str], copy: Callable[[str, int], None], staging: Path) -> None:
@@ -307,7 +304,7 @@ def _listed(staging: Path) -> dict[str, int]:
         return {}
 
 
-def _write(read: BinaryIO | Any, target: Path, limit: int) -> None:  # noqa: ANN401 - pyarrow's
+def _write(read: BinaryIO, target: Path, limit: int) -> None:
     left = limit + 1
     with target.open("wb") as file:
         while left and (chunk := read.read(min(left, _CHUNK))):

@@ -52,7 +52,8 @@ if TYPE_CHECKING:
     from zhixin_ledger.signers import Signer
     from zhixin_ledger.trust import Trust
 
-    from zhixin_gateway.stores import Store
+    from zhixin_gateway.stores import LocalStore
+    from zhixin_gateway.stores.objectstore import ObjectStore
 
 __all__ = ["SETTINGS_FILE", "Home", "create_home"]
 
@@ -125,7 +126,7 @@ class Home:
         """The member's name."""
         return self.settings.member
 
-    def open_store(self) -> Store:
+    def open_store(self) -> LocalStore | ObjectStore:
         """Open what holds the versions that this member has, its own and fetched ones."""
         from zhixin_gateway.stores import is_url, open_store
 

@@ -179,10 +179,10 @@ def told_of(home: Home, rejects: Rejects) -> dict[str, Any]:
         extracted = told.get("extracted")
         accepted = None if extracted is None else extracted - rejects.count
         return {"extracted": extracted, "accepted": accepted, "why": told.get("why")}
-    path = directory.version_path(home.store, rejects.dataset, int(rejects.version))
+    store, name = home.open_store(), directory.MANIFEST_FILE
     try:
-        manifest = parse_manifest((path / directory.MANIFEST_FILE).read_bytes())
-    except (OSError, FormatError):
+        manifest = parse_manifest(store.read(rejects.dataset, int(rejects.version), name))
+    except (ConfigError, FormatError):
         return {"extracted": None, "accepted": None, "why": None}
     extracted = manifest.records + manifest.quarantined
     return {"extracted": extracted, "accepted": manifest.records, "why": None}

@@ -19,6 +19,8 @@ from typing import TYPE_CHECKING
 
 from zhixin_errors import LedgerUnavailable
 
+from zhixin_gateway.stores import is_url
+
 if TYPE_CHECKING:
     from zhixin_ledger.client import LedgerClient
 
@@ -38,8 +40,10 @@ def beside(version: Path, number: int = 0) -> Path:
     return version.with_name(f"{version.name}.standing{f'.{number}' if number else ''}.json")
 
 
-def find_beside(version: Path) -> list[Path]:
-    """The standing files that lie beside a version's directory."""
+def find_beside(version: Path | str) -> list[Path]:
+    """The standing files that lie beside a version's directory; none beside an address."""
+    if is_url(version):
+        return []
     version = Path(os.path.abspath(version))  # noqa: PTH100 - links must not be followed
     found = []
     for number in range(_MOST):

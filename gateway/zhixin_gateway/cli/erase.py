@@ -86,6 +86,11 @@ def _tell(erasure: Erasure) -> None:
         say(f"  {path}")
     for path in erasure.linked:
         say(f"warning: {path} has another name somewhere on this disk, which stays")
+    if erasure.keeper:
+        say(
+            f"warning: {erasure.keeper} keeps old versions of objects: delete those there too, "
+            "docs/stores.md says how"
+        )
     if erasure.others:
         told = ", ".join(f"{erasure.dataset}@{version}" for version in erasure.others)
         say(f"warning: not erased by this: {told}; do they hold the same people's records?")

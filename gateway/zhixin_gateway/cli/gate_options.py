@@ -51,7 +51,7 @@ class GateOptions:
         """Read the trust that ``--trust`` names, else the home's; see `find_trust`."""
         return find_trust(home, self.trust_dir)
 
-    def judging(self, home: Home | None, trust: Trust, path: Path | None = None) -> Judging:
+    def judging(self, home: Home | None, trust: Trust, path: Path | str | None = None) -> Judging:
         """By what standing is judged.
 
         What was named; else the home's copy of the ledger; where there is neither, the standing
@@ -60,7 +60,7 @@ class GateOptions:
         Args:
             home: the home, if there is one.
             trust: what is trusted.
-            path: the version's directory, where there is one.
+            path: the version's directory or address, where there is one.
 
         Raises:
             ConfigError: the URL of ``--ledger`` can't be used.

@@ -17,10 +17,10 @@ __all__ = ["command"]
 @click.pass_obj
 def command(context: Context, *, as_json: bool) -> None:
     """List the datasets of the ledger: newest version, withdrawn ones, and those in this store."""
-    from zhixin_gateway.datasets import directory
     from zhixin_gateway.fetching import newest_standing
 
     home = context.open_home()
+    store = home.open_store()
     state = context.newest_state(home.ledger_client())
     rows: list[dict[str, Any]] = [
         {
@@ -28,7 +28,7 @@ def command(context: Context, *, as_json: bool) -> None:
             "latest": fact.version,
             "standing": newest_standing(state, fact.dataset),
             "withdrawn": list(fact.withdrawn),
-            "here": directory.list_versions(home.store, fact.dataset),
+            "here": store.versions(fact.dataset),
         }
         for fact in state.datasets()
     ]

@@ -72,12 +72,12 @@ def _resume(context: Context, home: Home) -> None:
 
 
 def _rows(home: Home) -> list[dict[str, Any]]:
-    from zhixin_gateway.datasets import directory
     from zhixin_gateway.pipeline.results import last_run
     from zhixin_gateway.pipeline.staging import unfinished
 
+    store = home.open_store()
     waiting = {work.dataset: work.load() or {} for work in unfinished(home)}
-    own = {name for name in directory.list_datasets(home.store) if _is_own(home, name)}
+    own = {name for name in store.datasets() if _is_own(home, name)}
     folder = home.path / "runs" / home.member
     # Beside a dataset's answer lies NAME.columns.json: no dataset's name has a point.
     names = {path.stem for path in folder.glob("*.json") if "." not in path.stem}
@@ -85,7 +85,7 @@ def _rows(home: Home) -> list[dict[str, Any]]:
     return [
         {
             "dataset": name,
-            "version": directory.latest_version(home.store, name),
+            "version": max(store.versions(name), default=None),
             "pending": waiting.get(name, {}).get("version"),
             "last_run": last_run(home, name),
         }

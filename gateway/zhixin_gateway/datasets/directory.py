@@ -36,6 +36,7 @@ __all__ = [
     "list_versions",
     "new_staging",
     "publish",
+    "run_staging",
     "sync_folder",
     "version_path",
     "write_file",
@@ -112,10 +113,16 @@ def new_staging(store: Path, dataset: str) -> Path:
     return staging
 
 
+def run_staging(store: Path, dataset: str) -> Path:
+    """The folder in which a run of the dataset puts its version together."""
+    return dataset_path(store, dataset) / f"{_STAGING}run"
+
+
 def clear_staging(store: Path, dataset: str) -> int:
-    """Remove what runs that died have left beside a dataset's versions; how many folders."""
-    folder = dataset_path(store, dataset)
-    left = [folder / name for name in _names(folder) if name.startswith(_STAGING)]
+    """Remove what fetches that died have left beside a dataset's versions; how many folders."""
+    folder, run = dataset_path(store, dataset), run_staging(store, dataset)
+    found = [folder / name for name in _names(folder) if name.startswith(_STAGING)]
+    left = [path for path in found if path != run]
     for path in left:
         shutil.rmtree(path, ignore_errors=True)
     return len(left)

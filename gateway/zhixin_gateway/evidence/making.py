@@ -29,10 +29,9 @@ from zhixin_gateway.datasets.directory import (
     CONTRACT_FILE,
     RECEIPT_FILE,
     STATEMENT_FILE,
-    version_path,
 )
 from zhixin_gateway.evidence import archive, verify
-from zhixin_gateway.gate.files import LocalDirectory, read_file
+from zhixin_gateway.gate.files import read_file
 
 if TYPE_CHECKING:
     from zhixin_ledger.client import LedgerClient
@@ -142,12 +141,13 @@ def _small_files(home: Home, dataset: str, version: int) -> dict[str, bytes]:
     from zhixin_gateway.fetching import fetch
     from zhixin_gateway.gate import verify as verify_version
 
-    path = version_path(home.store, dataset, version)
-    if not path.exists():
-        path = fetch(home, dataset, version).path
-    verify_version(path, home.trust(), expect=f"{dataset}@{version}").require()
-    folder = LocalDirectory(path)
-    return {name: read_file(folder, name, limit) for name, limit in _LIMITS.items()}
+    store = home.open_store()
+    if not store.is_there(dataset, version):
+        fetch(home, dataset, version)
+    place = store.place(dataset, version)
+    verify_version(place, home.trust(), expect=f"{dataset}@{version}").require()
+    files = store.files(dataset, version)
+    return {name: read_file(files, name, limit) for name, limit in _LIMITS.items()}
 
 
 def _stage(client: LedgerClient, dataset: str, index: int, before: int) -> dict[str, bytes]:

@@ -6,9 +6,11 @@ when it was stated (``runs/<member>/<dataset>.contract.yaml``), or in the newest
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from functools import partial
 from typing import TYPE_CHECKING
 
-from zhixin_errors import ContractError
+from zhixin_errors import ConfigError, ContractError, FormatError
 from zhixin_ledger import client as ledger
 from zhixin_ledger.dsse import sign_envelope
 from zhixin_ledger.encoding import sha256_hex
@@ -124,14 +126,14 @@ def published_contract(home: Home, state: State, dataset: str) -> Contract | Non
     known, newest = state.contract(dataset), state.dataset(dataset)
     if known is None:
         return None
-    places = [*_remembered(home, dataset)]
+    places: list[Callable[[], bytes]] = [path.read_bytes for path in _remembered(home, dataset)]
     if newest is not None:
-        folder = directory.version_path(home.store, dataset, newest.version)
-        places.append(folder / directory.CONTRACT_FILE)
-    for place in places:
+        name = directory.CONTRACT_FILE
+        places.append(partial(home.open_store().read, dataset, newest.version, name))
+    for read in places:
         try:
-            data = place.read_bytes()
-        except OSError:
+            data = read()
+        except (OSError, FormatError, ConfigError):
             continue
         if sha256_hex(data) == known.sha256_hex:
             return read_contract(data).contract

@@ -20,7 +20,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zhixin_errors import LedgerRefused, LedgerUnavailable
+from zhixin_errors import ConfigError, LedgerRefused, LedgerUnavailable, TransientSourceError
 from zhixin_ledger import client as ledger
 from zhixin_ledger.dsse import sign_envelope
 from zhixin_ledger.encoding import format_time, sha256_hex
@@ -119,15 +119,16 @@ def finish(work: Work, progress: Progress | None = None) -> RunResult:
     if work.version.exists():
         progress.step("notarise", f"{work.dataset}@{state['version']}")
         try:
+            _hold(work)
             _prove(work, state)
-        except LedgerUnavailable as error:
+            _publish(work, int(state["version"]))
+        except (LedgerUnavailable, TransientSourceError) as error:
             progress.warn(f"proof pending: {error.message}")
             return _result(state, pending=True)
         except LedgerRefused:
             if state.get("index") is None:
                 work.discard()
             raise
-        _publish(work, int(state["version"]))
     result = _result(state, path=target)
     _remember(home, state, result)
     work.discard()
@@ -193,6 +194,17 @@ def _sign(
         index=None,
     )
     work.save(state)
+
+
+def _hold(work: Work) -> None:
+    """Let a signed version go whose parts were taken from the store: it can't be published."""
+    manifest = parse_manifest((work.version / "manifest.json").read_bytes())
+    try:
+        work.store.settle(work.version, manifest)
+    except ConfigError as error:
+        if error.code == "staging":
+            work.discard()
+        raise
 
 
 def _prove(work: Work, state: dict[str, Any]) -> None:

@@ -3,7 +3,8 @@
 ====================  ==============================================================================
 ``protocol``          `Store`: what every other module asks of the place where versions lie
 ``local``             `LocalStore`: a folder; a version appears by one rename
-``objects``           `ObjectStore`: any URL that pyarrow.fs opens; its receipt is written last
+``objectstore``       `ObjectStore`: any URL that pyarrow.fs opens; its receipt is written last
+``objects``           what an object store is asked, and what its refusals are called
 ``objectsink``        parts that go straight to an object store while they are written
 ====================  ==============================================================================
 
@@ -16,10 +17,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
 from zhixin_gateway.stores.local import LocalStore
 from zhixin_gateway.stores.protocol import Place, Store
+
+if TYPE_CHECKING:
+    from zhixin_gateway.stores.objectstore import ObjectStore
 
 __all__ = ["LocalStore", "Place", "Store", "is_url", "open_store"]
 
@@ -29,7 +34,9 @@ def is_url(place: Path | str) -> bool:
     return isinstance(place, str) and "://" in place and not place.startswith("file:")
 
 
-def open_store(place: Path | str, environ: Mapping[str, str] = os.environ) -> Store:
+def open_store(
+    place: Path | str, environ: Mapping[str, str] = os.environ
+) -> LocalStore | ObjectStore:
     """Open a store; nothing is reached until it is used.
 
     Args:

@@ -73,11 +73,12 @@ class LocalStore:
 
     def new_staging(self, dataset: str, aside: Path) -> Path:  # noqa: ARG002 - as others need
         """A fresh folder beside the versions, on their file system."""
+        directory.clear_staging(self.folder, dataset)
         return directory.new_staging(self.folder, dataset)
 
     def staged(self, dataset: str, aside: Path) -> Path:  # noqa: ARG002 - as others need
         """Beside the versions, so that the run's appears by one rename."""
-        return directory.dataset_path(self.folder, dataset) / ".staging-run"
+        return directory.run_staging(self.folder, dataset)
 
     def sink(
         self,
@@ -98,10 +99,11 @@ class LocalStore:
         """One rename."""
         directory.publish(staged, self.place(dataset, version))
 
+    def put_erased(self, dataset: str, version: int, name: str, data: bytes) -> None:
+        """Put a file to what stays of an erased version."""
+        kept = directory.erased_path(self.folder, dataset, version)
+        directory.write_file(kept / name, data)
+
     def drop(self, staged: Path, dataset: str) -> None:  # noqa: ARG002 - as others need
         """Remove the staged folder."""
         shutil.rmtree(staged, ignore_errors=True)
-
-    def clear(self, dataset: str, version: int) -> None:  # noqa: ARG002 - as others need
-        """Remove the folders beside a dataset's versions in which fetches put them together."""
-        directory.clear_staging(self.folder, dataset)

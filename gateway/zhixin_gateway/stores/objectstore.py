@@ -124,19 +124,25 @@ class ObjectStore:
         return aside / "version"
 
     def sink(self, staged: Path, dataset: str, version: int, before: int | None) -> ObjectSink:
-        """The version's place itself; parts are carried by copies within the store."""
+        """The version's place itself; parts are carried by copies within the store.
+
+        Raises:
+            ConfigError: a version of that number lies there.
+        """
+        self._refuse_another(staged, dataset, version)
         return ObjectSink(self._versions(dataset), version, before, staged)
 
     def settle(self, staged: Path, manifest: Manifest) -> None:
         """Copy the carried parts, and hold all parts to the manifest."""
-        settle(self._versions(manifest.dataset), staged, manifest)
+        self._refuse_another(staged, manifest.dataset, manifest.version)
+        if not self.is_there(manifest.dataset, manifest.version):
+            settle(self._versions(manifest.dataset), staged, manifest)
 
     def publish(self, staged: Path, dataset: str, version: int) -> None:
         """Put what is not in place yet, the receipt last."""
         objects = self._version(dataset, version)
-        if self.is_there(dataset, version):
-            self._refuse_another(staged, dataset, version)
-        else:
+        self._refuse_another(staged, dataset, version)
+        if not self.is_there(dataset, version):
             manifest = parse_manifest((staged / directory.MANIFEST_FILE).read_bytes())
             self._put_parts(objects, staged, manifest)
             for name in _BEFORE_RECEIPT:
@@ -153,15 +159,11 @@ class ObjectStore:
         shutil.rmtree(staged, ignore_errors=True)
         versions = self._versions(dataset)
         for each in versions.listed():
-            if _NUMBER.fullmatch(each.name):
-                self.clear(dataset, int(each.name))
-            elif each.name.startswith(STAGING):
+            is_left = each.name.startswith(STAGING) or (
+                _NUMBER.fullmatch(each.name) and not self.is_there(dataset, int(each.name))
+            )
+            if is_left:
                 versions.below(each.name).delete_all()
-
-    def clear(self, dataset: str, version: int) -> None:
-        """Remove the objects of a number that no receipt makes a version of."""
-        if not self.is_there(dataset, version):
-            self._version(dataset, version).delete_all()
 
     def erase(self, dataset: str, version: int, kept: Sequence[str]) -> None:
         """Destroy a version, but for copies of small files that tell that it was there.
@@ -180,6 +182,11 @@ class ObjectStore:
         objects.delete(_RECEIPT)  # from here on it is no version
         objects.delete_all()
 
+    def keeps_old(self, dataset: str, version: int) -> bool:
+        """Whether the bucket keeps a version's objects though they are deleted, if it says so."""
+        objects = self._version(dataset, version)
+        return any(objects.is_versioned(name) for name in sorted(objects.sizes())[:1])
+
     def put_erased(self, dataset: str, version: int, name: str, data: bytes) -> None:
         """Put a file to what stays of an erased version."""
         self._erased(dataset, version).put(name, data)
@@ -193,10 +200,19 @@ class ObjectStore:
                 raise changed(objects.name, part.path)
 
     def _refuse_another(self, staged: Path, dataset: str, version: int) -> None:
+        """Refuse to touch a version that is not the staged one."""
+        if not self.is_there(dataset, version):
+            return
         name = directory.STATEMENT_FILE
-        if self.read(dataset, version, name) != (staged / name).read_bytes():
-            place = self._version(dataset, version).name
-            raise ConfigError(f"{place} is there already: a version is never replaced")
+        own = staged / name
+        if not own.is_file() or self.read(dataset, version, name) != own.read_bytes():
+            raise ConfigError(
+                f"{self._version(dataset, version).name} is there already: a version is never "
+                "replaced",
+                code="store-taken",
+                hint="has this home been put back, or the ledger not been reached? `zhixin ledger "
+                "fsck` brings its copy up to date",
+            )
 
     def _versions(self, dataset: str) -> Objects:
         member, name = split_dataset(dataset)

@@ -78,8 +78,10 @@ class Store(Protocol):
     def new_staging(self, dataset: str, aside: Path) -> Path:
         """A fresh, empty folder of this machine in which a fetched version is put together.
 
+        What fetches that died have left goes.
+
         Args:
-            dataset: ``member/name``.
+            dataset: ``member/name``; the caller holds the lock of its fetches.
             aside: a private folder of this home, for stores that have no folders of their own.
         """
         ...
@@ -138,11 +140,13 @@ class Store(Protocol):
         """
         ...
 
-    def clear(self, dataset: str, version: int) -> None:
-        """Remove what fetches of a version that died have left; never a version.
+    def put_erased(self, dataset: str, version: int, name: str, data: bytes) -> None:
+        """Put a file to what stays of an erased version.
 
         Args:
-            dataset: another member's; the caller holds its lock.
-            version: the number.
+            dataset: ``member/name``.
+            version: its number.
+            name: the file's.
+            data: its bytes.
         """
         ...
