@@ -178,28 +178,40 @@ class _Work:
 
     def datasets(self) -> None:
         """Add what waits for its proof, and every version."""
-        store = self._inside("store", self.home.store)
+        store = self._store()
         if store is not None:
             self.writer.add_folder("store", store)
-            for dataset in self._names(store):
-                self._dataset(store, dataset)
-            for version in self._versions:
-                self._version(version)
+        for dataset in self._names(store):
+            self._dataset(store, dataset)
+        for version in self._versions:
+            self._version(version)
         quarantine = self._inside("quarantine", self.home.quarantine)
         if quarantine is not None:
             self._tree(quarantine.relative_to(self.home.path).as_posix(), quarantine)
 
-    def _names(self, store: Path) -> list[str]:
+    def _store(self) -> Path | None:
+        """The folder of versions, where it lies in the home."""
+        store = self.home.open_store()
+        if store.folder is not None:
+            return self._inside("store", store.folder)
+        self.writer.leave_out(
+            store.name, "versions in an object store are not copied: docs/stores.md says what is"
+        )
+        return None
+
+    def _names(self, store: Path | None) -> list[str]:
         staged = {
             f"{path.parent.name}/{path.name}"
             for path in self.home.staging.glob("*/*") if path.is_dir()
         }  # fmt: skip
+        if store is None:
+            return sorted(staged)
         erased = {
             f"{path.parent.parent.name}/{path.parent.name}" for path in store.glob("*/*/*.erased")
         }
         return sorted(staged | erased | set(directory.list_datasets(store)))
 
-    def _dataset(self, store: Path, dataset: str) -> None:
+    def _dataset(self, store: Path | None, dataset: str) -> None:
         from zhixin_gateway.pipeline.staging import SIGNED, Work
 
         self._step("backup", dataset)
@@ -220,14 +232,16 @@ class _Work:
                     held.enter_context(self.home.lock(dataset, wait=True))
                 if work.step == SIGNED:
                     self._tree(work.folder.relative_to(self.home.path).as_posix(), work.folder)
-                    if work.version.is_dir():
+                    if store is not None and work.version.is_dir():
                         name = work.version.relative_to(self.home.path).as_posix()
                         self._tree(name, work.version)
                 self._list(store, dataset)
         else:
             self._list(store, dataset)
 
-    def _list(self, store: Path, dataset: str) -> None:
+    def _list(self, store: Path | None, dataset: str) -> None:
+        if store is None:
+            return
         self._versions += [
             directory.version_path(store, dataset, version)
             for version in directory.list_versions(store, dataset)
@@ -247,7 +261,8 @@ class _Work:
     def rest(self, *, keys: bool) -> None:
         """Add everything else that lies in the home."""
         self._step("backup", "settings and the rest")
-        self._done = {self.home.store, self.home.quarantine}
+        self._done = {self.home.open_store().folder or self.home.path / "store"}
+        self._done.add(self.home.quarantine)
         for path in sorted(self.home.path.iterdir()):
             if path.name not in _HANDLED:
                 self._tree(path.name, path)

@@ -210,8 +210,8 @@ class ObjectStore:
                 f"{self._version(dataset, version).name} is there already: a version is never "
                 "replaced",
                 code="store-taken",
-                hint="has this home been put back, or the ledger not been reached? `zhixin ledger "
-                "fsck` brings its copy up to date",
+                hint="has this home been put back, or was the ledger not reached? run again once "
+                "`zhixin ls` shows that version",
             )
 
     def _versions(self, dataset: str) -> Objects:
