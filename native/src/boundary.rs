@@ -18,8 +18,12 @@ use pyo3::types::PyCapsule;
 pub fn import(batch: &Bound<'_, PyAny>) -> PyResult<ArrayData> {
     let pair = batch.call_method0(intern!(batch.py(), "__arrow_c_array__"))?;
     let (schema, array): (Bound<'_, PyCapsule>, Bound<'_, PyCapsule>) = pair.extract()?;
-    let schema = schema.pointer_checked(Some(c"arrow_schema"))?.cast::<FFI_ArrowSchema>();
-    let array = array.pointer_checked(Some(c"arrow_array"))?.cast::<FFI_ArrowArray>();
+    let schema = schema
+        .pointer_checked(Some(c"arrow_schema"))?
+        .cast::<FFI_ArrowSchema>();
+    let array = array
+        .pointer_checked(Some(c"arrow_array"))?
+        .cast::<FFI_ArrowArray>();
     // SAFETY: capsules of these names hold these structs, alive as long as they are, and `from_raw`
     // leaves a released struct behind, so that nobody frees it twice.
     let imported = catch_unwind(AssertUnwindSafe(|| unsafe {
@@ -27,6 +31,8 @@ pub fn import(batch: &Bound<'_, PyAny>) -> PyResult<ArrayData> {
     }));
     match imported {
         Ok(Ok(data)) => Ok(data),
-        _ => Err(PyValueError::new_err("no record batch of the Arrow C data interface")),
+        _ => Err(PyValueError::new_err(
+            "no record batch of the Arrow C data interface",
+        )),
     }
 }

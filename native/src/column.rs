@@ -27,15 +27,36 @@ enum Values<'a> {
     Integer(Fixed<'a, 8>),
     Unsigned(Fixed<'a, 8>),
     Float(Fixed<'a, 8>),
-    Decimal { values: Fixed<'a, 16>, most: u128, scale: usize },
-    String { values: Bytes<'a>, plain: bool },
+    Decimal {
+        values: Fixed<'a, 16>,
+        most: u128,
+        scale: usize,
+    },
+    String {
+        values: Bytes<'a>,
+        plain: bool,
+    },
     Binary(Bytes<'a>),
     Date(Fixed<'a, 4>, Day),
     Time(Fixed<'a, 8>),
-    Timestamp { values: Fixed<'a, 8>, zoned: bool, day: Day },
-    List { edges: Edges<'a>, items: Box<Column<'a>> },
-    Struct { offset: usize, members: Vec<(Vec<u8>, Column<'a>)> },
-    Dictionary { indices: Indices<'a>, values: Box<Column<'a>>, written: Option<Written> },
+    Timestamp {
+        values: Fixed<'a, 8>,
+        zoned: bool,
+        day: Day,
+    },
+    List {
+        edges: Edges<'a>,
+        items: Box<Column<'a>>,
+    },
+    Struct {
+        offset: usize,
+        members: Vec<(Vec<u8>, Column<'a>)>,
+    },
+    Dictionary {
+        indices: Indices<'a>,
+        values: Box<Column<'a>>,
+        written: Option<Written>,
+    },
 }
 
 /// Values of `N` bytes each.
@@ -44,7 +65,10 @@ struct Fixed<'a, const N: usize>(&'a [u8]);
 impl<const N: usize> Fixed<'_, N> {
     #[inline]
     fn at(&self, row: usize) -> Result<[u8; N], Stop> {
-        let found = self.0.get(row * N..row * N + N).and_then(|bytes| bytes.try_into().ok());
+        let found = self
+            .0
+            .get(row * N..row * N + N)
+            .and_then(|bytes| bytes.try_into().ok());
         found.ok_or(Stop::Broken)
     }
 }
@@ -75,8 +99,16 @@ struct Bytes<'a> {
 impl<'a> Bytes<'a> {
     #[inline]
     fn at(&self, row: usize) -> Result<&'a [u8], Stop> {
-        let start = self.edges.at(row)?.checked_sub(self.first).ok_or(Stop::Broken)?;
-        let end = self.edges.at(row + 1)?.checked_sub(self.first).ok_or(Stop::Broken)?;
+        let start = self
+            .edges
+            .at(row)?
+            .checked_sub(self.first)
+            .ok_or(Stop::Broken)?;
+        let end = self
+            .edges
+            .at(row + 1)?
+            .checked_sub(self.first)
+            .ok_or(Stop::Broken)?;
         self.shown.get(start..end).ok_or(Stop::Broken)
     }
 }
@@ -129,7 +161,11 @@ impl Written {
             }
             ends.push(out.text_len());
         }
-        Some(Self { bytes: out.text().to_vec(), ends, invalid })
+        Some(Self {
+            bytes: out.text().to_vec(),
+            ends,
+            invalid,
+        })
     }
 
     #[inline]
@@ -162,9 +198,11 @@ impl<'a> Column<'a> {
             DataType::Float64 => Values::Float(fixed(data, 0)?),
             DataType::Date32 => Values::Date(fixed(data, 0)?, Day::new()),
             DataType::Time64(TimeUnit::Microsecond) => Values::Time(fixed(data, 0)?),
-            DataType::Timestamp(TimeUnit::Microsecond, zone) => {
-                Values::Timestamp { values: fixed(data, 0)?, zoned: zone.is_some(), day: Day::new() }
-            }
+            DataType::Timestamp(TimeUnit::Microsecond, zone) => Values::Timestamp {
+                values: fixed(data, 0)?,
+                zoned: zone.is_some(),
+                day: Day::new(),
+            },
             &DataType::Decimal128(precision, scale) => decimals(data, precision, scale)?,
             DataType::Utf8 | DataType::LargeUtf8 => {
                 let values = bytes(data)?;
@@ -174,13 +212,19 @@ impl<'a> Column<'a> {
             DataType::Binary | DataType::LargeBinary => Values::Binary(bytes(data)?),
             DataType::List(_) => {
                 let items = Box::new(Self::nested(child(data, 0)?, depth + 1, names)?);
-                Values::List { edges: edges(data, false)?, items }
+                Values::List {
+                    edges: edges(data, false)?,
+                    items,
+                }
             }
             DataType::Struct(_) => members(data, depth, names)?,
             DataType::Dictionary(keys, _) => coded(data, keys, depth, names)?,
             other => return Err(format!("of type {other}")),
         };
-        Ok(Self { nulls: data.nulls(), values })
+        Ok(Self {
+            nulls: data.nulls(),
+            values,
+        })
     }
 
     /// Appends the element of a row.
@@ -198,7 +242,11 @@ impl<'a> Column<'a> {
                 if row >= values.len() {
                     return Err(Stop::Broken);
                 }
-                out.put(if values.value(row) { b"\"true\"" } else { b"\"false\"" })
+                out.put(if values.value(row) {
+                    b"\"true\""
+                } else {
+                    b"\"false\""
+                })
             }
             Values::Integer(values) => {
                 let value = i64::from_le_bytes(values.at(row)?);
@@ -212,12 +260,22 @@ impl<'a> Column<'a> {
                 let value = f64::from_le_bytes(values.at(row)?);
                 quoted(out, |room| scalars::float(room, value))
             }
-            Values::Decimal { values, most, scale } => {
+            Values::Decimal {
+                values,
+                most,
+                scale,
+            } => {
                 let value = i128::from_le_bytes(values.at(row)?);
                 quoted(out, |room| scalars::decimal(room, value, *most, *scale))
             }
-            Values::String { values, plain: true } => strings::put_plain(out, values.at(row)?),
-            Values::String { values, plain: false } => strings::put(out, values.at(row)?),
+            Values::String {
+                values,
+                plain: true,
+            } => strings::put_plain(out, values.at(row)?),
+            Values::String {
+                values,
+                plain: false,
+            } => strings::put(out, values.at(row)?),
             Values::Binary(values) => put_base64(out, values.at(row)?),
             Values::Date(values, day) => {
                 let value = i64::from(i32::from_le_bytes(values.at(row)?));
@@ -231,7 +289,9 @@ impl<'a> Column<'a> {
                 let value = i64::from_le_bytes(values.at(row)?);
                 quoted(out, |room| day.instant(room, value, *zoned))
             }
-            Values::List { edges, items } => put_list(out, edges.at(row)?..edges.at(row + 1)?, items),
+            Values::List { edges, items } => {
+                put_list(out, edges.at(row)?..edges.at(row + 1)?, items)
+            }
             Values::Struct { offset, members } => {
                 for (label, member) in members {
                     out.put(label)?;
@@ -239,7 +299,11 @@ impl<'a> Column<'a> {
                 }
                 out.byte(b'}')
             }
-            Values::Dictionary { indices, values, written } => match written {
+            Values::Dictionary {
+                indices,
+                values,
+                written,
+            } => match written {
                 Some(written) => written.put(out, indices.at(row)?),
                 None => values.write(out, indices.at(row)?),
             },
@@ -260,7 +324,9 @@ fn quoted(out: &mut Out, write: impl FnOnce(&mut [u8]) -> Option<usize>) -> Resu
 fn put_base64(out: &mut Out, bytes: &[u8]) -> Result<(), Stop> {
     let room = out.room(bytes.len().div_ceil(3) * 4 + 2)?;
     room[0] = b'"';
-    let written = STANDARD.encode_slice(bytes, &mut room[1..]).map_err(|_| Stop::Broken)?;
+    let written = STANDARD
+        .encode_slice(bytes, &mut room[1..])
+        .map_err(|_| Stop::Broken)?;
     room[written + 1] = b'"';
     out.advance(written + 2);
     Ok(())
@@ -286,35 +352,66 @@ fn put_list(
 }
 
 fn child(data: &ArrayData, at: usize) -> Result<&ArrayData, String> {
-    data.child_data().get(at).ok_or_else(|| "without its child".into())
+    data.child_data()
+        .get(at)
+        .ok_or_else(|| "without its child".into())
 }
 
 /// The part of a buffer that the array shows, as values of `N` bytes each and `more` behind.
 fn shown<const N: usize>(data: &ArrayData, more: usize) -> Result<Fixed<'_, N>, String> {
     let buffer = data.buffers().first().ok_or("without its buffer")?;
     let found = buffer.get(data.offset() * N..(data.offset() + data.len() + more) * N);
-    found.map(Fixed).ok_or_else(|| "with a buffer that is too short".into())
+    found
+        .map(Fixed)
+        .ok_or_else(|| "with a buffer that is too short".into())
 }
 
 fn fixed<const N: usize>(data: &ArrayData, more: usize) -> Result<Fixed<'_, N>, String> {
-    if data.is_empty() { Ok(Fixed(&[])) } else { shown(data, more) }
+    if data.is_empty() {
+        Ok(Fixed(&[]))
+    } else {
+        shown(data, more)
+    }
 }
 
 fn edges(data: &ArrayData, wide: bool) -> Result<Edges<'_>, String> {
-    Ok(if wide { Edges::Wide(fixed(data, 1)?) } else { Edges::Narrow(fixed(data, 1)?) })
+    Ok(if wide {
+        Edges::Wide(fixed(data, 1)?)
+    } else {
+        Edges::Narrow(fixed(data, 1)?)
+    })
 }
 
 fn bytes(data: &ArrayData) -> Result<Bytes<'_>, String> {
-    let wide = matches!(data.data_type(), DataType::LargeUtf8 | DataType::LargeBinary);
+    let wide = matches!(
+        data.data_type(),
+        DataType::LargeUtf8 | DataType::LargeBinary
+    );
     let edges = edges(data, wide)?;
     if data.is_empty() {
-        return Ok(Bytes { edges, first: 0, shown: &[] });
+        return Ok(Bytes {
+            edges,
+            first: 0,
+            shown: &[],
+        });
     }
     let broken = |_| "with offsets beyond its bytes".to_string();
-    let (first, last) = (edges.at(0).map_err(broken)?, edges.at(data.len()).map_err(broken)?);
-    let all = data.buffers().get(1).map_or(&[][..], |buffer| buffer.as_slice());
-    let shown = all.get(first..last).ok_or("with offsets beyond its bytes")?;
-    Ok(Bytes { edges, first, shown })
+    let (first, last) = (
+        edges.at(0).map_err(broken)?,
+        edges.at(data.len()).map_err(broken)?,
+    );
+    let all = data
+        .buffers()
+        .get(1)
+        .map_or(&[][..], |buffer| buffer.as_slice());
+    let shown = all
+        .get(first..last)
+        .ok_or("with offsets beyond its bytes")?;
+    Ok(Bytes {
+        edges,
+        first,
+        shown,
+    })
 }
 
 fn booleans(data: &ArrayData) -> Result<BooleanBuffer, String> {
@@ -322,7 +419,11 @@ fn booleans(data: &ArrayData) -> Result<BooleanBuffer, String> {
     if buffer.len() * 8 < data.offset() + data.len() {
         return Err("with a buffer that is too short".into());
     }
-    Ok(BooleanBuffer::new(buffer.clone(), data.offset(), data.len()))
+    Ok(BooleanBuffer::new(
+        buffer.clone(),
+        data.offset(),
+        data.len(),
+    ))
 }
 
 fn decimals(data: &ArrayData, precision: u8, scale: i8) -> Result<Values<'_>, String> {
@@ -331,7 +432,11 @@ fn decimals(data: &ArrayData, precision: u8, scale: i8) -> Result<Values<'_>, St
     if scale > 38 {
         return Err("with a scale beyond 38".into());
     }
-    Ok(Values::Decimal { values: fixed(data, 0)?, most, scale })
+    Ok(Values::Decimal {
+        values: fixed(data, 0)?,
+        most,
+        scale,
+    })
 }
 
 /// A struct's members in the order of their names' UTF-16, each with what stands before it.
@@ -349,18 +454,27 @@ fn members<'a>(
             Some(names) => names.next().ok_or("with members that have no name")?,
             None => field.name(),
         };
-        found.push((name.clone(), Column::nested(child(data, at)?, depth + 1, names)?));
+        found.push((
+            name.clone(),
+            Column::nested(child(data, at)?, depth + 1, names)?,
+        ));
     }
     found.sort_by_cached_key(|(name, _)| name.encode_utf16().collect::<Vec<_>>());
     let mut members = Vec::with_capacity(found.len());
     for (name, member) in found {
         let before = if members.is_empty() { b'{' } else { b',' };
-        members.push((label(before, &name).map_err(|_| "with a name that is too long")?, member));
+        members.push((
+            label(before, &name).map_err(|_| "with a name that is too long")?,
+            member,
+        ));
     }
     if members.is_empty() {
         return Err("without members".into());
     }
-    Ok(Values::Struct { offset: data.offset(), members })
+    Ok(Values::Struct {
+        offset: data.offset(),
+        members,
+    })
 }
 
 fn label(before: u8, name: &str) -> Result<Vec<u8>, Stop> {
@@ -387,6 +501,14 @@ fn coded<'a>(
     let dictionary = child(data, 0)?;
     let mut values = Box::new(Column::nested(dictionary, depth + 1, names)?);
     let repeated = dictionary.len() * 2 <= data.len();
-    let written = if repeated { Written::new(&mut values, dictionary.len()) } else { None };
-    Ok(Values::Dictionary { indices, values, written })
+    let written = if repeated {
+        Written::new(&mut values, dictionary.len())
+    } else {
+        None
+    };
+    Ok(Values::Dictionary {
+        indices,
+        values,
+        written,
+    })
 }

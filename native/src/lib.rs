@@ -65,13 +65,25 @@ fn unlocked<T: Send, E: Into<Failure> + Send>(
     }
 }
 
-type Ended<'py> = (u64, u64, Bound<'py, PyBytes>, Option<Bound<'py, PyBytes>>, Option<Bound<'py, PyBytes>>);
+type Ended<'py> = (
+    u64,
+    u64,
+    Bound<'py, PyBytes>,
+    Option<Bound<'py, PyBytes>>,
+    Option<Bound<'py, PyBytes>>,
+);
 
 /// (records, bytes of texts, content, root, salt key)
 fn told<'py>(py: Python<'py>, part: &Part) -> Ended<'py> {
     let bytes = |hash: [u8; 32]| PyBytes::new(py, &hash);
     let content = bytes(part.content());
-    (part.records, part.text_bytes, content, part.root().map(bytes), part.salt_key().map(bytes))
+    (
+        part.records,
+        part.text_bytes,
+        content,
+        part.root().map(bytes),
+        part.salt_key().map(bytes),
+    )
 }
 
 /// Cuts records into parts, and hashes each.
@@ -101,7 +113,10 @@ impl Cutter {
             most_records: max_records,
             most_bytes: cut_bytes,
         };
-        Self { cutter: part::Cutter::new(rule, key, max_text), new_salt_key }
+        Self {
+            cutter: part::Cutter::new(rule, key, max_text),
+            new_salt_key,
+        }
     }
 
     /// For each part that ended within the batch: the row after its last record, and the part.
@@ -113,18 +128,31 @@ impl Cutter {
         names: Option<Vec<String>>,
     ) -> PyResult<Vec<(usize, Ended<'py>)>> {
         let data = boundary::import(batch)?;
-        let Self { cutter, new_salt_key } = self;
+        let Self {
+            cutter,
+            new_salt_key,
+        } = self;
         let begin = || -> Result<Part, Failure> {
-            let key = new_salt_key.as_ref().map(salt_key_of).transpose().map_err(Failure::Python)?;
+            let key = new_salt_key
+                .as_ref()
+                .map(salt_key_of)
+                .transpose()
+                .map_err(Failure::Python)?;
             Ok(Part::new(key, false))
         };
         let ended = unlocked(py, || cutter.feed(&data, names.as_deref(), begin))?;
-        Ok(ended.iter().map(|(row, part)| (*row, told(py, part))).collect())
+        Ok(ended
+            .iter()
+            .map(|(row, part)| (*row, told(py, part)))
+            .collect())
     }
 
     /// Ends the part that is open; None: none is.
     fn end<'py>(&mut self, py: Python<'py>) -> PyResult<Option<Ended<'py>>> {
-        let ended = self.cutter.end().map_err(|fault| PyErr::from(Failure::from(fault)))?;
+        let ended = self
+            .cutter
+            .end()
+            .map_err(|fault| PyErr::from(Failure::from(fault)))?;
         Ok(ended.map(|part| told(py, &part)))
     }
 }
@@ -148,7 +176,9 @@ impl Digest {
     #[new]
     #[pyo3(signature = (salt_key, *, keep_leaves, max_bytes))]
     fn new(salt_key: [u8; 32], keep_leaves: bool, max_bytes: u64) -> Self {
-        Self { digest: part::Digest::new(Part::new(Some(salt_key), keep_leaves), max_bytes) }
+        Self {
+            digest: part::Digest::new(Part::new(Some(salt_key), keep_leaves), max_bytes),
+        }
     }
 
     #[pyo3(signature = (batch, names=None))]
@@ -160,7 +190,11 @@ impl Digest {
     ) -> PyResult<()> {
         let data = boundary::import(batch)?;
         let digest = &mut self.digest;
-        unlocked(py, || digest.append(&data, names.as_deref()).map_err(Failure::from))
+        unlocked(py, || {
+            digest
+                .append(&data, names.as_deref())
+                .map_err(Failure::from)
+        })
     }
 
     #[getter]
@@ -175,7 +209,12 @@ impl Digest {
 
     #[getter]
     fn leaves<'py>(&self, py: Python<'py>) -> Vec<Bound<'py, PyBytes>> {
-        self.digest.part.leaves().iter().map(|leaf| PyBytes::new(py, leaf)).collect()
+        self.digest
+            .part
+            .leaves()
+            .iter()
+            .map(|leaf| PyBytes::new(py, leaf))
+            .collect()
     }
 
     fn root<'py>(&self, py: Python<'py>) -> Option<Bound<'py, PyBytes>> {
@@ -207,7 +246,9 @@ fn written(batch: &ArrayData, names: Option<&[String]>) -> Result<(Vec<u8>, Vec<
     let mut edges = Vec::with_capacity(8 * (records.len + 1));
     edges.extend(0_u64.to_le_bytes());
     for row in 0..records.len {
-        records.write(&mut out, row).map_err(|stop| Fault::of(stop, row))?;
+        records
+            .write(&mut out, row)
+            .map_err(|stop| Fault::of(stop, row))?;
         run.extend_from_slice(out.text());
         edges.extend((run.len() as u64).to_le_bytes());
     }

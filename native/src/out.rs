@@ -32,7 +32,11 @@ pub struct Out {
 impl Out {
     /// A buffer for texts of at most so many bytes.
     pub fn new(limit: usize) -> Self {
-        let mut out = Self { blocks: vec![[0; BLOCK]; 64], len: TEXT, limit };
+        let mut out = Self {
+            blocks: vec![[0; BLOCK]; 64],
+            len: TEXT,
+            limit,
+        };
         out.bytes_mut()[..SALT].copy_from_slice(LABEL);
         out
     }

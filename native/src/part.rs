@@ -33,7 +33,12 @@ impl Part {
             tree: CompactRange::default(),
             leaves: keep_leaves.then(Vec::new),
         });
-        Self { salted, content: Sha256::new(), records: 0, text_bytes: 0 }
+        Self {
+            salted,
+            content: Sha256::new(),
+            records: 0,
+            text_bytes: 0,
+        }
     }
 
     /// Takes in the record that was written last.
@@ -63,7 +68,10 @@ impl Part {
     }
 
     pub fn leaves(&self) -> &[Hash] {
-        self.salted.as_ref().and_then(|salted| salted.leaves.as_deref()).unwrap_or(&[])
+        self.salted
+            .as_ref()
+            .and_then(|salted| salted.leaves.as_deref())
+            .unwrap_or(&[])
     }
 }
 
@@ -92,7 +100,14 @@ pub struct Cutter {
 impl Cutter {
     /// Begins without records; `key` holds the positions of the key's columns.
     pub fn new(rule: Rule, key: Vec<usize>, most_text: usize) -> Self {
-        Self { rule, key, part: None, most_text, out: Out::new(most_text), over: false }
+        Self {
+            rule,
+            key,
+            part: None,
+            most_text,
+            out: Out::new(most_text),
+            over: false,
+        }
     }
 
     /// Takes in a batch: for each part that ended the row after its last record, and the part.
@@ -119,7 +134,9 @@ impl Cutter {
         let mut records = Records::new(batch, names)?;
         let mut ended = Vec::new();
         for row in 0..records.len {
-            records.write(&mut self.out, row).map_err(|stop| Fault::of(stop, row))?;
+            records
+                .write(&mut self.out, row)
+                .map_err(|stop| Fault::of(stop, row))?;
             if self.out.text_len() > self.most_text {
                 return Err(Fault::TooLong(row).into());
             }
@@ -128,7 +145,10 @@ impl Cutter {
                 None => begin()?,
             };
             part.add(&mut self.out);
-            if self.ends(&part, &records).map_err(|stop| Fault::of(stop, row))? {
+            if self
+                .ends(&part, &records)
+                .map_err(|stop| Fault::of(stop, row))?
+            {
                 ended.push((row + 1, part));
             } else {
                 self.part = Some(part);
@@ -150,7 +170,11 @@ impl Cutter {
 
     /// Ends the part that is open.
     pub fn end(&mut self) -> Result<Option<Part>, Fault> {
-        if self.over { Err(Fault::Over) } else { Ok(self.part.take()) }
+        if self.over {
+            Err(Fault::Over)
+        } else {
+            Ok(self.part.take())
+        }
     }
 }
 
@@ -165,7 +189,12 @@ pub struct Digest {
 impl Digest {
     pub fn new(part: Part, most_bytes: u64) -> Self {
         let limit = usize::try_from(most_bytes).unwrap_or(usize::MAX >> 1);
-        Self { part, most_bytes, out: Out::new(limit), over: false }
+        Self {
+            part,
+            most_bytes,
+            out: Out::new(limit),
+            over: false,
+        }
     }
 
     pub fn append(&mut self, batch: &ArrayData, names: Option<&[String]>) -> Result<(), Fault> {
@@ -174,10 +203,12 @@ impl Digest {
         }
         let mut records = Records::new(batch, names)?;
         for row in 0..records.len {
-            records.write(&mut self.out, row).map_err(|stop| match stop {
-                Stop::TooLong => Fault::TooMuch(row),
-                other => Fault::of(other, row),
-            })?;
+            records
+                .write(&mut self.out, row)
+                .map_err(|stop| match stop {
+                    Stop::TooLong => Fault::TooMuch(row),
+                    other => Fault::of(other, row),
+                })?;
             let more = self.out.text_len() as u64 + 1;
             if self.part.text_bytes + self.part.records + more > self.most_bytes {
                 return Err(Fault::TooMuch(row));

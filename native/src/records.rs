@@ -53,14 +53,20 @@ impl<'a> Records<'a> {
                 if data.len() < batch.offset() + batch.len() {
                     return Err(Fault::Columns(format!("column {at} is too short")));
                 }
-                Column::new(data, &mut names).map_err(|why| Fault::Columns(format!("column {at} is {why}")))
+                Column::new(data, &mut names)
+                    .map_err(|why| Fault::Columns(format!("column {at} is {why}")))
             })
             .collect();
         let columns = columns?;
         if columns.is_empty() {
             return Err(Fault::Columns("there is no column".into()));
         }
-        Ok(Self { starts: vec![0; columns.len()], columns, offset: batch.offset(), len: batch.len() })
+        Ok(Self {
+            starts: vec![0; columns.len()],
+            columns,
+            offset: batch.offset(),
+            len: batch.len(),
+        })
     }
 
     /// Writes a record's text.

@@ -36,7 +36,11 @@ pub fn integer(room: &mut [u8], value: impl itoa::Integer) -> usize {
 
 /// Number::toString, but -0 for negative zero; None: not finite.
 #[inline]
-#[allow(clippy::cast_possible_truncation, clippy::cast_precision_loss, clippy::float_cmp)]
+#[allow(
+    clippy::cast_possible_truncation,
+    clippy::cast_precision_loss,
+    clippy::float_cmp
+)]
 pub fn float(room: &mut [u8], value: f64) -> Option<usize> {
     const EXACT: u64 = 1 << 53;
     if !value.is_finite() {
@@ -49,7 +53,10 @@ pub fn float(room: &mut [u8], value: f64) -> Option<usize> {
         }
         return Some(integer(room, whole));
     }
-    Some(copy(room, ryu_js::Buffer::new().format_finite(value).as_bytes()))
+    Some(copy(
+        room,
+        ryu_js::Buffer::new().format_finite(value).as_bytes(),
+    ))
 }
 
 /// A decimal of so many digits after its point; None: it has more digits than `most`.
@@ -73,7 +80,11 @@ pub fn decimal(room: &mut [u8], value: i128, most: u128, scale: usize) -> Option
         return Some(at + copy(&mut room[at..], digits));
     }
     let whole = digits.len().saturating_sub(scale);
-    at += if whole == 0 { copy(&mut room[at..], b"0") } else { copy(&mut room[at..], &digits[..whole]) };
+    at += if whole == 0 {
+        copy(&mut room[at..], b"0")
+    } else {
+        copy(&mut room[at..], &digits[..whole])
+    };
     room[at] = b'.';
     at += 1;
     let zeros = scale - (digits.len() - whole);
@@ -90,7 +101,10 @@ pub struct Day {
 
 impl Day {
     pub fn new() -> Self {
-        Self { day: i64::MIN, text: [0; 10] }
+        Self {
+            day: i64::MIN,
+            text: [0; 10],
+        }
     }
 
     /// `YYYY-MM-DD`; None: outside of the years 0001 to 9999.
@@ -129,7 +143,11 @@ fn date(day: i64) -> [u8; 10] {
     let of_year = of_era - (365 * year + year / 4 - year / 100);
     let shifted = (5 * of_year + 2) / 153;
     let day = of_year - (153 * shifted + 2) / 5 + 1;
-    let month = if shifted < 10 { shifted + 3 } else { shifted - 9 };
+    let month = if shifted < 10 {
+        shifted + 3
+    } else {
+        shifted - 9
+    };
     let year = year + era * 400 + u32::from(month <= 2);
     let mut text = *b"0000-00-00";
     pair(&mut text, 0, year / 100);

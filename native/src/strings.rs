@@ -11,7 +11,9 @@ fn escaped(byte: u8) -> bool {
 /// Whether all bytes stand for themselves in JSON, and are ASCII.
 pub fn is_plain(bytes: &[u8]) -> bool {
     bytes.chunks(4096).all(|chunk| {
-        !chunk.iter().fold(false, |odd, &byte| odd | escaped(byte) | !byte.is_ascii())
+        !chunk
+            .iter()
+            .fold(false, |odd, &byte| odd | escaped(byte) | !byte.is_ascii())
     })
 }
 

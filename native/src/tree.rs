@@ -8,7 +8,13 @@ use sha2::block_api::compress256;
 pub type Hash = [u8; 32];
 
 const INITIAL: [u32; 8] = [
-    0x6a09_e667, 0xbb67_ae85, 0x3c6e_f372, 0xa54f_f53a, 0x510e_527f, 0x9b05_688c, 0x1f83_d9ab,
+    0x6a09_e667,
+    0xbb67_ae85,
+    0x3c6e_f372,
+    0xa54f_f53a,
+    0x510e_527f,
+    0x9b05_688c,
+    0x1f83_d9ab,
     0x5be0_cd19,
 ];
 
@@ -80,7 +86,11 @@ pub struct Salts {
 impl Salts {
     pub fn new(key: &[u8; 32]) -> Self {
         let cipher = Aes256::new(&(*key).into());
-        Self { cipher, next: 0, ahead: [aes::Block::default(); AHEAD] }
+        Self {
+            cipher,
+            next: 0,
+            ahead: [aes::Block::default(); AHEAD],
+        }
     }
 
     #[allow(clippy::cast_possible_truncation)]

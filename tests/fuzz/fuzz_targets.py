@@ -19,6 +19,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import fuzz_batches
 from zhixin_errors import (
     ConfigError,
     ContractError,
@@ -476,6 +477,7 @@ TARGETS = (
         _json(types.parse_type),
         _texts('"integer"', '"decimal(38,10)"', '{"list":{"struct":[{"name":"a","type":"date"}]}}'),
     ),
+    Target("record batch", fuzz_batches.read_batch, fuzz_batches.seeds),
     Target("parquet", _read_footer, _parquet, (FormatError, VerificationError)),
     Target("contract", loader.load_contract, _contracts, (ContractError,)),
     Target("advice on a contract", lint.advice, _contracts),

@@ -25,7 +25,7 @@ from zhixin_errors import FormatError
 
 from zhixin_gateway.datasets import native
 from zhixin_gateway.datasets.arrow import Array, is_binary, is_string, pc, to_mask, value_bytes
-from zhixin_gateway.datasets.domain import invalid_rows
+from zhixin_gateway.datasets.domain import invalid_rows, invalid_values
 from zhixin_gateway.datasets.values import check_values, number_text, parse_values
 
 if TYPE_CHECKING:
@@ -148,7 +148,9 @@ def _elements(array: Array) -> pa.LargeStringArray:
     if isinstance(array, pa.StructArray):
         return _struct_elements(array)
     if isinstance(array, pa.DictionaryArray):
-        return _taken(array)
+        if invalid_values(array.dictionary) is None:
+            return _taken(array)
+        array = array.dictionary_decode()  # no record shows what can't be written
     if len(array) >= 64:
         coded = _encoded(array)
         if coded is not None:

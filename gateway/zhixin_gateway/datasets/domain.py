@@ -15,7 +15,7 @@ import pyarrow as pa
 
 from zhixin_gateway.datasets.arrow import Array, is_string, pc, to_mask
 
-__all__ = ["invalid_rows"]
+__all__ = ["invalid_rows", "invalid_values"]
 
 Mask = npt.NDArray[np.bool_]
 
@@ -32,14 +32,14 @@ def invalid_rows(batch: pa.RecordBatch) -> Mask | None:
     """
     found: Mask | None = None
     for column in batch.columns:
-        mask = _invalid(column)
+        mask = invalid_values(column)
         if mask is not None:
             found = mask if found is None else found | mask
     return found
 
 
-def _invalid(array: Array) -> Mask | None:
-    """The same of one column; a null is valid whatever lies behind it."""
+def invalid_values(array: Array) -> Mask | None:
+    """The same of one column or dictionary; a null is valid whatever lies behind it."""
     arrow = array.type
     mask: Mask | None = None
     if isinstance(array, pa.DictionaryArray):
@@ -47,7 +47,7 @@ def _invalid(array: Array) -> Mask | None:
     elif isinstance(array, pa.ListArray):
         mask = _invalid_list(array)
     elif isinstance(array, pa.StructArray):
-        mask = _any(_invalid(member) for member in array.flatten())
+        mask = _any(invalid_values(member) for member in array.flatten())
     elif pa.types.is_floating(arrow):
         mask = to_mask(pc.invert(pc.is_finite(array)))
     elif pa.types.is_decimal(arrow):
@@ -80,17 +80,19 @@ def _outside(array: Array, first: int, last: int) -> Mask | None:
 
 
 def _invalid_coded(array: pa.DictionaryArray[Any, Any]) -> Mask | None:
-    bad = _invalid(array.dictionary)
+    bad = invalid_values(array.dictionary)
     if bad is None:
         return None
     return to_mask(pa.array(bad).take(array.indices))
 
 
 def _invalid_list(array: pa.ListArray[Any]) -> Mask | None:
-    bad = _invalid(array.flatten())
+    bad = invalid_values(array.flatten())
     if bad is None:
         return None
-    parents = pc.list_parent_indices(array).to_numpy(zero_copy_only=False)
+    # Not Arrow's parent indices: they count what lies behind a null list, and `flatten` does not.
+    lengths = pc.fill_null(pc.list_value_length(array), 0).to_numpy(zero_copy_only=False)
+    parents = np.repeat(np.arange(len(array)), lengths)
     mask: Mask = np.zeros(len(array), dtype=np.bool_)
     mask[parents[bad]] = True
     return mask
