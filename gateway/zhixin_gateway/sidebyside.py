@@ -11,13 +11,14 @@ from __future__ import annotations
 import os
 import threading
 from collections import deque
+from itertools import repeat
 from typing import TYPE_CHECKING, TypeVar
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from concurrent.futures import Future
 
-__all__ = ["Stop", "Stopped", "cores", "in_order"]
+__all__ = ["Stop", "Stopped", "cores", "in_order", "read_ahead"]
 
 Item = TypeVar("Item")
 Answer = TypeVar("Answer")
@@ -97,3 +98,15 @@ def in_order(
         for future in begun:
             if discard and not future.cancelled() and future.exception() is None:
                 discard(future.result())
+
+
+def read_ahead(items: Iterator[Item]) -> Iterator[Item]:
+    """Give what an iterator gives, while a thread is fetching the item after it."""
+
+    def fetch(end: None, _stop: Stop) -> Item | None:
+        return next(items, end)
+
+    for item in in_order(fetch, repeat(None), threads=1, waiting=1):
+        if item is None:
+            return
+        yield item

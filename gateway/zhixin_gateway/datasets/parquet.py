@@ -32,7 +32,7 @@ from zhixin_gateway.datasets.footer import read_footer
 from zhixin_gateway.datasets.hashing import new_digest
 from zhixin_gateway.datasets.records import MAX_TEXTS_BYTES
 from zhixin_gateway.datasets.sizes import Bounds, text_bounds
-from zhixin_gateway.sidebyside import Stop
+from zhixin_gateway.sidebyside import Stop, read_ahead
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -138,8 +138,8 @@ class PartReader:
         if self._checked:
             return
         total = Bounds(0, 0)
-        for coded in self._coded_batches():
-            total = self._within(total, coded)
+        for coded, bounds in self._measured_batches():
+            total = total.plus(bounds)
             with self._decoding():
                 if invalid_rows(coded) is not None:
                     raise _fault("a record holds a value that has no canonical form")
@@ -199,20 +199,26 @@ class PartReader:
         return digest
 
     def _digest(self, salt_key: bytes, *, keep_leaves: bool = False) -> Digest:
+        """Hash the records while the next ones are decoded; values are never expanded for it."""
         digest = new_digest(salt_key, keep_leaves=keep_leaves)
-        total = Bounds(0, 0)
-        for coded in self._coded_batches():
-            total = self._within(total, coded)
+        for coded, _ in read_ahead(self._measured_batches()):
             with self._decoding():
-                digest.append(self._hashable(coded))
+                for column, field in zip(coded.columns, self._fields, strict=True):
+                    if not _stands_for(column.type, field.type):
+                        raise _decoded_otherwise(column.type, field.type)
+                digest.append(coded)
         return digest
 
-    def _within(self, total: Bounds, coded: pa.RecordBatch) -> Bounds:
-        with self._decoding():
-            total = total.plus(text_bounds(coded))
-            if total.low > MAX_TEXTS_BYTES:
-                raise _fault(f"its texts exceed {MAX_TEXTS_BYTES} bytes")
-        return total
+    def _measured_batches(self) -> Iterator[tuple[pa.RecordBatch, Bounds]]:
+        """The coded batches with the bounds of their texts, as long as these are not too long."""
+        low = 0
+        for coded in self._coded_batches():
+            with self._decoding():
+                bounds = text_bounds(coded)
+                low += bounds.low
+                if low > MAX_TEXTS_BYTES:
+                    raise _fault(f"its texts exceed {MAX_TEXTS_BYTES} bytes")
+            yield coded, bounds
 
     def _coded_batches(self) -> Iterator[pa.RecordBatch]:
         """Decode batch by batch, strings and binaries as dictionaries."""
@@ -246,14 +252,6 @@ class PartReader:
         if not _same_view(file.metadata, self._footer):
             raise _fault("two readers see different things in its footer")
         return file
-
-    def _hashable(self, coded: pa.RecordBatch) -> pa.RecordBatch:
-        """The same values; of plain fields, what is behind a dictionary stays there."""
-        columns = [
-            column if _is_coded(column, field.type) else _expanded(column, field.type)
-            for column, field in zip(coded.columns, self._fields, strict=True)
-        ]
-        return pa.RecordBatch.from_arrays(columns, names=[field.name for field in self._fields])
 
     def _expanded(self, coded: pa.RecordBatch) -> pa.RecordBatch:
         with self._decoding():
@@ -332,8 +330,17 @@ def _same_view(metadata: pq.FileMetaData, footer: Footer) -> bool:
     return True
 
 
-def _is_coded(array: Array, want: pa.DataType) -> bool:
-    return isinstance(array, pa.DictionaryArray) and array.dictionary.type == want
+def _stands_for(found: pa.DataType, want: pa.DataType) -> bool:
+    """Whether values are of exactly a field's type; dictionaries and names within lists aside."""
+    if isinstance(found, pa.DictionaryType):
+        return bool(found.value_type == want)
+    if isinstance(found, pa.ListType) and isinstance(want, pa.ListType):
+        return _stands_for(found.value_type, want.value_type)
+    if isinstance(found, pa.StructType) and isinstance(want, pa.StructType):
+        return [member.name for member in found] == [member.name for member in want] and all(
+            _stands_for(member.type, other.type) for member, other in zip(found, want, strict=True)
+        )
+    return bool(found == want)
 
 
 def _expanded(array: Array, want: pa.DataType) -> Array:
@@ -354,8 +361,12 @@ def _expanded(array: Array, want: pa.DataType) -> Array:
         mask = array.is_null() if array.null_count else None
         return pa.StructArray.from_arrays(members, fields=list(want), mask=mask)
     if array.type != want:
-        raise _fault(f"a column decodes to {array.type}, its field is {want}")
+        raise _decoded_otherwise(array.type, want)
     return array
+
+
+def _decoded_otherwise(found: pa.DataType, want: pa.DataType) -> VerificationError:
+    return _fault(f"a column decodes to {found}, its field is {want}")
 
 
 def _fault(why: str) -> VerificationError:
