@@ -57,8 +57,8 @@ fuzz: $(VENV)/.test  ## every parser by coverage-guided fuzzing, FUZZ_SECONDS ea
 airflow: $(VENV)/.test  ## Airflow with its web interface over the demo's four homes, on loopback
 	$(BIN)/python -m zhixin_gateway.airflow.local $(DEMO_DIR)
 
-bench: $(VENV)/.test  ## memory and time of a run over ten times the flights
-	$(BIN)/python benchmarks/run_memory.py
+bench: $(VENV)/.test  ## ours beside its peers: ratios, medians, memory (20 minutes; QUICK=1: one)
+	$(BIN)/python benchmarks/bench.py $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
 
 bench-rejects: $(VENV)/.test  ## a CSV of 10 million records, 1 % of them bad: counts per reason, memory (about 5 minutes)
 	$(BIN)/python benchmarks/run_rejects.py
@@ -75,4 +75,4 @@ locks: $(VENV)/.demo  ## resolve requirements/*.txt anew from pyproject.toml
 	scripts/locks
 
 clean:  ## remove what the targets made (not the demo's homes)
-	rm -rf $(VENV) dist native/target native/Cargo.lock .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache
+	rm -rf $(VENV) .venv-bench dist native/target native/Cargo.lock .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -71,7 +71,8 @@ def test_every_dependency_says_why() -> None:
 
 
 def test_the_locks_pin_with_hashes() -> None:
-    for lock in sorted((ROOT / "requirements").glob("*.txt")):
+    locks = [*(ROOT / "requirements").glob("*.txt"), *(ROOT / "benchmarks" / "peers").glob("*.txt")]
+    for lock in sorted(locks):
         for block in lock.read_text(encoding="utf-8").replace("\\\n", " ").splitlines():
             if block.strip() and not block.startswith("#"):
                 assert "==" in block, f"{lock.name}: {block[:60]}"
