@@ -77,6 +77,8 @@ def tell_run(result: RunResult, *, as_json: bool = False) -> int:
         result: the run's.
         as_json: the answer itself went to standard output already.
     """
+    from zhixin_gateway.datasets import hashing
+
     for note in result.notes:
         say(note)
     for rule in result.rules:
@@ -100,6 +102,8 @@ def tell_run(result: RunResult, *, as_json: bool = False) -> int:
     if not as_json:
         sys.stdout.write(f"{result.path}\n")
     say(f"published {result.dataset}@{result.version}, entry {result.index}: {counts}")
+    kernel = hashing.kernel()
+    say(f"hashed by the {f'native kernel {kernel}' if kernel else 'pure path: no native kernel'}")
     if result.released is not None:
         before = f"{result.dataset}@{result.released['version']}"
         say(

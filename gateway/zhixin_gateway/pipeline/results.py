@@ -10,6 +10,7 @@ from typing import Any
 
 from zhixin_ledger.encoding import format_time
 
+from zhixin_gateway.datasets import hashing
 from zhixin_gateway.datasets.directory import write_whole
 from zhixin_gateway.home import Home
 
@@ -79,6 +80,7 @@ class RunResult:
             "drift": [dict(each) for each in self.drift],
             "alerts": list(self.alerts),
             "released": None if self.released is None else dict(self.released),
+            "kernel": hashing.kernel(),
             "seconds": round(self.seconds, 3),
         }
 
