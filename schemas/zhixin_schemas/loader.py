@@ -9,6 +9,7 @@ What it does not do: look at a source (``contract lint --against`` does), or at 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 from zhixin_errors import ConfigError, ContractError
@@ -39,8 +40,11 @@ class Reading:
     problems: tuple[Problem, ...]
 
 
+@lru_cache(maxsize=8)
 def read_contract(data: bytes) -> Reading:
     """Read a contract and give it, or every problem with it.
+
+    The steps of a run each read it, and it costs a tenth of a second: the same bytes are read once.
 
     Args:
         data: the file's exact bytes.
