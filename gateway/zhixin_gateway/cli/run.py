@@ -23,11 +23,13 @@ PENDING = 3
     epilog=examples(
         "zhixin run contracts/permits.odcs.yaml --dry-run",
         "zhixin run contracts/permits.odcs.yaml --json",
+        "zhixin run contracts/permits.odcs.yaml --full",
     ),
 )
 @click.argument("contract", type=click.Path(path_type=Path))
 @click.option("--dry-run", is_flag=True, help="Extract and validate; publish and leave nothing.")
 @click.option("--force", is_flag=True, help="Publish a version even where nothing changed.")
+@click.option("--full", is_flag=True, help="Read all records, also of an incremental dataset.")
 @click.option("--report", is_flag=True, help="Let Great Expectations count the same rules too.")
 @click.option(
     "--workers",
@@ -45,6 +47,7 @@ def command(
     *,
     dry_run: bool,
     force: bool,
+    full: bool,
     report: bool,
     workers: int,
     as_json: bool,
@@ -60,6 +63,7 @@ def command(
             dry_run=dry_run,
             force=force,
             report=report,
+            full=full,
             workers=workers,
             progress=progress,
         )

@@ -41,6 +41,7 @@ from zhixin_gateway.drift import find_drift, last_columns, look
 from zhixin_gateway.home import Home
 from zhixin_gateway.lanes import ahead
 from zhixin_gateway.pipeline.contracting import check_step, publish_contract
+from zhixin_gateway.pipeline.incremental import Delta, Reading, Unsound, decide
 from zhixin_gateway.pipeline.inputs import Inputs
 from zhixin_gateway.pipeline.intake import Intake, Outcome
 from zhixin_gateway.pipeline.notarising import known_state
@@ -97,6 +98,7 @@ def extract(
     contract_path: Path,
     *,
     report: bool = False,
+    full: bool = False,
     publish: bool = True,
     orchestrator: str = "",
     run_id: str = "",
@@ -108,6 +110,7 @@ def extract(
         home: the owner's.
         contract_path: the contract's file.
         report: keep all records for the second opinion too.
+        full: read all of them, also where the contract lets a run read what is new.
         publish: state the contract in the ledger if it is new there; a dry run does not.
         orchestrator: what runs this, for the manifest; may be empty.
         run_id: its name for the run.
@@ -143,12 +146,16 @@ def extract(
             key_sets, targets = inputs.keys_of(contract)
             past = past_quality(home.open_store(), state, contract)
 
-            source = _source(home, contract, inputs)
+            reading = decide(
+                work, contract, state, inputs.listed(), everything=_all_wanted(full, report)
+            )
             before = version_before(work, state, progress) if publish else None
 
-            def attempt() -> Staged:
+            def read(reading: Reading) -> Staged:
                 work.begin()
-                with _parts(work, contract, before) if publish else nullcontext() as parts:
+                source = _source(home, contract, inputs, reading)
+                streams = publish and reading.before is None
+                with _parts(work, contract, before) if streams else nullcontext() as parts:
                     intake = Intake(
                         work,
                         compile_rules(contract, targets),
@@ -159,10 +166,21 @@ def extract(
                         targets=targets,
                         parts=parts,
                     )
-                    told = _extract(contract, source, intake, state_once, progress)
-                    if parts is not None and told["parts"] is not None:
-                        told["released"] = came_of(work, parts.rejects_before)
+                    delta = Delta(work, contract, reading, treater, keep=publish)
+                    told = _extract(
+                        contract, source, intake, delta,
+                        state_contract=state_once, progress=progress,
+                    )  # fmt: skip
+                    if told["parts"] is not None:
+                        rejects = delta.rejects if parts is None else parts.rejects_before
+                        told["released"] = came_of(work, rejects)
                     return told | seen
+
+            def attempt() -> Staged:
+                try:
+                    return read(reading)
+                except Unsound as error:
+                    return read(Reading("full", str(error), reading.watermark))
 
             told = insisted(attempt, progress)
         except BaseException as error:
@@ -229,20 +247,24 @@ def _extract(
     contract: Contract,
     source: Source,
     intake: Intake,
+    delta: Delta,
+    *,
     state_contract: Callable[[], None],
     progress: Progress,
 ) -> Staged:
     extracted_at = format_time(dt.datetime.now(dt.UTC))
+    if delta.reading.words:
+        progress.say(f"{contract.dataset}: {delta.reading.words}")
     watermark = Watermark(contract)
     progress.step("extract", contract.dataset)
     with ahead(source) as batches:
         for extracted in batches:
             state_contract()  # not before a record: a misspelt column costs no version of it
             watermark.take(extracted.batch)
-            intake.take(extracted)
+            delta.take(extracted, intake)
             progress.advance(extracted.batch.num_rows)
     state_contract()
-    outcome = intake.finish(source)
+    outcome = delta.finish(intake, source, watermark.greatest)
     progress.done(f"{outcome.extracted:,} records, {outcome.quarantined:,} quarantined")
     refuse(contract, outcome)
     for alert in outcome.alerts:
@@ -257,6 +279,7 @@ def _extract(
         "rules": outcome.rules,
         "alerts": outcome.alerts,
         "parts": None if outcome.entries is None else entries_to_json(outcome.entries),
+        "incremental": delta.told(),
     }
 
 
@@ -331,7 +354,14 @@ def _says_how_many(contract: Contract) -> bool:
     return any(isinstance(rule.check, RejectedShare) for rule in contract.rules)
 
 
-def _source(home: Home, contract: Contract, inputs: Inputs) -> Source:
+def _all_wanted(full: bool, report: bool) -> str:
+    """Why somebody wants all records to be read; empty where nobody does."""
+    if full:
+        return "all records were asked for"
+    return "the second engine counts all records" if report else ""
+
+
+def _source(home: Home, contract: Contract, inputs: Inputs, reading: Reading) -> Source:
     """Where records come from; may be called again to read them once more."""
     schema = contract.schema
     if contract.sql is not None:
@@ -344,7 +374,8 @@ def _source(home: Home, contract: Contract, inputs: Inputs) -> Source:
     request = ReadRequest(
         object=contract.object,
         schema=schema,
-        order_by=contract.primary_key,
+        order_by=contract.primary_key or reading.order,
         options=contract.options,
+        span=reading.span,
     )
     return lambda: connector.read(request)

@@ -20,7 +20,7 @@ import datetime as dt
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow as pa
@@ -31,10 +31,10 @@ from zhixin_schemas.quality import Past, Tally, stopping
 from zhixin_schemas.rules import Rule
 from zhixin_schemas.staged import StagedInput
 
-from zhixin_gateway.datasets.canonical import too_long_mask
+from zhixin_gateway.datasets.canonical import MAX_RECORD_BYTES, too_long_mask
 from zhixin_gateway.datasets.manifest import PartEntry
 from zhixin_gateway.pipeline import sorting
-from zhixin_gateway.pipeline.judging import Judge, numpy_mask, unread_cells
+from zhixin_gateway.pipeline.judging import Judge, most_text_bytes, numpy_mask, unread_cells
 from zhixin_gateway.pipeline.order import KeyOrder
 from zhixin_gateway.pipeline.references import ReferencePile, rejected_by_references
 from zhixin_gateway.pipeline.rejects import (
@@ -50,7 +50,7 @@ from zhixin_gateway.pipeline.streaming import Parts
 from zhixin_gateway.pipeline.treating import Treated, Treater
 from zhixin_gateway.pipeline.uniqueness import KeyPile
 
-__all__ = ["Intake", "Outcome", "check_balance", "records_order"]
+__all__ = ["Intake", "Outcome", "Whole", "check_balance", "records_order"]
 
 _NO_FORM = "the value that it is generalised to does not fit the field's type"
 TOO_LONG = Reason("record.length", "", "the record's text exceeds 64 MiB")
@@ -60,6 +60,14 @@ _LATE_BATCH = 8_192
 _NONE = np.empty(0, dtype=np.int64)
 _SMALL_BATCH = 8 * 1024 * 1024
 """No record of a batch up to this size has a text of 64 MiB: a byte becomes at most six."""
+
+
+class Whole(NamedTuple):
+    """A version: accepted and rejected records, and its parts where they are written."""
+
+    records: int
+    quarantined: int
+    entries: tuple[PartEntry, ...] | None
 
 
 @dataclass(frozen=True)
@@ -198,14 +206,23 @@ class Intake:
             lost = {name: pa.array(mask) for name, mask in treated.failed.items()}
             self._input.add(batch, verdict, {**unread, **lost})
 
+    def see_deleted(self, batch: pa.RecordBatch) -> None:
+        """Look at rows that say that theirs are deleted: they are news, and no records."""
+        self._tally.add_newest(batch)
+
     def finish(
-        self, source: Source, position: Callable[[np.ndarray], np.ndarray] = lambda rows: rows
+        self,
+        source: Source,
+        position: Callable[[np.ndarray], np.ndarray] = lambda rows: rows,
+        merge: Callable[[int, int], Whole] | None = None,
     ) -> Outcome:
         """Compare keys, and write the quarantine file.
 
         Args:
             source: reads the source once more, for raw texts that were not kept.
             position: gives the positions in the extraction of rows that are numbered otherwise.
+            merge: given how many were accepted and how many rejected, makes the whole version of
+                which they are a part; None: they are all.
         """
         rejected = self._close()
         excluded = self._compare_references(rejected, self._compare_keys(rejected, self._keys))
@@ -218,7 +235,10 @@ class Intake:
             self._told,
             position=position,
         )
-        return self._outcome(quarantined, warned, len(excluded))
+        accepted = self._accepted - len(excluded)
+        check_balance(self._tally.extracted, accepted, quarantined)
+        whole = Whole(accepted, quarantined, self.entries)
+        return self._outcome(whole if merge is None else merge(accepted, quarantined), warned)
 
     def hand_on(self, source: Source, decided: Sequence[str]) -> dict[str, Any]:
         """End the intake of one span of several: another one takes over all that it found.
@@ -432,7 +452,7 @@ class Intake:
         return hit
 
     def _too_long(self, batch: pa.RecordBatch, rows: np.ndarray) -> np.ndarray:
-        if batch.nbytes <= _SMALL_BATCH:
+        if batch.nbytes <= _SMALL_BATCH or most_text_bytes(batch) <= MAX_RECORD_BYTES:
             return np.zeros(batch.num_rows, dtype=bool)
         mask = numpy_mask(too_long_mask(batch))
         if mask.any():
@@ -506,9 +526,12 @@ class Intake:
                 count, last = count + len(rows), int(rows[-1])
         return count
 
-    def _outcome(self, quarantined: int, warned: int, excluded: int) -> Outcome:
-        now = dt.datetime.now(dt.UTC)
-        found = self._tally.outcomes(rejected=quarantined, now=now, past=self._past)
+    def _outcome(self, whole: Whole, warned: int) -> Outcome:
+        accepted, quarantined, entries = whole
+        extracted, now = accepted + quarantined, dt.datetime.now(dt.UTC)
+        found = self._tally.outcomes(
+            rejected=quarantined, now=now, past=self._past, whole=extracted
+        )
         rules = [outcome.to_json() for outcome in found]
         names = {outcome.rule for outcome in found}
         rules += [
@@ -521,16 +544,12 @@ class Intake:
             for name, failed in sorted(self._unfit.items())
         ]
         broken = {outcome.rule: outcome.message for outcome in stopping(found)}
-        accepted, extracted = self._accepted - excluded, self._tally.extracted
-        check_balance(extracted, accepted, quarantined)
         alerts = [
             f"{o.rule}: {o.message}"
             for o in found
             if o.severity == "warning" and o.failed and self._rules[o.rule].kind == "dataset"
         ]
-        return Outcome(
-            extracted, accepted, quarantined, warned, rules, broken, alerts, self.entries
-        )
+        return Outcome(extracted, accepted, quarantined, warned, rules, broken, alerts, entries)
 
 
 def records_order(key: Sequence[str]) -> tuple[str, ...]:

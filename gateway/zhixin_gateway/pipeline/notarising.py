@@ -326,4 +326,5 @@ def _result(
         drift=state.get("drift", ()),
         alerts=state.get("alerts", ()),
         released=state.get("released"),
+        incremental=state.get("incremental"),
     )

@@ -39,6 +39,9 @@ class RunResult:
         alerts: messages of broken rules about the whole that only warn.
         released: {version, records, of}: of the rejects of the version before so many came in;
             None where there were none, or they can't be compared.
+        incremental: {how, why, read, deleted, carried, written}: which rows were read, and what
+            became of the parts of the version before (docs/incremental.md); None where the
+            contract lets each run read all.
     """
 
     dataset: str
@@ -57,6 +60,7 @@ class RunResult:
     drift: Sequence[Mapping[str, str]] = ()
     alerts: Sequence[str] = ()
     released: Mapping[str, int] | None = None
+    incremental: Mapping[str, Any] | None = None
 
     @property
     def extracted(self) -> int:
@@ -80,6 +84,7 @@ class RunResult:
             "drift": [dict(each) for each in self.drift],
             "alerts": list(self.alerts),
             "released": None if self.released is None else dict(self.released),
+            "incremental": None if self.incremental is None else dict(self.incremental),
             "kernel": hashing.kernel(),
             "seconds": round(self.seconds, 3),
         }

@@ -36,6 +36,7 @@ def run(
     dry_run: bool = False,
     force: bool = False,
     report: bool = False,
+    full: bool = False,
     workers: int = 1,
     orchestrator: str = "",
     run_id: str = "",
@@ -49,6 +50,7 @@ def run(
         dry_run: extract and validate, publish nothing, leave nothing.
         force: publish also where nothing changed.
         report: let a second engine count the rules too, and keep its report.
+        full: read all records, also where the contract lets a run read what is new.
         workers: processes that read at once, where the contract divides its source.
         orchestrator: what runs this, for the manifest.
         run_id: its name for the run.
@@ -70,7 +72,7 @@ def run(
             force=force,
             progress=progress,
             extracting=partial(
-                _extracting(contract, workers, dry_run=dry_run),
+                _extracting(contract, workers, dry_run=dry_run, full=full),
                 home,
                 contract_path,
                 report=report,
@@ -86,10 +88,12 @@ def run(
         raise
 
 
-def _extracting(contract: Contract, workers: int, *, dry_run: bool) -> Callable[..., Staged]:
+def _extracting(
+    contract: Contract, workers: int, *, dry_run: bool, full: bool
+) -> Callable[..., Staged]:
     """The extraction that a contract asks for; a dry run reads everything at once and in one."""
     if dry_run or contract.partitioning is None:
-        return partial(extract, publish=not dry_run)
+        return partial(extract, publish=not dry_run, full=full)
     from zhixin_gateway.pipeline.workers import extract_divided
 
     return partial(extract_divided, workers=workers)
@@ -163,6 +167,7 @@ def _dry(staged: Staged, began: float) -> RunResult:
         rules=staged["rules"],
         drift=staged["drift"],
         alerts=staged["alerts"],
+        incremental=staged.get("incremental"),
         seconds=time.time() - began,
         notes=("a dry run: nothing was published, nothing is left",),
     )

@@ -1,7 +1,8 @@
 """How far a source had come: the greatest value of one field, in the manifest as ``watermark``.
 
-It tells a reader how new the records are, with all digits. No run begins at it: each takes all the
-records of its source, so that a change or a late record that keeps an old time is never missed.
+It tells a reader how new the records are, with all digits. Where the contract says so, the next run
+begins at it (:mod:`~zhixin_gateway.pipeline.incremental`); elsewhere each takes all the records of
+its source, so that a change or a late record that keeps an old time is never missed.
 """
 
 from __future__ import annotations
@@ -69,6 +70,11 @@ class Watermark:
             else:
                 column = pa.array([text]).cast(self._kind)
             self.take(pa.record_batch([column], names=[self._name]))
+
+    @property
+    def greatest(self) -> Any:  # noqa: ANN401 - an Arrow scalar
+        """The value; None where none was asked for, or all were null."""
+        return self._greatest
 
     @property
     def text(self) -> str | None:

@@ -1,0 +1,98 @@
+"""Rows that say of themselves that they are deleted (``zhixin.deleted``): each removes its key.
+
+Such a row is no record: no rule judges it, it is neither accepted nor rejected, and where every
+record is read it is left out. One whose key can't be read, or whose mark can't, removes nothing:
+it stays among the records and is rejected there for what is wrong with it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from zhixin_connectors.protocol import Extracted
+
+from zhixin_gateway.datasets.arrow import pc
+
+if TYPE_CHECKING:
+    from zhixin_gateway.pipeline.rereading import Source
+
+__all__ = ["Deletions"]
+
+
+class Deletions:
+    """Tells marked rows from records, while both are read.
+
+    Args:
+        field: whose value marks a row: true, or any time; empty: no row is marked.
+        key: names of the primary key's fields.
+
+    Attributes:
+        count: how many rows were marked.
+    """
+
+    def __init__(self, field: str, key: Sequence[str]) -> None:
+        self._field = field
+        self._key = tuple(key)
+        self._records = 0
+        self.count = 0
+
+    def take(self, extracted: Extracted) -> tuple[Extracted, Extracted | None]:
+        """Take the next batch.
+
+        Returns:
+            Its records, numbered as if there were no marked rows, and these, if there are some.
+        """
+        if not self._field:
+            return extracted, None
+        marked = self._marked(extracted)
+        records = _chosen(extracted, np.flatnonzero(~marked), self._records)
+        self._records += records.batch.num_rows
+        if not marked.any():
+            return records, None
+        deleted = _chosen(extracted, np.flatnonzero(marked), self.count)
+        self.count += deleted.batch.num_rows
+        return records, deleted
+
+    def without(self, source: Source) -> Source:
+        """The same source without marked rows, to be read once more."""
+        if not self._field:
+            return source
+
+        def read() -> Iterator[Extracted]:
+            again = Deletions(self._field, self._key)
+            for extracted in source():
+                yield again.take(extracted)[0]
+
+        return read
+
+    def _marked(self, extracted: Extracted) -> np.ndarray:
+        batch = extracted.batch
+        column = batch.column(self._field)
+        boolean = pa.types.is_boolean(column.type)
+        mask: Any = pc.fill_null(column, False) if boolean else column.is_valid()
+        for name in self._key:
+            mask = pc.and_(mask, batch.column(name).is_valid())
+        marked: np.ndarray = mask.to_numpy(zero_copy_only=False).copy()
+        for misfit in extracted.misfits:
+            if misfit.field in ("", self._field, *self._key):
+                marked[misfit.row] = False
+        return marked
+
+
+def _chosen(extracted: Extracted, at: np.ndarray, first_row: int) -> Extracted:
+    """Some rows of a batch, as a batch of their own."""
+    numbers = at.tolist()
+    places = {row: place for place, row in enumerate(numbers)}
+
+    def raw(rows: Sequence[int]) -> pa.RecordBatch:
+        return extracted.raw_texts([numbers[row] for row in rows])
+
+    return Extracted(
+        extracted.batch.take(pa.array(at)),
+        [m._replace(row=places[m.row]) for m in extracted.misfits if m.row in places],
+        first_row,
+        raw,
+    )

@@ -1,0 +1,111 @@
+"""Rejects of the version before that a run did not meet again: they stand in its quarantine too.
+
+An incremental run reads some records only, and yet its quarantine is that of the whole version: it
+holds every reject of the source that is not known to be mended. So an earlier one is carried
+forward, with its texts and reasons, unless
+
+- a record of its key was read: accepted, deleted, or rejected anew, or
+- its watermark says that it would have been read, had it still been there.
+
+One whose key can't be read is known by all its texts, and stays until a run that reads everything.
+Carried ones are numbered behind the records that the run read; where all rejects are those of the
+version before, its file stays as it is.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import shutil
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from zhixin_gateway.datasets.arrow import pc
+from zhixin_gateway.pipeline.recasting import reading_of, recast
+from zhixin_gateway.pipeline.rejects import ROW
+from zhixin_gateway.quarantine import Rejects, batches, schema_of
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from zhixin_schemas.model import Contract
+
+    from zhixin_gateway.pipeline.releasing import Before
+
+__all__ = ["carry_rejects"]
+
+_STAYS = ("gone", "unknown")
+"""Of :data:`zhixin_gateway.pipeline.releasing.OUTCOMES` those that were not met again."""
+
+
+def carry_rejects(
+    before: Before,
+    contract: Contract,
+    path: Path,
+    *,
+    low: Any,  # noqa: ANN401 - a scalar
+    extracted: int,
+) -> int:
+    """Put the earlier rejects that stand behind those of this run.
+
+    Args:
+        before: the rejects of the version before; it has seen what this run accepted and deleted.
+        contract: both runs'.
+        path: this run's file of rejects, which is replaced.
+        low: the watermark that reading began at, a scalar.
+        extracted: how many records this run read, accepted and rejected.
+
+    Returns:
+        How many rejects the file then holds.
+    """
+    outcome = before.outcome(path)["rows"]
+    waiting = np.concatenate([np.asarray(outcome[name], dtype=np.int64) for name in _STAYS])
+    now = Rejects(contract.dataset, "new", path)
+    schema = schema_of(now)
+    whole = path.with_suffix(".whole")
+    count = 0
+    with pq.ParquetWriter(whole, schema, store_schema=False) as writer:
+        for batch in batches(now):
+            writer.write_batch(batch)
+            count += batch.num_rows
+        at = extracted
+        for batch in batches(before.rejects):
+            rows = batch.column(ROW).to_numpy()
+            stays = np.isin(rows, waiting) & ~_read_again(batch, contract, low)
+            kept = batch.filter(pa.array(stays)).select(schema.names)
+            numbers = pa.array(np.arange(at, at + kept.num_rows, dtype=np.int64))
+            writer.write_batch(
+                pa.record_batch([numbers, *kept.columns[1:]], names=schema.names).cast(schema)
+            )
+            at += kept.num_rows
+    if _digests(Rejects(contract.dataset, "new", whole)) == _digests(before.rejects):
+        whole.unlink()
+        shutil.copyfile(before.rejects.path, path)
+    else:
+        whole.replace(path)
+    return count + at - extracted
+
+
+def _digests(rejects: Rejects) -> list[bytes]:
+    """What tells whether two files hold the same rejects, in whatever order and numbers."""
+    return sorted(
+        hashlib.sha256(json.dumps([*record.values()][1:]).encode()).digest()
+        for batch in batches(rejects)
+        for record in batch.to_pylist()
+    )
+
+
+def _read_again(batch: pa.RecordBatch, contract: Contract, low: Any) -> np.ndarray:  # noqa: ANN401
+    """Of which rejects the watermark lies where the run read, or is not there."""
+    name = str(contract.options["watermark"])
+    field = contract.schema.field(name)
+    read = recast(batch, pa.schema([field]), reading_of(contract.options))
+    column = read.batch.column(0)
+    known = np.ones(batch.num_rows, dtype=bool)
+    known[list(read.unread.get(name, ()))] = False
+    beyond = pc.fill_null(pc.greater_equal(column, low), True).to_numpy(zero_copy_only=False)
+    found: np.ndarray = known & beyond
+    return found

@@ -1,0 +1,465 @@
+"""A run that reads what is new says what a run that reads all says, as far as a watermark tells."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from contextlib import closing
+
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from zhixin_errors import PermanentSourceError, ValidationRefused
+from zhixin_gateway import pipeline
+from zhixin_gateway.datasets import directory, hashing
+from zhixin_gateway.datasets.manifest import parse_manifest
+from zhixin_gateway.pipeline import incremental
+from zhixin_gateway.pipeline.partends import ends_path
+from zhixin_gateway.progress import NullProgress
+from zhixin_gateway.withdrawing import withdraw
+
+DATASET = "bts.gov.example/people"
+HEAD = """apiVersion: v3.2.0
+kind: DataContract
+id: bts.gov.example/people
+version: {version}
+status: active
+name: People
+servers:
+  - server: silo
+    type: custom
+    customProperties:
+{options}
+schema:
+  - name: people
+    physicalName: people
+    logicalType: object
+    properties:
+"""
+KEY = "{name: id, logicalType: integer, primaryKey: true, primaryKeyPosition: 1, required: true}"
+FIELDS = """      - {name: rev, logicalType: integer%s}
+      - {name: name, logicalType: string}
+      - {name: size, logicalType: integer, logicalTypeOptions: {maximum: 9}}
+      - {name: gone, logicalType: boolean}
+"""
+BY_KEY = {"watermark": "rev", "incremental": "key", "deleted": "gone"}
+BY_APPENDING = {"watermark": "rev", "incremental": "append"}
+
+
+class People:
+    """A table of people, and the runs of its dataset."""
+
+    def __init__(self, world):
+        self.world, self.home = world, world.owner
+        self.said = []
+        with closing(self.open()) as db, db:
+            db.execute("CREATE TABLE people (id, rev, name, size, gone)")
+
+    def open(self):
+        return sqlite3.connect(self.world.database)
+
+    def put(self, *rows):
+        """Let rows be there: id, rev, name, size; each in the place of its id."""
+        with closing(self.open()) as db, db:
+            for row in rows:
+                db.execute("DELETE FROM people WHERE id = ?", row[:1])
+                self.insert(row, db=db)
+
+    def insert(self, *rows, db=None):
+        """Add rows, whatever is there."""
+        if db is None:
+            with closing(self.open()) as own, own:
+                self.insert(*rows, db=own)
+            return
+        for row in rows:
+            values = [*row, *("x", 1, 0)[len(row) - 2 :]]
+            db.execute("INSERT INTO people VALUES (?, ?, ?, ?, ?)", values)
+
+    def mark(self, key, rev):
+        with closing(self.open()) as db, db:
+            db.execute("UPDATE people SET gone = 1, rev = ? WHERE id = ?", (rev, key))
+
+    def drop(self, where="1"):
+        with closing(self.open()) as db, db:
+            db.execute(f"DELETE FROM people WHERE {where}")
+
+    def contract(self, options=None, *, key=KEY, version="1.0.0", quality="", required=False):
+        lines = [f"      - {{property: zhixin.{n}, value: {v}}}"
+                 for n, v in (BY_KEY if options is None else options).items()]  # fmt: skip
+        text = HEAD.format(version=version, options="\n".join(lines))
+        text += f"      - {key}\n" if key else "      - {name: id, logicalType: integer}\n"
+        text += FIELDS % (", required: true" if required else "")
+        text += "    quality:\n" + quality if quality else ""
+        self.path = self.home.path / "contracts" / "people.odcs.yaml"
+        self.path.write_text(text)
+        return self
+
+    def run(self, **options):
+        said = self.said = []
+
+        class Heard(NullProgress):
+            def say(self, message):
+                said.append(message)
+
+            def warn(self, message):
+                said.append(message)
+
+        return pipeline.run(self.home, self.path, progress=Heard(), **options)
+
+    def manifest(self, version):
+        path = directory.version_path(self.home.store, DATASET, version)
+        return parse_manifest((path / "manifest.json").read_bytes())
+
+    def records(self, version):
+        path = directory.version_path(self.home.store, DATASET, version)
+        parts = self.manifest(version).parts
+        return [r for part in parts for r in pq.read_table(path / part.path).to_pylist()]
+
+    def ids(self, version):
+        return [record["id"] for record in self.records(version)]
+
+    def rejects(self, version):
+        path = self.home.quarantine / DATASET / f"{version}.parquet"
+        return pq.read_table(path).to_pylist()
+
+    def read(self, result):
+        """How a run read, and how many rows."""
+        return result.incremental["how"], result.incremental["read"]
+
+
+@pytest.fixture
+def people(world, monkeypatch):
+    monkeypatch.setenv("ZHIXIN_KERNEL", "off")
+    monkeypatch.setattr(hashing, "CUT_RECORDS", 4)
+    monkeypatch.setattr(hashing, "MAX_RECORDS", 16)
+    monkeypatch.setattr(hashing, "CUT_BITS", 2)
+    return People(world).contract()
+
+
+@pytest.fixture
+def hundred(people):
+    """A version of a hundred people in many parts, all at watermark 1 but the last at 2."""
+    people.put(*[(n, 1) for n in range(100)], (100, 2))
+    assert people.run().version == 1
+    people.put((3, 2, "said", 1))  # so that where parts end is known
+    assert people.run().version == 2
+    assert len(people.manifest(2).parts) > 8
+    return people
+
+
+def test_only_what_is_new_is_read_and_only_what_it_touches_is_written(hundred, monkeypatch):
+    before = hundred.manifest(2)
+    looked = []
+    real = incremental.part_batches
+
+    def watching(files, parts, *args, **more):
+        looked.extend(part.path for part in parts)
+        return real(files, parts, *args, **more)
+
+    monkeypatch.setattr(incremental, "part_batches", watching)
+    monkeypatch.setattr("zhixin_gateway.pipeline.partends.part_batches", watching)
+    hundred.put((50, 3, "new", 1))
+    result = hundred.run()
+    assert hundred.read(result) == ("key", 3)
+    assert result.incremental["carried"] == len(before.parts) - 3
+    assert result.incremental["written"] == 1
+    after = hundred.manifest(3)
+    changed = [a.path for a, b in zip(before.parts, after.parts, strict=True) if a != b]
+    assert len(changed) == 1
+    assert set(changed) <= set(looked)
+    assert len(set(looked)) <= 4  # those of the three rows, and the one that the last run wrote
+    assert (result.records, result.quarantined, result.version) == (101, 0, 3)
+    assert after.source.watermark == "3"
+    assert hundred.run(full=True).version is None
+
+
+def test_a_run_without_anything_new_publishes_nothing(hundred):
+    result = hundred.run()
+    assert (result.version, result.standing) == (None, 2)
+    assert result.incremental["how"] == "key"
+    assert result.incremental["written"] == 0
+
+
+def test_a_late_row_in_time_is_taken_and_one_below_is_not(hundred):
+    hundred.contract({**BY_KEY, "lateness": 2}, version="1.1.0")
+    hundred.put((200, 10))
+    assert hundred.run().incremental["why"] == "version 2 was made under another contract"
+    hundred.insert((201, 8), (202, 7))
+    result = hundred.run()
+    assert hundred.read(result) == ("key", 2)
+    assert hundred.ids(result.version)[-2:] == [200, 201]
+    assert hundred.ids(hundred.run(full=True).version)[-3:] == [200, 201, 202]
+
+
+def test_a_corrected_row_takes_the_place_of_its_keys_record(hundred):
+    hundred.put((50, 5, "better", 2))
+    result = hundred.run()
+    record = next(r for r in hundred.records(result.version) if r["id"] == 50)
+    assert record == {"id": 50, "rev": 5, "name": "better", "size": 2, "gone": False}
+    assert result.records == 101
+
+
+def test_a_rejected_correction_takes_its_record_out_and_stands_in_quarantine(hundred):
+    hundred.put((50, 5, "too big", 99))
+    result = hundred.run()
+    assert (result.records, result.quarantined, result.extracted) == (100, 1, 101)
+    assert 50 not in hundred.ids(result.version)
+    (reject,) = hundred.rejects(result.version)
+    assert (reject["id"], reject["name"]) == ("50", "too big")
+    assert hundred.run(full=True).version is None
+
+
+def test_rejects_that_are_not_read_again_are_carried_forward_until_they_are_mended(hundred):
+    hundred.put((50, 5, "big", 99), (60, 6, "huge", 99))
+    first = hundred.run()
+    hundred.put((70, 7, "news", 1))
+    second = hundred.run()
+    assert (second.quarantined, second.records, second.extracted) == (2, 99, 101)
+    manifest = hundred.manifest(second.version)
+    assert (manifest.quarantined, manifest.records) == (2, 99)
+    assert sorted(r["id"] for r in hundred.rejects(second.version)) == ["50", "60"]
+    assert len({r["_row"] for r in hundred.rejects(second.version)}) == 2
+    hundred.put((50, 8, "mended", 9))
+    third = hundred.run()
+    assert (third.quarantined, third.records) == (1, 100)
+    assert third.released == {"version": second.version, "records": 1, "of": 2}
+    assert [r["id"] for r in hundred.rejects(third.version)] == ["60"]
+    assert first.version == 3
+    assert hundred.run(full=True).version is None
+
+
+def test_the_same_rejects_again_leave_no_attempt(hundred):
+    hundred.put((50, 5, "big", 99))
+    version = hundred.run().version
+    assert hundred.run().version is None
+    assert not (hundred.home.quarantine / DATASET / "attempt.parquet").exists()
+    hundred.put((70, 7, "news", 1))
+    hundred.run()
+    assert hundred.run().version is None
+    assert not (hundred.home.quarantine / DATASET / "attempt.parquet").exists()
+    assert version == 3
+
+
+def test_a_marked_row_removes_the_record_of_its_key_and_is_none_itself(hundred):
+    hundred.mark(50, 5)
+    result = hundred.run()
+    assert (result.records, result.quarantined) == (100, 0)
+    assert 50 not in hundred.ids(result.version)
+    assert result.incremental["deleted"] == 1
+    assert hundred.manifest(result.version).source.watermark == "5"
+    assert hundred.run(full=True).version is None
+
+
+def test_a_marked_row_mends_a_reject_and_breaks_no_rule(hundred):
+    hundred.put((50, 5, "big", 99))
+    hundred.run()
+    hundred.mark(50, 6)
+    result = hundred.run()
+    assert (result.records, result.quarantined) == (100, 0)
+    assert hundred.run(full=True).version is None
+
+
+def test_a_living_row_of_a_marked_ones_key_stays(hundred):
+    hundred.mark(50, 5)
+    hundred.insert((50, 5, "again", 1))
+    result = hundred.run()
+    assert (result.records, hundred.ids(result.version).count(50)) == (101, 1)
+    assert hundred.run(full=True).version is None
+
+
+def test_a_marked_row_without_a_key_is_a_reject(hundred):
+    hundred.insert((None, 5, "whose?", 1, 1))
+    result = hundred.run()
+    assert (result.records, result.quarantined) == (101, 1)
+    assert hundred.run(full=True).version is None
+
+
+def test_two_rows_of_one_key_are_both_rejected_and_its_record_goes(hundred):
+    hundred.drop("id = 50")
+    hundred.insert((50, 5, "one", 1), (50, 5, "two", 1))
+    result = hundred.run()
+    assert (result.records, result.quarantined) == (100, 2)
+    assert 50 not in hundred.ids(result.version)
+    assert hundred.run(full=True).version is None
+
+
+def test_rows_without_a_watermark_are_read_by_every_run(hundred):
+    hundred.insert((300, None, "when?", 1))
+    assert hundred.read(hundred.run()) == ("key", 3)
+    result = hundred.run()
+    assert (result.version, result.incremental["read"]) == (None, 3)
+    hundred.put((300, None, "then", 1))
+    result = hundred.run()
+    assert hundred.records(result.version)[-1]["name"] == "then"
+
+
+def test_what_is_deleted_from_the_table_goes_with_a_run_over_all(hundred):
+    hundred.drop("id = 50")
+    assert hundred.run().version is None
+    assert 50 in hundred.ids(2)
+    result = hundred.run(full=True)
+    assert result.incremental["why"] == "all records were asked for"
+    assert 50 not in hundred.ids(result.version)
+
+
+def test_a_source_that_has_lost_its_newest_rows_is_refused_with_the_way_out(hundred):
+    hundred.drop("rev = 2")
+    with pytest.raises(PermanentSourceError) as caught:
+        hundred.run()
+    assert caught.value.code == "watermark-backwards"
+    assert "--full" in caught.value.hint
+    assert directory.list_versions(hundred.home.store, DATASET) == [1, 2]
+    assert hundred.run(full=True).records == 99
+    hundred.drop()
+    with pytest.raises(PermanentSourceError):
+        hundred.run()
+
+
+def test_rules_about_the_whole_are_held_to_the_whole(hundred):
+    rule = "{type: library, name: n, metric: rowCount, mustBeLessOrEqualTo: 102}"
+    hundred.contract(version="1.1.0", quality=f"      - {rule}\n")
+    hundred.put((200, 10))
+    assert hundred.run().records == 102
+    hundred.put((50, 11, "big", 99))
+    assert hundred.run().extracted == 102
+    hundred.put((201, 12))
+    with pytest.raises(ValidationRefused, match="103 records"):
+        hundred.run()
+    hundred.drop("id = 201")
+    hundred.mark(200, 12)
+    assert hundred.run().records == 100
+
+
+@pytest.mark.parametrize("why", ["gone", "damaged", "withdrawn", "rejects", "future"])
+def test_all_is_read_where_the_version_before_can_not_be_carried(hundred, why):
+    folder = directory.version_path(hundred.home.store, DATASET, 2)
+    part = folder / hundred.manifest(2).parts[2].path
+    hundred.put((70, 3, "news", 1))
+    told = {
+        "gone": "version 2 is not whole in this home's store",
+        "damaged": "part-00002.parquet has other bytes",
+        "withdrawn": "version 2 is withdrawn",
+        "rejects": "the rejects of version 3 are not in this home any more",
+        "future": "",
+    }[why]
+    if why == "gone":
+        part.unlink()
+    elif why == "damaged":
+        part.write_bytes(part.read_bytes()[:-1] + b"!")
+    elif why == "withdrawn":
+        withdraw(hundred.home, DATASET, 2, "error")
+    elif why == "rejects":
+        hundred.put((50, 3, "big", 99))
+        hundred.run()
+        (hundred.home.quarantine / DATASET / "3.parquet").unlink()
+        hundred.put((71, 4, "news", 1))
+    else:
+        pytest.skip("a watermark of times: see the test of days")
+    result = hundred.run()
+    assert result.incremental["how"] == "full"
+    assert told in result.incremental["why"]
+    assert any(told in each for each in hundred.said)
+    assert hundred.run(full=True).version is None
+
+
+def test_without_a_key_rows_are_added_and_the_last_part_is_continued(people):
+    people.contract(BY_APPENDING, key="", required=True)
+    people.insert(*[(n, n) for n in range(50)])
+    people.run()
+    before = people.manifest(1)
+    assert [part.records for part in before.parts] == [16, 16, 16, 2]
+    people.insert(*[(n, n) for n in range(50, 70)])
+    result = people.run()
+    assert people.read(result) == ("append", 21)
+    after = people.manifest(2)
+    assert people.ids(2) == list(range(70))
+    assert after.parts[:3] == before.parts[:3]
+    people.insert((70, 69))
+    assert people.ids(people.run().version)[-1] == 70
+    assert people.run().version is None
+    assert people.run(full=True).version is None
+
+
+def test_without_a_key_rejects_are_known_by_their_watermark(people):
+    people.contract(BY_APPENDING, key="", required=True)
+    people.insert((1, 1), (2, 2, "big", 99), (3, None))
+    assert people.run().quarantined == 2
+    people.insert((4, 4))
+    assert people.run().quarantined == 2
+    assert people.run().version is None
+    assert people.run(full=True).version is None
+
+
+def test_a_run_tells_what_it_read_in_json(hundred):
+    hundred.put((70, 3, "news", 1))
+    told = json.loads(json.dumps(hundred.run().to_json()))
+    assert told["incremental"] == {
+        "how": "key", "why": "", "read": 3, "deleted": 0,
+        "carried": told["incremental"]["carried"], "written": 1,
+    }  # fmt: skip
+    assert told["extracted"] == 101
+
+
+def test_a_dry_run_tells_the_whole_and_leaves_nothing(hundred):
+    hundred.put((70, 3, "news", 1), (50, 3, "big", 99))
+    result = hundred.run(dry_run=True)
+    assert (result.records, result.quarantined, result.version) == (100, 1, None)
+    assert directory.list_versions(hundred.home.store, DATASET) == [1, 2]
+    assert hundred.run().records == 100
+
+
+def test_where_parts_end_is_made_anew_from_a_damaged_file(hundred):
+    path = ends_path(hundred.home, DATASET)
+    path.write_bytes(path.read_bytes()[:-1] + b"!")
+    hundred.put((70, 3, "news", 1))
+    assert hundred.run().version == 3
+    path.unlink()
+    hundred.put((70, 4, "newer", 1))
+    assert hundred.run().version == 4
+    assert hundred.run(full=True).version is None
+
+
+CHANGES = st.lists(
+    st.tuples(
+        st.sampled_from(["put", "put", "mark", "reject", "twice", "late", "null"]),
+        st.integers(0, 60),
+    ),
+    max_size=12,
+)
+
+
+@settings(
+    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(st.lists(CHANGES, min_size=2, max_size=4), st.integers(0, 2))
+def test_any_history_says_what_reading_all_says(people, history, lateness):
+    """Every change in time: then no run that reads all finds anything new."""
+    people.drop()
+    version = 1 + len(directory.list_versions(people.home.store, DATASET))
+    people.contract({**BY_KEY, "lateness": 5 + lateness}, version=f"1.{version}.0")
+    people.put(*[(n, 1) for n in range(0, 60, 2)])
+    people.run()
+    rev = 10
+    people.put((61, rev))
+    people.run()
+    for changes in history:
+        for what, key in changes:
+            rev += 1
+            if what == "mark":
+                people.mark(key, rev)
+            elif what == "reject":
+                people.put((key, rev, "big", 99))
+            elif what == "twice":
+                people.put((key, rev, "one", 1))
+                people.insert((key, rev, "two", 1))
+            elif what == "late":
+                people.put((key, rev - 3, "late", 1))
+            else:
+                people.put((key, None if what == "null" else rev, f"at {rev}", rev % 12))
+        people.put((61, rev))
+        result = people.run()
+        assert result.incremental["how"] == "key"
+        whole = people.run(full=True)
+        assert whole.version is None
+        assert (whole.records, whole.quarantined) == (result.records, result.quarantined)
