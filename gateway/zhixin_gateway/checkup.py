@@ -243,6 +243,24 @@ def _contracts(home: Home) -> Iterator[tuple[str, str]]:
             yield "ok", f"{path.name} can be used"
 
 
+def _kernel(_home: Home) -> Iterator[tuple[str, str]]:
+    from zhixin_gateway.datasets import hashing, native
+
+    version, found = hashing.kernel(), native.installed()
+    if version is not None:
+        yield "ok", f"the native kernel {version} hashes records"
+    elif found is None:
+        yield "warn", "records are hashed in pure Python, slowly: `make kernel` builds the kernel"
+    elif found != native.PROTOCOL:
+        yield (
+            "warn",
+            "records are hashed in pure Python: the kernel that is installed is of another release "
+            "than this gateway; `make kernel` builds one that fits",
+        )
+    else:
+        yield "warn", "records are hashed in pure Python, because ZHIXIN_KERNEL says so"
+
+
 def _extras(_home: Home) -> Iterator[tuple[str, str]]:
     for module, extra, use in (
         ("great_expectations", "quality", "the second opinion"),
@@ -270,5 +288,6 @@ _CHECKS: tuple[tuple[str, Callable[[Home], Iterator[tuple[str, str]]]], ...] = (
     ("contracts", _contracts),
     ("pending", _pending),
     ("erasures", _erasures),
+    ("kernel", _kernel),
     ("installed", _extras),
 )

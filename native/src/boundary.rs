@@ -1,6 +1,6 @@
 //! The Arrow C data interface: the one place with `unsafe`.
 //!
-//! A batch comes as two PyCapsules, schema and array. The interface carries no buffer lengths, so
+//! A batch comes as two capsules, schema and array. The interface carries no buffer lengths, so
 //! what is imported has those that its lengths and offsets imply; the caller has had pyarrow hold
 //! them to the buffers (`validate()`). Everything behind this reads slices with their bounds.
 

@@ -3,6 +3,8 @@
 //! Sections 2.1 and 2.2 of the formats. It does what `zhixin_gateway.datasets` does in pure Python,
 //! to the byte; who calls it, and how a refusal reads, stands in `datasets/hashing.py`.
 
+#![allow(clippy::needless_pass_by_value)] // what Python gives is owned
+
 mod boundary;
 mod column;
 mod out;

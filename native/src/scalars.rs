@@ -7,6 +7,7 @@ const DAY_US: i64 = 86_400_000_000;
 const FIRST_DAY: i64 = -719_162;
 const LAST_DAY: i64 = 2_932_896;
 
+#[allow(clippy::cast_possible_truncation)]
 const PAIRS: [[u8; 2]; 100] = {
     let mut pairs = [[0; 2]; 100];
     let mut at = 0;
@@ -34,7 +35,7 @@ pub fn integer(room: &mut [u8], value: impl itoa::Integer) -> usize {
     copy(room, itoa::Buffer::new().format(value).as_bytes())
 }
 
-/// Number::toString, but -0 for negative zero; None: not finite.
+/// `Number::toString`, but -0 for negative zero; None: not finite.
 #[inline]
 #[allow(
     clippy::cast_possible_truncation,

@@ -12,6 +12,7 @@ from xml.etree import ElementTree as ET
 import pyarrow as pa
 import pytest
 from zhixin_gateway.cli.root import COMMANDS
+from zhixin_gateway.datasets import hashing, native
 
 THINGS = "agency.example/things"
 
@@ -44,7 +45,8 @@ def test_run_answers_in_json_as_is_promised(zhixin, agency):
     told = answer.json
     assert list(told) == [
         "dataset", "version", "pending", "extracted", "records", "quarantined", "warned", "root",
-        "index", "path", "rules", "drift", "alerts", "released", "seconds",
+        "index", "path", "rules", "drift", "alerts", "released", "incremental",
+        "kernel", "seconds",
     ]  # fmt: skip
     assert (told["dataset"], told["version"], told["pending"]) == (THINGS, 1, False)
     assert (told["records"], told["quarantined"], told["index"]) == (3, 0, 4)
@@ -329,6 +331,32 @@ def test_doctor_finds_what_is_wrong(zhixin, published):
     told = zhixin("doctor", "--json", home=published)
     assert (told.code, told.json["ok"]) == (2, False)
     assert any("chmod 600" in finding["message"] for finding in told.json["findings"])
+
+
+def test_doctor_and_a_run_say_which_path_hashes(zhixin, agency, monkeypatch):
+    def told(command, *arguments):
+        return zhixin(command, *arguments, "--json", home=agency)
+
+    def finding():
+        [found] = [f for f in told("doctor").json["findings"] if f["check"] == "kernel"]
+        return found["state"], found["message"]
+
+    version = hashing.kernel()
+    assert finding() == ("ok", f"the native kernel {version} hashes records")
+    run = told("run", _contract(agency))
+    assert run.json["kernel"] == version
+    assert f"hashed by the native kernel {version}" in run.err
+    with monkeypatch.context() as patch:
+        patch.setattr(native, "PROTOCOL", native.PROTOCOL + 1)
+        assert finding()[0] == "warn"
+        assert "another release" in finding()[1]
+        patch.setattr(native, "_found", None)
+        assert "make kernel" in finding()[1]
+    monkeypatch.setenv("ZHIXIN_KERNEL", "pure")
+    assert "ZHIXIN_KERNEL" in finding()[1]
+    again = told("run", _contract(agency), "--force")
+    assert again.json["kernel"] is None
+    assert "hashed by the pure path" in again.err
 
 
 @pytest.mark.parametrize("name", [name for name in COMMANDS if name != "demo"])
