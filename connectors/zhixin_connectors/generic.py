@@ -13,13 +13,18 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
+import pyarrow as pa
+
 from zhixin_connectors.columns import Doubtful
+from zhixin_connectors.protocol import ReadRequest
+from zhixin_connectors.relations import quoter
+from zhixin_connectors.sqlspans import condition, digits, order_kind
 from zhixin_connectors.sqltypes import columns_of
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["losses", "prepared", "shown"]
+__all__ = ["losses", "prepared", "shown", "where"]
 
 _SNAPSHOTS = ("SNAPSHOT", "REPEATABLE READ", "SERIALIZABLE")
 _FINE = 6  # digits of a second that Python's times have
@@ -55,6 +60,67 @@ def losses(connection: Connection, found: tuple[str | None, str] | None) -> dict
         for column in columns_of(sa.inspect(connection), name, schema)
         if isinstance(column["type"], st.Numeric) and not isinstance(column["type"], st.Float)
     }
+
+
+def where(
+    connection: Connection, found: tuple[str | None, str] | None, request: ReadRequest
+) -> tuple[str, bool]:
+    """The clause for a span, and whether it says all of it.
+
+    Of a column that is declared as a number any database says all. SQLite holds values of any kind
+    in any column, so that its clause lets through what it can't judge, and says only part.
+
+    Args:
+        connection: a prepared one.
+        found: as in :func:`losses`.
+        request: whose span it is.
+    """
+    span = request.span
+    if span is None:
+        return "", True
+    column, wanted = quoter(connection)(span.field), request.schema.field(span.field).type
+    ordered = order_kind(wanted)
+    if connection.dialect.name == "sqlite":
+        kind, literal = _KEPT.get(ordered, ("", digits))
+        texts = [str(end.as_py()) for end in (span.low, span.high) if end is not None]
+        if not kind or span.nulls or (kind == "text" and not _is_plain(connection, texts)):
+            return "", False
+        bare = f"+{column}" if kind == "text" else column  # its own affinity would change a bound
+        # a misfit counts as null here, and is left to the span that has the nulls
+        return f" WHERE typeof({column}) <> '{kind}' OR {condition(span, bare, literal)}", False
+    if ordered != "number" or span.field not in _numbers(connection, found):
+        return "", False
+    clause = condition(span, column, digits)
+    return f" WHERE {clause}" if clause else "", True
+
+
+def _is_plain(connection: Connection, texts: Sequence[str]) -> bool:
+    """Whether SQLite orders texts by their bytes in UTF-8, and can be told these."""
+    encoding = connection.exec_driver_sql("PRAGMA encoding").scalar()
+    return encoding == "UTF-8" and not any("\0" in text for text in texts)
+
+
+def _numbers(connection: Connection, found: tuple[str | None, str] | None) -> set[str]:
+    """The columns that a table declares as exact numbers."""
+    import sqlalchemy as sa
+    from sqlalchemy import types as st
+
+    if found is None:
+        return set()
+    schema, name = found
+    return {
+        column["name"]
+        for column in columns_of(sa.inspect(connection), name, schema)
+        if isinstance(column["type"], (st.Integer, st.Numeric))
+        and not isinstance(column["type"], st.Float)
+    }
+
+
+def _text(bound: pa.Scalar[Any]) -> str:
+    return "'" + str(bound.as_py()).replace("'", "''") + "' COLLATE BINARY"
+
+
+_KEPT = {"number": ("integer", digits), "text": ("text", _text)}
 
 
 def shown(values: Sequence[object], description: Any, loss: str | None) -> Sequence[object]:  # noqa: ANN401

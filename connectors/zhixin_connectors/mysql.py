@@ -26,7 +26,8 @@ SELECT on the table, or on the wanted columns of it, is the only privilege that 
 from __future__ import annotations
 
 import ssl
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -49,6 +50,8 @@ from zhixin_connectors.grammar import Reading
 from zhixin_connectors.options import SourceOptions
 from zhixin_connectors.protocol import Extracted, ReadRequest
 from zhixin_connectors.relations import described, order_by, quoter
+from zhixin_connectors.spans import within
+from zhixin_connectors.sqlspans import condition, digits, iso, order_kind
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection
@@ -62,6 +65,7 @@ HIDDEN = (
 _FLOAT, _DOUBLE, _TIMESTAMP, _BIT, _JSON, _GEOMETRY = 4, 5, 7, 16, 245, 255
 _STRINGS = {15, 249, 250, 251, 252, 253, 254, _GEOMETRY}  # VARCHAR to STRING, the BLOBs between
 _BINARY = 63  # the character set of what is no text
+_INTEGERS, _DECIMALS, _DATE, _DATETIME = {1, 2, 3, 8, 9}, {0, 246}, 10, 12
 _WHOLE = {"binary", "latin1", "ucs2", "utf16", "utf16le", "utf32", "utf8", "utf8mb3", "utf8mb4"}
 _BATCH_BYTES = 1 << 25
 _SETTINGS = {
@@ -188,14 +192,46 @@ def read(
         return f"CAST(CONVERT({quoted(name)} USING utf8mb4) AS BINARY)"
 
     order = order_by(request, quoted, by_bytes)
+    where = _where(request, dict(zip(request.schema.names, kinds, strict=True)), quoted, by_bytes)
+    statement = f"SELECT {selected} FROM {relation}{where or ''}{order}"
     readings = [Reading(options.timezone, "")] * len(takers)
-    first_row = 0
-    for rows in _streamed(connection, f"SELECT {selected} FROM {relation}{order}", request):
-        cells = iter(zip(*rows, strict=True))
-        taken = [taker.column(*(next(cells) for _ in taker.expressions)) for taker in takers]
-        own = [null_words(column, options.null) for column in taken]
-        yield extracted(own, request.schema, readings, first_row)
-        first_row += len(rows)
+
+    def batches() -> Generator[Extracted]:
+        first_row = 0
+        for rows in _streamed(connection, statement, request):
+            cells = iter(zip(*rows, strict=True))
+            taken = [taker.column(*(next(cells) for _ in taker.expressions)) for taker in takers]
+            own = [null_words(column, options.null) for column in taken]
+            yield extracted(own, request.schema, readings, first_row)
+            first_row += len(rows)
+
+    span = request.span
+    with closing(batches()) as stream:
+        yield from stream if span is None or where is not None else within(stream, span)
+
+
+def _where(
+    request: ReadRequest,
+    kinds: Mapping[str, _Kind],
+    quoted: Callable[[str], str],
+    by_bytes: Callable[[str], str],
+) -> str | None:
+    """The clause for a span; None where the server does not order the column as its type does."""
+    span = request.span
+    if span is None:
+        return ""
+    kind, ordered = kinds[span.field], order_kind(request.schema.field(span.field).type)
+    accepts, literal = _LITERALS.get(ordered, (set(), iso))
+    if kind.code not in accepts or (ordered == "text" and kind.charset not in _WHOLE):
+        return None
+    name = by_bytes(span.field) if ordered == "text" else quoted(span.field)
+    clause = condition(span, name, literal)
+    return f" WHERE {clause}" if clause else ""
+
+
+def _moment(bound: pa.Scalar[Any]) -> str:
+    """Of an instant, too: the session is in UTC."""
+    return f"TIMESTAMP'{iso(bound).removesuffix('+00:00').replace('T', ' ')}'"
 
 
 def _streamed(
@@ -359,3 +395,12 @@ class _PrintedColumn(ArrowColumn):
 
     def raw(self, rows: Sequence[int]) -> list[str | None]:
         return ArrowColumn(self.wide).raw(rows)
+
+
+_LITERALS: dict[str, tuple[set[int], Callable[[pa.Scalar[Any]], str]]] = {
+    "number": (_INTEGERS | _DECIMALS, digits),
+    "date": ({_DATE}, lambda bound: f"DATE'{iso(bound)}'"),
+    "timestamp": ({_DATETIME}, _moment),
+    "instant": ({_TIMESTAMP}, _moment),
+    "text": (_STRINGS - {_GEOMETRY}, lambda bound: f"X'{bound.as_py().encode().hex()}'"),
+}

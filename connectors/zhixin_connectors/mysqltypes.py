@@ -33,7 +33,7 @@ from zhixin_connectors.relations import quoter
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-__all__ = ["columns", "found", "primary_key", "tables"]
+__all__ = ["columns", "counted", "found", "primary_key", "tables"]
 
 _SYSTEM = "('information_schema', 'mysql', 'performance_schema', 'sys')"
 _DENIED = {1044, 1142}  # the server answers so of what is not there, too
@@ -77,6 +77,19 @@ def tables(connection: Connection) -> list[TableInfo]:
         )
         for schema, table, kind, engine, rows in found
     ]
+
+
+def counted(connection: Connection, schema: str | None, table: str) -> int | None:
+    """How many records the server thinks a table has; None of a view."""
+    place = "DATABASE()" if schema is None else _text(schema)
+    return connection.exec_driver_sql(
+        "SELECT TABLE_ROWS FROM information_schema.TABLES"
+        f" WHERE TABLE_SCHEMA = {place} AND TABLE_NAME = {_text(table)}"
+    ).scalar()
+
+
+def _text(value: str) -> str:
+    return f"CONVERT(X'{value.encode().hex()}' USING utf8mb4)"
 
 
 def found(connection: Connection, named: str) -> tuple[str | None, str] | None:

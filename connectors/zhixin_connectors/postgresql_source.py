@@ -89,6 +89,10 @@ class PostgresSource(SqlSource):
         with self._session(table) as (session, _):
             return postgresql.counted(session.ask, self._relation_in(session, table))
 
+    def _from(self, table: str, column: str) -> tuple[str, str]:
+        with self._session(table) as (session, _):
+            return f"{self._relation_in(session, table)} q", postgresql.quoted(column)
+
     @contextmanager
     def exported_snapshot(self) -> Iterator[str]:
         """Hold a transaction open whose snapshot others read."""

@@ -20,7 +20,7 @@ from zhixin_connectors._arrow import Array, pc
 from zhixin_connectors.protocol import Connector, Extracted, ReadRequest, Span
 from zhixin_connectors.sqlspans import order_kind
 
-__all__ = ["Bounds", "bounds", "exported_snapshot", "inside", "spanned", "within"]
+__all__ = ["Bounds", "bounds", "exported_snapshot", "inside", "no_snapshots", "spanned", "within"]
 
 
 class Bounds(NamedTuple):
@@ -92,11 +92,11 @@ def exported_snapshot(connector: Connector) -> AbstractContextManager[str]:
         SourceError: the source has no such snapshots; or as :meth:`Connector.read`.
     """
     if not isinstance(connector, _Exporting):
-        raise _no_snapshots(connector.name)
+        raise no_snapshots(connector.name)
     return connector.exported_snapshot()
 
 
-def _no_snapshots(name: str) -> PermanentSourceError:
+def no_snapshots(name: str) -> PermanentSourceError:
     """What a source says that has no snapshots for others to read from."""
     return PermanentSourceError(
         f"source {name} can't let others read from one snapshot",
@@ -117,7 +117,7 @@ def spanned(stream: Iterator[Extracted], request: ReadRequest, name: str) -> Ite
         PermanentSourceError: a snapshot was asked for.
     """
     if request.snapshot:
-        raise _no_snapshots(name)
+        raise no_snapshots(name)
     yield from stream if request.span is None else within(stream, request.span)
 
 

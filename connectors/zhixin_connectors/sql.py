@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
+import pyarrow as pa
 from zhixin_errors import ConfigError, PermanentSourceError
 
 from zhixin_connectors import generic, mysql, mysqltypes
@@ -37,7 +38,7 @@ from zhixin_connectors.protocol import (
     TableInfo,
 )
 from zhixin_connectors.relations import described, order_by, quoter
-from zhixin_connectors.spans import spanned
+from zhixin_connectors.spans import Bounds, no_snapshots, within
 from zhixin_connectors.sqlerrors import translated
 from zhixin_connectors.sqltypes import columns_of, declared
 
@@ -179,15 +180,41 @@ class SqlSource:
         }
         return columns, inspector.get_pk_constraint(name, schema).get("constrained_columns") or []
 
-    def count(self, table: str) -> int | None:  # noqa: ARG002
-        """Not asked yet."""
-        return None
+    def count(self, table: str) -> int | None:
+        """What MariaDB keeps of a table; other databases would have to read it."""
+        with self._connect(table) as connection:
+            if connection.dialect.driver != "pymysql" or self._query(table):
+                return None
+            return mysqltypes.counted(connection, *self._found(connection, table))
+
+    def bounds(
+        self, table: str, field: pa.Field[Any], *, options: Mapping[str, Any], snapshot: str
+    ) -> Bounds:
+        """Where a field's values lie; an index serves where there is one."""
+        check_columns(
+            [column.name for column in self.columns(table)], [field.name], f"{self.name}, {table}"
+        )
+        relation, name = self._from(table, field.name)
+        query = (
+            f"SELECT (SELECT MIN({name}) FROM {relation}) AS low,"
+            f" (SELECT MAX({name}) FROM {relation}) AS high,"
+            f" (SELECT COUNT(*) FROM {relation} WHERE {name} IS NULL) AS missing"
+        )
+        schema = pa.schema([("low", field.type), ("high", field.type), ("missing", pa.int64())])
+        request = ReadRequest(query, schema, options=options, snapshot=snapshot)
+        (found,) = self.read(request)
+        low, high, missing = (column[0] for column in found.batch.columns)
+        return Bounds(low, high, int(missing.as_py()))
+
+    def _from(self, table: str, column: str) -> tuple[str, str]:
+        """What stands after FROM, and a quoted column."""
+        with self._connect(table) as connection:
+            return self._relation(connection, table), quoter(connection)(column)
 
     def read(self, request: ReadRequest) -> Iterator[Extracted]:
         """Yield a table's records from one snapshot."""
-        yield from spanned(self._read(request), request, self.name)
-
-    def _read(self, request: ReadRequest) -> Iterator[Extracted]:
+        if request.snapshot:
+            raise no_snapshots(self.name)
         options = parse_options(self._options, request.options)
         with self._connect(request.object) as connection:
             relation = self._relation(connection, request.object)
@@ -211,19 +238,23 @@ class SqlSource:
         sqlite, query = connection.dialect.name == "sqlite", relation.startswith("(")
         found = None if sqlite or query else self._found(connection, request.object)
         lossy = generic.losses(connection, found)
+        where, exact = generic.where(connection, found, request)
         of = {column[0]: column for column in known}
         names = request.schema.names
-        statement = self._select(connection, relation, request)
+        statement = self._select(connection, relation, request, where)
         readings = [Reading(options.timezone, "")] * len(names)
-        first_row = 0
-        for values in _fetch(connection, statement, request.batch_rows):
-            columns = [
-                from_values(generic.shown(own, of[name], lossy.get(name)), options.null)
-                for name, own in zip(names, values, strict=True)
-            ]
-            batch = extracted(columns, request.schema, readings, first_row)
-            yield batch
-            first_row += batch.batch.num_rows
+
+        def batches() -> Iterator[Extracted]:
+            first_row = 0
+            for values in _fetch(connection, statement, request.batch_rows):
+                columns = [
+                    from_values(generic.shown(own, of[name], lossy.get(name)), options.null)
+                    for name, own in zip(names, values, strict=True)
+                ]
+                yield extracted(columns, request.schema, readings, first_row)
+                first_row += len(values[0])
+
+        yield from batches() if request.span is None or exact else within(batches(), request.span)
 
     def _check(self, there: Sequence[str], request: ReadRequest, *, hint: str = "") -> None:
         twice = repeated(there)
@@ -236,10 +267,12 @@ class SqlSource:
         place = f"{self.name}, {short(request.object)}"
         check_columns(there, request.schema.names, place, hint=hint)
 
-    def _select(self, connection: Connection, relation: str, request: ReadRequest) -> str:
+    def _select(
+        self, connection: Connection, relation: str, request: ReadRequest, where: str
+    ) -> str:
         quoted = quoter(connection)
         columns = ", ".join(map(quoted, request.schema.names))
-        statement = f"SELECT {columns} FROM {relation}"
+        statement = f"SELECT {columns} FROM {relation}{where}"
         if connection.dialect.name == "sqlite":
             statement += order_by(request, quoted, lambda name: f"{quoted(name)} COLLATE BINARY")
         return statement
