@@ -60,6 +60,8 @@ def open(
     current_keys: bool = False,
     deep: bool = False,
     unsafe_no_standing: bool = False,
+    streaming: bool = False,
+    threads: int | None = None,
 ) -> VerifiedDataset:
     """Open a dataset: verified, or refused.
 
@@ -81,6 +83,10 @@ def open(
         current_keys: cosigner keys that have ended since do not count.
         deep: recompute every record's hash first.
         unsafe_no_standing: read though nothing tells whether the version was withdrawn since.
+        streaming: judge each part as it is read. All that needs no part is judged now; records of a
+            part are given once it held, so that the first are there before the last part is read,
+            and a part that fails raises after records of others were given.
+        threads: how many parts are verified at once; None: as many as there are cores.
 
     Returns:
         The only kind of object that yields data.
@@ -123,6 +129,8 @@ def open(
             current_keys=current_keys,
             deep=deep,
             unsafe_no_standing=unsafe_no_standing,
+            streaming=streaming,
+            threads=threads,
         )
     except VerificationError as error:
         if error.code == "stale" and beside and max_age is None:

@@ -24,6 +24,7 @@ __all__ = ["command"]
     "cat",
     epilog=examples(
         "zhixin cat city.gov.example/permits --format json",
+        "zhixin cat city.gov.example/permits --column id --streaming",
         "zhixin cat city.gov.example/permits --sql 'SELECT count(*) AS n FROM permits'",
         "zhixin cat /media/disk/permits-2 --trust trust --expect city.gov.example/permits@2",
     ),
@@ -37,6 +38,26 @@ __all__ = ["command"]
     default="csv",
     show_default=True,
     help="json: one object a line; arrow: an Arrow stream.",
+)
+@click.option(
+    "--column",
+    "columns",
+    metavar="FIELD",
+    multiple=True,
+    help="Only this field; may be repeated, in the order that is wanted.",
+)
+@click.option(
+    "--part",
+    "parts",
+    metavar="N",
+    type=click.IntRange(min=0),
+    multiple=True,
+    help="Only this part of the version, from 0; may be repeated.",
+)
+@click.option(
+    "--streaming",
+    is_flag=True,
+    help="Verify each part as it is read; one that fails ends the output where it stands.",
 )
 @gate_options(without=["require_standing"])
 @click.option("--expect", metavar="NAME[@N]", help="For a path: the version that it must be.")
@@ -53,6 +74,9 @@ def command(
     *,
     sql: str | None,
     form: str,
+    columns: tuple[str, ...],
+    parts: tuple[int, ...],
+    streaming: bool,
     expect: str | None,
     judged: GateOptions,
     unsafe_no_standing: bool,
@@ -60,7 +84,12 @@ def command(
     """Print the records of a version, which may also be a directory's path. Verified, or none.
 
     In CSV every value is written in its canonical form, and null is an empty field.
+
+    With --streaming records are printed once the part that they are in has held, before the parts
+    after it are read: what was printed is the whole only if the command ends with 0.
     """
+    if sql is not None and (columns or parts):
+        raise click.UsageError("--sql goes with neither --column nor --part: it names its own")
     from zhixin_gateway.opening import open as open_dataset
 
     opened = open_dataset(
@@ -74,15 +103,15 @@ def command(
         strict_inputs=judged.strict_inputs,
         current_keys=judged.current_keys,
         unsafe_no_standing=unsafe_no_standing,
+        streaming=streaming,
     )
     for warning in opened.warnings:
         say(f"warning: {warning}")
     if sql is None:
-        schema, batches = opened.schema, opened.batches()
+        answer = opened.reader(columns or None, parts=parts or None)
     else:
-        table = opened.sql(sql)
-        schema, batches = table.schema, iter(table.to_batches())
-    _WRITERS[form](schema, batches)
+        answer = opened.sql(sql).to_reader()
+    _WRITERS[form](answer.schema, iter(answer))
     sys.stdout.flush()
 
 

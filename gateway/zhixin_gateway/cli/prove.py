@@ -15,10 +15,19 @@ __all__ = ["command"]
 
 @click.command(
     "prove",
-    epilog=examples("zhixin prove /media/disk/permits-2 --where 'id = 2' --out proof.json"),
+    epilog=examples(
+        "zhixin prove /media/disk/permits-2 --key 2 --out proof.json",
+        "zhixin prove /media/disk/permits-2 --where 'id = 2' --out proof.json",
+    ),
 )
 @click.argument("path", type=click.Path(path_type=Path))
-@click.option("--where", required=True, metavar="SQL", help="A condition that picks one record.")
+@click.option(
+    "--key",
+    metavar="VALUE",
+    multiple=True,
+    help="The record's primary key; repeated for each field of it, in the contract's order.",
+)
+@click.option("--where", metavar="SQL", help="A condition that picks one record.")
 @click.option("--expect", metavar="NAME[@N]", help="The version that it must be.")
 @gate_options()
 @click.option("--out", metavar="FILE", type=click.Path(path_type=Path), help="Write it there.")
@@ -28,19 +37,25 @@ def command(
     context: Context,
     path: Path,
     *,
-    where: str,
+    key: tuple[str, ...],
+    where: str | None,
     expect: str | None,
     judged: GateOptions,
     out: Path | None,
 ) -> None:
-    """Prove the one record of the version in PATH that SQL picks; nothing of the others shows."""
+    """Prove one record of the version in PATH; nothing of the others shows.
+
+    By --key only the part that holds the record is read; by --where all of them are.
+    """
     from zhixin_gateway.datasets.directory import write_file
     from zhixin_gateway.gate.prove import prove_record
 
+    if (where is None) == (not key):
+        raise click.UsageError("say which record: by --key or by --where, and not by both")
     home = context.find_home()
     trust = judged.trust(home)
     judging = judged.judging(home, trust, path)
-    proof = prove_record(path, trust, where=where, expect=expect, **judging)
+    proof = prove_record(path, trust, where=where, key=key or None, expect=expect, **judging)
     if out is None:
         sys.stdout.write(proof.decode() + "\n" if sys.stdout.isatty() else proof.decode())
     else:

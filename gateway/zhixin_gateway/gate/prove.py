@@ -1,8 +1,10 @@
 """Proving one record: what its holder gives to somebody who has no access to the dataset.
 
-The version is verified first, then the one record is found that a SQL condition picks, then its
-part's tree is recomputed: a proof that would not verify is never given. See ``record_proof`` for
-the form and for the other side.
+The version is verified first, then the one record is found that a SQL condition or its primary key
+picks, then its part's tree is recomputed: a proof that would not verify is never given. By its key
+only the part that holds it is read: the version's root is held to the parts' roots in the manifest,
+and of the parts that are not read nothing is claimed. See ``record_proof`` for the form and for the
+other side.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from zhixin_ledger import encoding, merkle
 from zhixin_ledger.tlogproof import format_receipt
 
 from zhixin_gateway.datasets import canonical, records
+from zhixin_gateway.gate.keyed import find_by_key
 from zhixin_gateway.gate.parts import part_reader
 from zhixin_gateway.gate.query import query
 from zhixin_gateway.gate.reader import VerifiedDataset
@@ -37,7 +40,8 @@ def prove_record(
     path: Path | str,
     trust: Trust,
     *,
-    where: str,
+    where: str | None = None,
+    key: Sequence[str] | None = None,
     expect: str | None = None,
     now: datetime | None = None,
     max_age: timedelta | None = None,
@@ -49,12 +53,13 @@ def prove_record(
     require_standing: bool = False,
     beside: bool = False,
 ) -> bytes:
-    """Prove the one record of a version that a condition picks.
+    """Prove the one record of a version that a condition or its primary key picks.
 
     Args:
         path: the version's directory.
         trust: what the caller pinned.
         where: a SQL condition over the fields, such as ``tailnum = 'N14228' and day = 1``.
+        key: the canonical text of each field of the primary key, by position; instead of ``where``.
         expect: ``MEMBER/DATASET[@N]``; None: what the path asks for, if it asks.
         now: the verifier's clock, aware; None: this machine's.
         max_age: how old a standing, or without one the receipt, may be.
@@ -71,8 +76,11 @@ def prove_record(
 
     Raises:
         VerificationError: the version does not verify, or its records are not those stated.
-        ConfigError: the condition can't be run, or does not pick exactly one record.
+        ConfigError: the condition can't be run, or does not pick exactly one record, or no record
+            has the key.
     """
+    if (where is None) == (key is None):
+        raise ConfigError("say which record: by a condition or by its key, and not by both")
     options = Options(
         expect=expect,
         now=now,
@@ -85,10 +93,14 @@ def prove_record(
         require_standing=require_standing,
         beside=beside,
         reading=True,
+        streaming=key is not None,
     )
     examination = examine(path, trust, options)
     dataset = VerifiedDataset(examination)
-    part, record = _place(dataset, _find(dataset, where))
+    if key is not None:
+        part, record = find_by_key(examination, key)
+    else:
+        part, record = _place(dataset, _find(dataset, where or ""))
     proof = _prove(examination, part, record)
     verify_record(proof, trust, expect=dataset.name, now=now).require()
     return proof

@@ -185,7 +185,17 @@ class World:
         path = merkle.inclusion_path(leaves, index, len(leaves))
         return tlogproof.format_receipt(index, path, signed.with_signatures([line]).format())
 
-    def publish(self, name, batches, *, key=(), withdrawn=(), inputs=(), alter=None):
+    def publish(
+        self,
+        name,
+        batches,
+        *,
+        key=(),
+        withdrawn=(),
+        inputs=(),
+        alter=None,
+        contract=b"id: made-up\n",
+    ):
         """Publish the next version of a dataset; gives its directory."""
         dataset = f"{self.member}/{name}"
         before = self.facts.get(dataset)
@@ -199,7 +209,6 @@ class World:
             parts = writer.finish()
         if alter:
             parts = tuple(alter(folder / part.path, part) for part in parts)
-        contract = b"id: made-up\n"
         fields = schema_fields(schema)
         manifest = Manifest(
             dataset=dataset,
