@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import ipaddress
 import json
 import os
+import secrets
 import shutil
 import socket
 import subprocess
 import sys
 import tempfile
 import time
+import urllib.request
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -120,6 +123,53 @@ def mariadb(mariadb_url):
     run(f"DROP DATABASE IF EXISTS {name}; CREATE DATABASE {name} CHARACTER SET utf8mb4; USE {name}")
     yield mariadb_url.rsplit("/", 1)[0] + f"/{name}", run
     connection.close()
+
+
+@pytest.fixture(scope="session")
+def s3_port():
+    """The port of a server of this session's own that speaks S3: moto's, on loopback."""
+    port = _free_port()
+    command = [sys.executable, "-W", "ignore", "-m", "moto.server", "-H", "127.0.0.1"]
+    server = subprocess.Popen(
+        [*command, "-p", str(port)], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
+    own = {
+        "AWS_ACCESS_KEY_ID": "someone",
+        "AWS_SECRET_ACCESS_KEY": "something",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    before = {name: os.environ.get(name) for name in own}
+    os.environ.update(own)
+    try:
+        _wait_for_port(port, server)
+        yield port
+    finally:
+        server.terminate()
+        server.wait(30)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@pytest.fixture
+def s3_url(s3_port):
+    """The address of a store in a fresh bucket."""
+    bucket = f"bucket-{secrets.token_hex(6)}"
+    make = urllib.request.Request(f"http://127.0.0.1:{s3_port}/{bucket}", method="PUT")
+    urllib.request.urlopen(make, timeout=30).close()
+    return f"s3://{bucket}/store?endpoint_override=127.0.0.1:{s3_port}&scheme=http&region=x"
+
+
+def _wait_for_port(port, server):
+    for _ in range(600):
+        assert server.poll() is None, "the server ended"
+        with contextlib.suppress(OSError):
+            socket.create_connection(("127.0.0.1", port), timeout=1).close()
+            return
+        time.sleep(0.1)
+    raise AssertionError("the server never answered")
 
 
 @contextmanager

@@ -6,6 +6,7 @@ out is bytes, sizes and names. What they mean is said by who asks.
 
 from __future__ import annotations
 
+import errno
 import io
 import os
 from collections.abc import Callable, Iterator, Mapping
@@ -28,6 +29,7 @@ _REFUSED = ("ACCESS_DENIED", "INVALID_ACCESS_KEY_ID", "SIGNATURE_DOES_NOT_MATCH"
             "INVALID_CLIENT_TOKEN_ID", "EXPIRED_TOKEN", "HTTP status 403", "HTTP status 401",
             "HTTP response code 403", "HTTP response code 401")  # fmt: skip
 _NO_BUCKET = ("NO_SUCH_BUCKET", "Bucket '")
+_NO_OBJECT = ("NO_SUCH_KEY", "RESOURCE_NOT_FOUND")
 
 
 class Found(NamedTuple):
@@ -237,8 +239,10 @@ class Objects:
             raise
         except (OSError, ArrowException) as error:
             text = str(error)
-            if any(sign in text for sign in _NO_BUCKET[:1]):
+            if _NO_BUCKET[0] in text:
                 raise self._missing() from None
+            if any(sign in text for sign in _NO_OBJECT):
+                raise FileNotFoundError(errno.ENOENT, "no such object") from None
             if isinstance(error, PermissionError) or any(sign in text for sign in _REFUSED):
                 raise ConfigError(
                     f"the store {self.name} refuses: these credentials may not do it",
