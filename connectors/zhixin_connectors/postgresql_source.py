@@ -105,6 +105,11 @@ class PostgresSource(SqlSource):
             finally:
                 stack.close()
 
+    def try_snapshot(self, snapshot: str) -> None:
+        """Begin a transaction at a snapshot, and end it."""
+        with self._session(snapshot=snapshot):
+            pass
+
     def read(self, request: ReadRequest) -> Iterator[Extracted]:
         """Yield a table's records from one snapshot."""
         options = parse_options(self._options, request.options)

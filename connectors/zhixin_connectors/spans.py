@@ -20,7 +20,16 @@ from zhixin_connectors._arrow import Array, pc
 from zhixin_connectors.protocol import Connector, Extracted, ReadRequest, Span
 from zhixin_connectors.sqlspans import order_kind
 
-__all__ = ["Bounds", "bounds", "exported_snapshot", "inside", "no_snapshots", "spanned", "within"]
+__all__ = [
+    "Bounds",
+    "bounds",
+    "exported_snapshot",
+    "inside",
+    "no_snapshots",
+    "spanned",
+    "try_snapshot",
+    "within",
+]
 
 
 class Bounds(NamedTuple):
@@ -50,6 +59,8 @@ class _Bounded(Protocol):
 @runtime_checkable
 class _Exporting(Protocol):
     def exported_snapshot(self) -> AbstractContextManager[str]: ...
+
+    def try_snapshot(self, snapshot: str) -> None: ...
 
 
 def bounds(
@@ -94,6 +105,22 @@ def exported_snapshot(connector: Connector) -> AbstractContextManager[str]:
     if not isinstance(connector, _Exporting):
         raise no_snapshots(connector.name)
     return connector.exported_snapshot()
+
+
+def try_snapshot(connector: Connector, snapshot: str) -> None:
+    """See that others can still read from a snapshot; reads nothing.
+
+    Args:
+        connector: that exported it.
+        snapshot: its name.
+
+    Raises:
+        TransientSourceError: it is gone, or the source can't be reached.
+        PermanentSourceError: the source has no such snapshots.
+    """
+    if not isinstance(connector, _Exporting):
+        raise no_snapshots(connector.name)
+    connector.try_snapshot(snapshot)
 
 
 def no_snapshots(name: str) -> PermanentSourceError:

@@ -14,8 +14,9 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from functools import partial
 from typing import TYPE_CHECKING, NamedTuple
 
 from zhixin_errors import ConfigError, TransientSourceError
@@ -32,6 +33,8 @@ __all__ = ["Held", "held_snapshot", "hold_snapshot", "holding", "release_snapsho
 
 _FILE = "snapshot.json"
 _RELEASED = "released"
+_LOOK_S = 15.0
+"""So often the holder sees whether the database still has its snapshot."""
 
 
 class Held(NamedTuple):
@@ -65,9 +68,13 @@ def hold_snapshot(
     work = Work(home, str(staged["dataset"]))
     if not _is_wanted(work, staged):
         return
-    with holding(work, progress or NullProgress()):
-        until = time.monotonic() + most_s
+    with holding(work, progress or NullProgress()) as still_there:
+        looked = time.monotonic()
+        until = looked + most_s
         while _is_wanted(work, staged):
+            if time.monotonic() - looked > _LOOK_S:
+                still_there()
+                looked = time.monotonic()
             if time.monotonic() > until:
                 raise TransientSourceError(
                     f"the snapshot of {work.dataset} was held for {most_s:.0f} s, and its readers "
@@ -78,14 +85,17 @@ def hold_snapshot(
 
 
 @contextmanager
-def holding(work: Work, progress: Progress) -> Iterator[None]:
+def holding(work: Work, progress: Progress) -> Iterator[Callable[[], None]]:
     """Hold a moment open in this process, by a name that workers find.
 
     Args:
         work: a planned one.
         progress: told what happens.
+
+    Yields:
+        What sees that it can still be had, and raises TransientSourceError where it can't.
     """
-    from zhixin_connectors.spans import exported_snapshot
+    from zhixin_connectors.spans import exported_snapshot, try_snapshot
 
     contract = load_contract((work.folder / "contract.yaml").read_bytes())
     connector = work.home.open_source(contract.server, contract.options)
@@ -95,7 +105,7 @@ def holding(work: Work, progress: Progress) -> Iterator[None]:
         write_whole(file, json.dumps(held._asdict()).encode())
         progress.say(f"{work.dataset}: one moment of {connector.name} is held for all spans")
         try:
-            yield
+            yield partial(try_snapshot, connector, name)
         finally:
             with suppress(OSError):  # the folder is gone where the run has ended
                 write_whole(file, json.dumps(held._replace(name="")._asdict()).encode())

@@ -319,6 +319,45 @@ def test_the_holder_ends_with_the_join_or_when_it_is_let_go(world, in_postgresql
         snapshots.hold_snapshot(home, staged, most_s=0)
 
 
+def test_a_holder_whose_session_the_database_ended_says_so(world, in_postgresql, monkeypatch):
+    home, execute = in_postgresql
+    staged = partitions.plan(home, divided(world.stops(), immutable=False))
+    work, met = Work(home, DATASET), []
+
+    def hold():
+        with pytest.raises(TransientSourceError) as gone:
+            snapshots.hold_snapshot(home, staged, every_s=0.05)
+        met.append(gone.value.code)
+
+    monkeypatch.setattr(snapshots, "_LOOK_S", 0.2)
+    holder = threading.Thread(target=hold)
+    holder.start()
+    snapshots.held_snapshot(work, work.expect(staged))
+    execute(
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+        "WHERE state = 'idle in transaction' AND pid <> pg_backend_pid()"
+    )
+    holder.join(20)
+    assert met == ["snapshot-gone"]
+    with pytest.raises(TransientSourceError) as none:  # its name is not handed out any more
+        snapshots.held_snapshot(work, work.expect(staged), wait_s=0)
+    assert none.value.code == "snapshot"
+
+
+@pytest.mark.parametrize("into", [2, 5])
+def test_a_number_of_spans_is_made_of_the_bounds_that_the_database_tells(
+    world, some_stops, in_postgresql, into
+):
+    home, _ = in_postgresql
+    world.fill("stops", some_stops)
+    for each, immutable in ((home, False), (world.owner, True)):
+        staged = partitions.plan(each, divided(world.stops(), into=into, immutable=immutable))
+        assert len(staged["spans"]) == into
+        first, last = staged["spans"][0], staged["spans"][-1]
+        assert (first["low"], first["nulls"], last["high"]) == (None, True, None)
+        assert all("2024-01-01" < span["low"] < "2024-05-30" for span in staged["spans"][1:])
+
+
 @pytest.mark.parametrize(
     "step",
     [
