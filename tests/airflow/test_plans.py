@@ -140,3 +140,17 @@ def test_make_airflow_takes_homes_and_a_home_as_they_are(
     assert made == []
     local.make_homes(world.folder / "nothing-here")
     assert made == [world.folder / "nothing-here"]
+
+
+def test_a_plan_says_whether_several_workers_read_and_one_holds_the_moment(
+    homes: Path, world: Any
+) -> None:
+    path = homes / world.faa / "contracts" / "airports.odcs.yaml"
+    text = path.read_text()
+    said = "[{property: zhixin.partition, value: faa}, {property: zhixin.partitions, value: [M]}"
+    for more, held in (("]", True), (", {property: zhixin.immutable, value: true}]", False)):
+        options = f"type: custom\n    customProperties: {said}{more}\n"
+        path.write_text(text.replace("type: custom\n", options))
+        plan = plans_of(homes)[f"{world.faa}/airports"]
+        assert (plan.problem, plan.divided, plan.held) == (None, True, held)
+    assert not plans_of(homes)[f"{world.faa}/planes"].divided

@@ -7,6 +7,12 @@
                          └─────▶ second_opinion ────────┘         (then ended, by which Airflow
                                                                    judges the run)
 
+Where a contract divides its source among workers, four tasks stand in the place of the first, one
+of them mapped over the spans; only where a span lies travels, and any executor will do::
+
+    plan_spans ─▶ extract_span [0 … n] ─▶ join_spans ─▶ …
+        └───────▶ hold_snapshot (beside them)  └─▶ let_go (whatever happened: the holder may end)
+
 A dataset's run ends in exactly one of two events: ``notarise`` tells of a new version (extra:
 dataset, version, root, index), ``tell_unchanged`` of a run that found nothing new. Where nothing
 changed ``notarise`` is skipped, because a task that succeeds emits its outlet's event whether it
@@ -68,6 +74,8 @@ __all__ = [
 
 START_DAG = "zhixin.start"
 _A_DAY_S = 24 * 3600
+_FIRST = 1_000
+"""Weight of the task that the workers wait for: it comes before them where places are few."""
 _RUN = "{{ dag.dag_id }}/{{ run_id }}"
 
 
@@ -229,12 +237,14 @@ def _step(function: Callable[..., Any], *arguments: object, **options: Any) -> X
 
 def _wire(plan: DatasetPlan) -> None:
     home = str(plan.home)
-    staged = _step(extract_and_validate, home, str(plan.contract), plan.source, _RUN)
+    step = plan_spans if plan.divided else extract_and_validate
+    first = _step(step, home, str(plan.contract), plan.source, _RUN)
     if plan.derived:
-        chain(_step(verify_inputs, home, list(plan.inputs)), staged)
+        chain(_step(verify_inputs, home, list(plan.inputs)), first)
     elif plan.references:
         waiting = task.sensor(mode="reschedule", poke_interval=10, timeout=_A_DAY_S)
-        chain(waiting(wait_for_references)(home, list(plan.references)), staged)
+        chain(waiting(wait_for_references)(home, list(plan.references)), first)
+    staged = _joined(plan, first) if plan.divided else first
     written = _step(steps.write, home, staged)
     told = _step(notarise, home, plan.dataset, written, outlets=[dataset_asset(plan.dataset)])
     chain(_step(steps.second_opinion, home, staged), told)
@@ -244,6 +254,20 @@ def _wire(plan: DatasetPlan) -> None:
     ended = EmptyOperator(task_id="ended", trigger_rule="none_failed")
     chain(told, [unchanged, ended])
     chain(unchanged, ended)
+
+
+def _joined(plan: DatasetPlan, planned: XComArg) -> XComArg:
+    """Make the tasks of a divided source: a mapped one reads, one beside it holds the moment."""
+    place = {"home": str(plan.home), "source": plan.source}
+    mapped = task(map_index_template="{{ span }}")(extract_span)
+    extracted = mapped.partial(**place).expand(span=planned)
+    staged = _step(join_spans, *place.values(), planned)
+    chain(extracted, staged)
+    if plan.held:
+        first = {"priority_weight": _FIRST, "weight_rule": "absolute"}
+        _step(hold_snapshot, *place.values(), planned, **first)
+        chain(staged, _step(steps.let_go, str(plan.home), planned, trigger_rule="all_done"))
+    return staged
 
 
 def contract_is_refused(problem: str) -> None:
@@ -267,8 +291,34 @@ def verify_inputs(home: str, inputs: list[str]) -> list[steps.Json]:
 
 def extract_and_validate(home: str, contract: str, source: str, run: str) -> steps.Json:
     """Read the source and hold its records to the contract."""
+    return steps.extract_and_validate(home, contract, run, _kept_here(source))
+
+
+def plan_spans(home: str, contract: str, source: str, run: str) -> list[steps.Json]:
+    """Divide the source into spans; the mapped task has one instance for each."""
+    return steps.plan_spans(home, contract, run, _kept_here(source))
+
+
+def hold_snapshot(home: str, source: str, planned: list[steps.Json]) -> None:
+    """Hold one moment of the source open, which all spans are read at, until they are joined."""
+    steps.hold_snapshot(home, planned, _kept_here(source))
+
+
+def extract_span(home: str, source: str, span: steps.Json) -> steps.Json:
+    """Read one span and hold its records to the contract; may be lost and run again."""
+    get_current_context()["span"] = span["span"]  # type: ignore[typeddict-unknown-key]
+    return steps.extract_span(home, span, _kept_here(source))
+
+
+def join_spans(home: str, source: str, planned: list[steps.Json]) -> steps.Json:
+    """Decide what only all spans together tell, and put their parts in order."""
+    return steps.join_spans(home, planned, _kept_here(source))
+
+
+def _kept_here(source: str) -> dict[str, tuple[str, dict[str, Any]]]:
+    """The address that Airflow keeps under a source's name, if it does."""
     found = connection_source(source) if source else None
-    return steps.extract_and_validate(home, contract, run, {source: found} if found else {})
+    return {source: found} if found else {}
 
 
 def notarise(home: str, dataset: str, written: steps.Json) -> steps.Json:

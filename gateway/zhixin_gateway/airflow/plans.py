@@ -52,6 +52,8 @@ class DatasetPlan:
         inputs: what its SQL reads; empty where it reads a source.
         references: what its relationships are checked against.
         derived: it is made by SQL over verified datasets.
+        divided: several workers read its source, each a span.
+        held: they read one snapshot of it, which a task of its own holds.
         upstream: every dataset that must have run before it, if this Airflow makes them all.
         watched: its inputs are made elsewhere, so the ledger is watched.
         problem: why the contract can't be used; then nothing else but its place is known.
@@ -67,6 +69,8 @@ class DatasetPlan:
     inputs: tuple[str, ...] = ()
     references: tuple[str, ...] = ()
     derived: bool = False
+    divided: bool = False
+    held: bool = False
     upstream: tuple[str, ...] = field(default=())
     watched: bool = False
     problem: str | None = None
@@ -198,6 +202,8 @@ def _plan(home: Path, path: Path, contract: Contract) -> DatasetPlan:
             sorted({to.dataset for to in contract.relationships} - {contract.dataset})
         ),
         derived=contract.derived,
+        divided=contract.partitioning is not None,
+        held=contract.partitioning is not None and not contract.partitioning.immutable,
     )
 
 

@@ -136,10 +136,14 @@ class AirflowApi:
         """Every run of a DAG, oldest first; ``~`` is all DAGs."""
         return self._all(f"/api/v2/dags/{dag_id}/dagRuns", "dag_runs", order_by="id")
 
+    def instances(self, dag_id: str, run_id: str) -> list[dict[str, Any]]:
+        """Every task instance of one run; of a mapped task one for each ``map_index``."""
+        path = f"/api/v2/dags/{dag_id}/dagRuns/{_quoted(run_id)}/taskInstances"
+        return self._all(path, "task_instances")
+
     def tasks(self, dag_id: str, run_id: str) -> dict[str, dict[str, Any]]:
         """The task instances of one run by task id (mapped ones: the last)."""
-        path = f"/api/v2/dags/{dag_id}/dagRuns/{_quoted(run_id)}/taskInstances"
-        return {task["task_id"]: task for task in self._all(path, "task_instances")}
+        return {task["task_id"]: task for task in self.instances(dag_id, run_id)}
 
     def tries(self, dag_id: str, run_id: str, task_id: str) -> list[dict[str, Any]]:
         """Every try of one task, oldest first."""

@@ -26,7 +26,12 @@ __all__ = [
     "absent_datasets",
     "event_hints",
     "extract_and_validate",
+    "extract_span",
+    "hold_snapshot",
+    "join_spans",
+    "let_go",
     "notarise",
+    "plan_spans",
     "second_opinion",
     "verify_inputs",
     "write",
@@ -147,6 +152,102 @@ def extract_and_validate(
             progress=_task_log(),
         )
     return {**staged, "earlier": earlier}
+
+
+def plan_spans(home: str, contract: str, run: str, sources: Sources | None = None) -> list[Json]:
+    """Divide the source among workers.
+
+    Args:
+        home: the owner's home.
+        contract: the contract's file.
+        run: names this run in the manifest.
+        sources: see :func:`extract_and_validate`.
+
+    Returns:
+        What each worker needs to find its span.
+    """
+    from zhixin_gateway.pipeline.partitions import plan
+
+    opened = _open(home, sources or {})
+    earlier = _finish_earlier(opened, Path(contract))
+    with _passing_trouble():
+        staged = plan(
+            opened,
+            Path(contract),
+            report=True,
+            orchestrator=ORCHESTRATOR,
+            run_id=run,
+            progress=_task_log(),
+        )
+    place = {"dataset": staged["dataset"], "token": staged["token"], "earlier": earlier}
+    return [
+        {**place, "index": index, "span": f"{told['low'] or 'first'} to {told['high'] or 'last'}"}
+        for index, told in enumerate(staged["spans"])
+    ]
+
+
+def hold_snapshot(home: str, planned: list[Json], sources: Sources | None = None) -> None:
+    """Hold one moment of the source open until the spans are joined.
+
+    Args:
+        home: the owner's home.
+        planned: what :func:`plan_spans` answered.
+        sources: see :func:`extract_and_validate`.
+    """
+    from zhixin_gateway.pipeline.snapshots import hold_snapshot as hold
+
+    hold(_open(home, sources or {}), planned[0], progress=_task_log())
+
+
+def extract_span(home: str, span: Json, sources: Sources | None = None) -> Json:
+    """Read one span, hold its records to the contract, and write its parts.
+
+    Args:
+        home: the owner's home.
+        span: one of those that :func:`plan_spans` answered.
+        sources: see :func:`extract_and_validate`.
+
+    Returns:
+        How many records there were, for people.
+    """
+    from zhixin_gateway.pipeline.partitions import extract_partition
+
+    with _passing_trouble():
+        return extract_partition(
+            _open(home, sources or {}), span, int(span["index"]), progress=_task_log()
+        )
+
+
+def join_spans(home: str, planned: list[Json], sources: Sources | None = None) -> Json:
+    """Make one extraction of all spans.
+
+    Args:
+        home: the owner's home.
+        planned: what :func:`plan_spans` answered.
+        sources: see :func:`extract_and_validate`.
+
+    Returns:
+        As :func:`extract_and_validate`.
+    """
+    from zhixin_gateway.pipeline.joining import join
+
+    with _passing_trouble():
+        staged = join(_open(home, sources or {}), planned[0], progress=_task_log())
+    return {**staged, "earlier": planned[0]["earlier"]}
+
+
+def let_go(home: str, planned: list[Json] | None) -> None:
+    """Tell the task that holds a snapshot that nobody wants it any more.
+
+    Args:
+        home: the owner's home.
+        planned: what :func:`plan_spans` answered; None where it came to nothing.
+    """
+    from zhixin_gateway.pipeline.snapshots import release_snapshot
+    from zhixin_gateway.pipeline.staging import Work
+
+    if planned:
+        release_snapshot(Work(_open(home, {}), str(planned[0]["dataset"])), planned[0])
 
 
 def _open(home: str, sources: Sources) -> Home:
