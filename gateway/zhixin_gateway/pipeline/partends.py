@@ -31,14 +31,9 @@ if TYPE_CHECKING:
     from zhixin_gateway.home import Home
     from zhixin_gateway.pipeline.previous import Previous
 
-__all__ = ["ends_path", "old_parts"]
+__all__ = ["old_parts"]
 
 _PART = "_part"
-
-
-def ends_path(home: Home, dataset: str) -> Path:
-    """Where it is kept."""
-    return home.path / "ends" / dataset
 
 
 def old_parts(home: Home, before: Previous, key: Sequence[str], watermark: str) -> list[OldPart]:
@@ -56,7 +51,7 @@ def old_parts(home: Home, before: Previous, key: Sequence[str], watermark: str) 
     manifest = before.manifest
     fields = list(key) or [watermark]
     schema = pa.schema([manifest.schema.field(name) for name in fields])
-    path = ends_path(home, manifest.dataset)
+    path = home.ends / manifest.dataset
     known = _load(path, schema)
     fresh = [part for part in manifest.parts if part.sha256 not in known]
     for part in fresh:

@@ -15,7 +15,6 @@ from zhixin_gateway import pipeline
 from zhixin_gateway.datasets import directory, hashing
 from zhixin_gateway.datasets.manifest import parse_manifest
 from zhixin_gateway.pipeline import incremental
-from zhixin_gateway.pipeline.partends import ends_path
 from zhixin_gateway.progress import NullProgress
 from zhixin_gateway.withdrawing import withdraw
 
@@ -331,7 +330,7 @@ def test_rules_about_the_whole_are_held_to_the_whole(hundred):
     assert hundred.run().records == 100
 
 
-@pytest.mark.parametrize("why", ["gone", "damaged", "withdrawn", "rejects", "future"])
+@pytest.mark.parametrize("why", ["gone", "damaged", "withdrawn", "rejects"])
 def test_all_is_read_where_the_version_before_can_not_be_carried(hundred, why):
     folder = directory.version_path(hundred.home.store, DATASET, 2)
     part = folder / hundred.manifest(2).parts[2].path
@@ -341,7 +340,6 @@ def test_all_is_read_where_the_version_before_can_not_be_carried(hundred, why):
         "damaged": "part-00002.parquet has other bytes",
         "withdrawn": "version 2 is withdrawn",
         "rejects": "the rejects of version 3 are not in this home any more",
-        "future": "",
     }[why]
     if why == "gone":
         part.unlink()
@@ -349,13 +347,11 @@ def test_all_is_read_where_the_version_before_can_not_be_carried(hundred, why):
         part.write_bytes(part.read_bytes()[:-1] + b"!")
     elif why == "withdrawn":
         withdraw(hundred.home, DATASET, 2, "error")
-    elif why == "rejects":
+    else:
         hundred.put((50, 3, "big", 99))
         hundred.run()
         (hundred.home.quarantine / DATASET / "3.parquet").unlink()
         hundred.put((71, 4, "news", 1))
-    else:
-        pytest.skip("a watermark of times: see the test of days")
     result = hundred.run()
     assert result.incremental["how"] == "full"
     assert told in result.incremental["why"]
@@ -410,7 +406,7 @@ def test_a_dry_run_tells_the_whole_and_leaves_nothing(hundred):
 
 
 def test_where_parts_end_is_made_anew_from_a_damaged_file(hundred):
-    path = ends_path(hundred.home, DATASET)
+    path = hundred.home.ends / DATASET
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     hundred.put((70, 3, "news", 1))
     assert hundred.run().version == 3
@@ -430,7 +426,7 @@ CHANGES = st.lists(
 
 
 @settings(
-    max_examples=12, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=6, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(st.lists(CHANGES, min_size=2, max_size=4), st.integers(0, 2))
 def test_any_history_says_what_reading_all_says(people, history, lateness):
