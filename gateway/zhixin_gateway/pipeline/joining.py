@@ -17,6 +17,7 @@ from __future__ import annotations
 import secrets
 import shutil
 from collections.abc import Iterable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING
@@ -63,6 +64,9 @@ if TYPE_CHECKING:
 
 __all__ = ["join"]
 
+_AT_ONCE = 8
+"""Parts that get their names at once: on an object store each is copied within it."""
+
 
 def join(home: Home, staged: Staged, *, progress: Progress | None = None) -> Staged:
     """Make one extraction of all spans, and give their parts the names that they bear for good.
@@ -108,12 +112,17 @@ def join(home: Home, staged: Staged, *, progress: Progress | None = None) -> Sta
 def _name(work: Work, named: Iterable[Sequence[str]]) -> None:
     """Give parts their names; who died in the midst of it goes on."""
     sink = work.sink(None)
-    for old, new in named:
+
+    def give(old_and_new: Sequence[str]) -> None:
+        old, new = old_and_new
         try:
             sink.rename(old, new)
         except ConfigError:
             with sink.open(new):  # it has it already
                 pass
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        list(pool.map(give, named))
     sink.sync()
     sink.clear(ATTEMPTS)
 

@@ -2,6 +2,7 @@
 
 import json
 import threading
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -9,9 +10,11 @@ import zhixin_gateway
 from zhixin_errors import ConfigError, PermanentSourceError, TransientSourceError, ValidationRefused
 from zhixin_gateway import pipeline
 from zhixin_gateway.datasets.manifest import parse_manifest
+from zhixin_gateway.gate.verify import verify
 from zhixin_gateway.pipeline import joining, partitions, snapshots
 from zhixin_gateway.pipeline.staging import Work
 from zhixin_gateway.progress import NullProgress
+from zhixin_gateway.stores.objectsink import ObjectSink
 
 DATASET = "bts.gov.example/stops"
 DAYS = ["2024-02-01", "2024-03-01", "2024-04-01"]
@@ -356,6 +359,45 @@ def test_a_number_of_spans_is_made_of_the_bounds_that_the_database_tells(
         first, last = staged["spans"][0], staged["spans"][-1]
         assert (first["low"], first["nulls"], last["high"]) == (None, True, None)
         assert all("2024-01-01" < span["low"] < "2024-05-30" for span in staged["spans"][1:])
+
+
+@pytest.mark.slow
+def test_parts_go_straight_to_an_object_store_and_get_their_names_there(
+    world, some_stops, s3_url, monkeypatch
+):
+    world.fill("stops", spoilt(some_stops))
+    home = world.owner.save(replace(world.owner.filed_settings(), store=s3_url))
+    contract = divided(world.stops())
+    staged = partitions.plan(home, contract)
+    for index in range(4):
+        partitions.extract_partition(home, staged, index)
+    work, died = Work(home, DATASET), []
+    rename = ObjectSink.rename
+
+    def dying(self, old, new):
+        if new == "part-00002.parquet" and not died:
+            died.append(new)
+            raise KeyboardInterrupt
+        rename(self, old, new)
+
+    monkeypatch.setattr(ObjectSink, "rename", dying)
+    with pytest.raises(KeyboardInterrupt):
+        joining.join(home, staged)
+    assert work.step == "joined"
+    joined = joining.join(home, staged)
+    result = pipeline.notarise(home, pipeline.write(home, joined))
+    assert result.version == 1
+    store = home.open_store()
+    found = parse_manifest(store.read(DATASET, 1, "manifest.json"))
+    assert [part.path for part in found.parts] == [f"part-{n:05d}.parquet" for n in range(4)]
+    assert set(store.sizes(DATASET, 1)) == {
+        *(part.path for part in found.parts),
+        "contract.yaml", "manifest.json", "statement.json", "receipt.tlog-proof",
+    }  # fmt: skip
+    assert verify(store.place(DATASET, 1), home.trust(), deep=True).ok
+    assert store.objects.below(DATASET).listed()[0].name == "1"
+    assert len(store.objects.below(DATASET).listed()) == 1
+    assert pipeline.run(home, contract).version is None  # what is the same is carried, not copied
 
 
 @pytest.mark.parametrize(
