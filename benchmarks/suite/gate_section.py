@@ -180,7 +180,7 @@ def _first_batch(bench: Bench, version: Version) -> list[Sample]:
 def _prove(bench: Bench, version: Version) -> list[Sample]:
     """One record of the large version by its key, process start included."""
     command: list[str | Path] = [CLI, "--home", version.home, "prove", version.path]
-    command += ["--where", f"id = {version.records // 2}"]
+    command += ["--key", str(version.records // 2)]
     samples = []
     for number in range(bench.others + 1):
         sample = run_command(command, bench.scratch / "prove.log")

