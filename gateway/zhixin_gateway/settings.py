@@ -24,7 +24,8 @@
     auth = "bearer"                    # further keys: docs/contracts.md and the connector's own
 
     [stores]
-    "faa.gov.example" = "../faa.gov.example/store"
+    "faa.gov.example" = "../faa.gov.example/store"         # or an object store (docs/stores.md)
+    "noaa.gov.example" = "s3://noaa-datasets/zhixin?region=cn-north-1"
 
 Environment: ``ZHIXIN_SECOND_OPINION``, ``ZHIXIN_LEDGER_URL``, ``ZHIXIN_STORE``,
 ``ZHIXIN_QUARANTINE``, and for a source named ``silo`` ``ZHIXIN_SOURCES_SILO_URL``, a file that
@@ -92,9 +93,9 @@ class Settings:
         witnesses: the cosigning members, in the order of the file.
         sources: address by source name.
         source_options: what else stands in a source's table, by its name; no secret.
-        stores: where other members' datasets lie, by member name.
+        stores: where other members' datasets lie, by member name: paths, or addresses.
         second_opinion: ``stop`` or ``warn``.
-        store: own store, empty for ``store/`` in the home.
+        store: own store, a path or an address; empty for ``store/`` in the home.
         quarantine: own quarantine, empty for ``quarantine/`` in the home.
         needs_zhixin: the oldest release that may open the home; empty: it was written by 0.1.
     """
@@ -150,9 +151,12 @@ def parse_settings(text: str, what: str) -> Settings:
         source_options={
             name: _source_options(name, entry, what) for name, entry in sources.items()
         },
-        stores=_texts(raw.get("stores", {}), f"{what}: stores"),
+        stores={
+            name: _place(place, f"{what}: stores.{name}")
+            for name, place in _texts(raw.get("stores", {}), f"{what}: stores").items()
+        },
         second_opinion=opinion,
-        store=_text(raw.get("store", ""), f"{what}: store"),
+        store=_place(_text(raw.get("store", ""), f"{what}: store"), f"{what}: store"),
         quarantine=_text(raw.get("quarantine", ""), f"{what}: quarantine"),
         needs_zhixin=needs,
     )
@@ -169,7 +173,8 @@ def with_environment(settings: Settings, environ: Mapping[str, str]) -> Settings
         The settings in force.
 
     Raises:
-        ConfigError: ``ZHIXIN_SECOND_OPINION`` is neither ``stop`` nor ``warn``.
+        ConfigError: ``ZHIXIN_SECOND_OPINION`` is neither ``stop`` nor ``warn``, or ``ZHIXIN_STORE``
+            can't be used.
     """
     opinion = environ.get("ZHIXIN_SECOND_OPINION", settings.second_opinion)
     if opinion not in _OPINIONS:
@@ -183,7 +188,7 @@ def with_environment(settings: Settings, environ: Mapping[str, str]) -> Settings
         settings,
         second_opinion=opinion,
         ledger_url=environ.get("ZHIXIN_LEDGER_URL", settings.ledger_url),
-        store=environ.get("ZHIXIN_STORE", settings.store),
+        store=_place(environ.get("ZHIXIN_STORE", settings.store), "ZHIXIN_STORE"),
         quarantine=environ.get("ZHIXIN_QUARANTINE", settings.quarantine),
         sources=sources,
     )
@@ -336,6 +341,15 @@ def _witnesses(value: object, what: str) -> tuple[WitnessSetting, ...]:
             raise ConfigError(f"{what}: a witness has name and url, nothing else")
         found.append(WitnessSetting(texts["name"], texts["url"]))
     return tuple(found)
+
+
+def _place(place: str, what: str) -> str:
+    """Hold where versions lie to what may stand in a file: a path, or an address without login."""
+    if "://" in place and not place.startswith("file:"):
+        from zhixin_connectors.objectstore import check_address
+
+        check_address(place, what)
+    return place
 
 
 def _source_url(name: str, entry: object, what: str) -> str:

@@ -10,6 +10,7 @@ import sys
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -17,8 +18,6 @@ import click
 from zhixin_gateway.progress import one_line
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from zhixin_ledger.client import LedgerClient
     from zhixin_ledger.state import State
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
 __all__ = [
     "Context",
     "Duration",
+    "VersionPlace",
     "answer",
     "dataset_name",
     "examples",
@@ -106,6 +106,24 @@ class Duration(click.ParamType[dt.timedelta]):
         if found is None:
             self.fail(f"{value!r} is no span of time: write 90, 30m, 12h or 7d", param, ctx)
         return dt.timedelta(seconds=int(found[1]) * _SECONDS[found[2]])
+
+
+class VersionPlace(click.ParamType["Path | str"]):
+    """Where a version lies: a folder, or an object store's address, ``s3://…``."""
+
+    name = "path"
+
+    def convert(
+        self,
+        value: object,
+        param: click.Parameter | None,  # noqa: ARG002 - click's
+        ctx: click.Context | None,  # noqa: ARG002 - click's
+    ) -> Path | str:
+        """Tell an address from a path."""
+        from zhixin_gateway.stores import is_url
+
+        text = str(value)
+        return text if is_url(text) else Path(text)
 
 
 _SECONDS = {"": 1, "s": 1, "m": 60, "h": 3600, "d": 86_400}

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from zhixin_gateway.cli.gate_options import GateOptions, gate_options
-from zhixin_gateway.cli.options import Context, examples, home_option, say
+from zhixin_gateway.cli.options import Context, VersionPlace, examples, home_option, say
 
 __all__ = ["command"]
 
@@ -20,7 +20,7 @@ __all__ = ["command"]
         "zhixin prove /media/disk/permits-2 --where 'id = 2' --out proof.json",
     ),
 )
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=VersionPlace())
 @click.option(
     "--key",
     metavar="VALUE",
@@ -35,7 +35,7 @@ __all__ = ["command"]
 @click.pass_obj
 def command(
     context: Context,
-    path: Path,
+    path: Path | str,
     *,
     key: tuple[str, ...],
     where: str | None,

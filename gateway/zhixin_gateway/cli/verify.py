@@ -13,6 +13,7 @@ from zhixin_errors import TrustError
 from zhixin_gateway.cli.gate_options import GateOptions, gate_options
 from zhixin_gateway.cli.options import (
     Context,
+    VersionPlace,
     answer,
     examples,
     home_option,
@@ -33,7 +34,7 @@ __all__ = ["command", "no_verdict", "tell"]
         "zhixin verify /media/disk/permits-2 --trust trust --expect city.gov.example/permits@2"
     ),
 )
-@click.argument("path", type=click.Path(path_type=Path))
+@click.argument("path", type=VersionPlace())
 @click.option("--expect", metavar="NAME[@N]", help="The version that it must be.")
 @click.option("--deep", is_flag=True, help="Recompute every record's hash as well.")
 @gate_options()
@@ -42,7 +43,7 @@ __all__ = ["command", "no_verdict", "tell"]
 @click.pass_obj
 def command(
     context: Context,
-    path: Path,
+    path: Path | str,
     *,
     expect: str | None,
     deep: bool,
@@ -51,12 +52,16 @@ def command(
 ) -> int:
     """Check the version in PATH. Prints VERIFIED, or REFUSED with a stable code and exits 1.
 
+    PATH is a folder, or an address in an object store, such as s3://BUCKET/MEMBER/DATASET/3.
+
     Whether it stands is judged by --ledger or --standing, else by the home's copy of the ledger;
     where there is none, by PATH.standing.json beside it, and the time of that is told.
     """
     from zhixin_gateway.datasets.manifest import MAX_PART_BYTES, MAX_PARTS, part_name
     from zhixin_gateway.filedigests import DirectoryAhead
 
+    if isinstance(path, str):
+        return _verify(context, path, expect, None, deep=deep, judged=judged, as_json=as_json)
     # Hashing takes the most time: it begins while the gate is still being imported.
     with DirectoryAhead(path, map(part_name, range(MAX_PARTS)), MAX_PART_BYTES) as ahead:
         return _verify(context, path, expect, ahead, deep=deep, judged=judged, as_json=as_json)
@@ -64,9 +69,9 @@ def command(
 
 def _verify(
     context: Context,
-    path: Path,
+    path: Path | str,
     expect: str | None,
-    ahead: DirectoryAhead,
+    ahead: DirectoryAhead | None,
     *,
     deep: bool,
     judged: GateOptions,
@@ -93,9 +98,13 @@ def _verify(
     finally:
         progress.close()
     code = tell(verdict, as_json=as_json)
-    if verdict.code == "malformed" and not (path / "manifest.json").exists():
+    if verdict.code == "malformed" and not _is_version(path):
         say(f"  is {path} the folder of one version, such as STORE/MEMBER/DATASET/3?")
     return code
+
+
+def _is_version(path: Path | str) -> bool:
+    return isinstance(path, str) or (path / "manifest.json").exists()
 
 
 def tell(verdict: Verdict, *, as_json: bool) -> int:
