@@ -87,6 +87,20 @@ pub struct Rule {
     pub most_bytes: u64,
 }
 
+impl Rule {
+    /// Whether its content may end a part that has so much.
+    fn by_content(&self, part: &Part) -> bool {
+        part.records >= self.least_records
+    }
+
+    /// Whether a part ends here; `crc` is of the last record's key, where there is one that counts.
+    fn ends(&self, part: &Part, crc: Option<u32>) -> bool {
+        part.records >= self.most_records
+            || part.text_bytes >= self.most_bytes
+            || crc.is_some_and(|crc| crc & self.mask == 0)
+    }
+}
+
 /// Cuts records into parts, and hashes each.
 pub struct Cutter {
     rule: Rule,
@@ -140,32 +154,24 @@ impl Cutter {
             if self.out.text_len() > self.most_text {
                 return Err(Fault::TooLong(row).into());
             }
-            let mut part = match self.part.take() {
+            let part = match &mut self.part {
                 Some(part) => part,
-                None => begin()?,
+                none => none.insert(begin()?),
             };
             part.add(&mut self.out);
-            if self
-                .ends(&part, &records)
-                .map_err(|stop| Fault::of(stop, row))?
-            {
-                ended.push((row + 1, part));
+            let key = if self.rule.by_content(part) {
+                &self.key[..]
             } else {
-                self.part = Some(part);
+                &[]
+            };
+            let crc = records
+                .key_crc(&self.out, key)
+                .map_err(|stop| Fault::of(stop, row))?;
+            if self.rule.ends(part, crc) {
+                ended.extend(self.part.take().map(|part| (row + 1, part)));
             }
         }
         Ok(ended)
-    }
-
-    #[inline]
-    fn ends(&self, part: &Part, records: &Records<'_>) -> Result<bool, Stop> {
-        if part.records >= self.rule.most_records || part.text_bytes >= self.rule.most_bytes {
-            return Ok(true);
-        }
-        if self.key.is_empty() || part.records < self.rule.least_records {
-            return Ok(false);
-        }
-        Ok(records.key_crc(&self.out, &self.key)? & self.rule.mask == 0)
     }
 
     /// Ends the part that is open.

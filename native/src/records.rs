@@ -83,8 +83,12 @@ impl<'a> Records<'a> {
         out.byte(b']')
     }
 
-    /// CRC-32 of a key's text, from the record that was written last.
-    pub fn key_crc(&self, out: &Out, key: &[usize]) -> Result<u32, Stop> {
+    /// CRC-32 of a key's text, from the record that was written last; None: it has no fields.
+    #[inline]
+    pub fn key_crc(&self, out: &Out, key: &[usize]) -> Result<Option<u32>, Stop> {
+        if key.is_empty() {
+            return Ok(None);
+        }
         let mut crc = crc32fast::Hasher::new();
         let mut before = b"[";
         for &at in key {
@@ -95,6 +99,6 @@ impl<'a> Records<'a> {
             before = b",";
         }
         crc.update(b"]");
-        Ok(crc.finalize())
+        Ok(Some(crc.finalize()))
     }
 }

@@ -26,6 +26,7 @@ from zhixin_errors import FormatError
 from zhixin_gateway.datasets import native
 from zhixin_gateway.datasets.arrow import Array, is_binary, is_string, pc, to_mask, value_bytes
 from zhixin_gateway.datasets.domain import invalid_rows, invalid_values
+from zhixin_gateway.datasets.sizes import text_bounds
 from zhixin_gateway.datasets.values import check_values, number_text, parse_values
 
 if TYPE_CHECKING:
@@ -45,6 +46,8 @@ __all__ = [
 MAX_RECORD_BYTES = 64 * 1024 * 1024
 """A record whose text is longer is a reject."""
 
+_SCALAR_BYTES = 64
+_ESCAPE_BYTES = 6
 _PIECE_BYTES = 16 * 1024 * 1024
 _REPEATS = 2
 """Values are written once each where at most one in so many is distinct."""
@@ -107,7 +110,7 @@ def too_long_mask(batch: pa.RecordBatch, limit: int = MAX_RECORD_BYTES) -> pa.Bo
         batch: records without a value that :func:`invalid_mask` names.
         limit: the most bytes of one text.
     """
-    if batch.nbytes * 6 + batch.num_rows * 64 * _leaves(batch.schema) <= limit:
+    if 2 + sum(_most_bytes(column) for column in batch.columns) <= limit:
         return pa.array(np.zeros(batch.num_rows, dtype=bool))
     masks = [pc.greater(pc.binary_length(texts(piece)), limit) for piece in pieces(batch)]
     return pa.concat_arrays(masks) if masks else pa.array([], pa.bool_())
@@ -129,14 +132,13 @@ def pieces(batch: pa.RecordBatch, piece_bytes: int = _PIECE_BYTES) -> Iterator[p
     yield from pieces(batch.slice(half), piece_bytes)
 
 
-def _leaves(schema: pa.Schema | pa.StructType) -> int:
-    return sum(_type_leaves(field.type) for field in schema)
-
-
-def _type_leaves(arrow: pa.DataType) -> int:
-    if isinstance(arrow, pa.StructType):
-        return 1 + _leaves(arrow)
-    return 1 + _type_leaves(arrow.value_type) if isinstance(arrow, pa.ListType) else 1
+def _most_bytes(column: Array) -> int:
+    """A bound on the longest element of a column, with its comma, from lengths alone."""
+    if is_string(column.type) or is_binary(column.type):
+        return _SCALAR_BYTES + _ESCAPE_BYTES * (pc.max(pc.binary_length(column)).as_py() or 0)
+    if pa.types.is_nested(column.type) or pa.types.is_dictionary(column.type):
+        return text_bounds(pa.record_batch([column], names=["_"])).high
+    return _SCALAR_BYTES
 
 
 # --- elements: JSON, with quotes, nulls as `null` ---------------------------------------------

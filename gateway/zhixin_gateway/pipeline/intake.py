@@ -31,10 +31,10 @@ from zhixin_schemas.quality import Past, Tally, stopping
 from zhixin_schemas.rules import Rule
 from zhixin_schemas.staged import StagedInput
 
-from zhixin_gateway.datasets.canonical import MAX_RECORD_BYTES, too_long_mask
+from zhixin_gateway.datasets.canonical import too_long_mask
 from zhixin_gateway.datasets.manifest import PartEntry
 from zhixin_gateway.pipeline import sorting
-from zhixin_gateway.pipeline.judging import Judge, most_text_bytes, numpy_mask, unread_cells
+from zhixin_gateway.pipeline.judging import Judge, numpy_mask, unread_cells
 from zhixin_gateway.pipeline.order import KeyOrder
 from zhixin_gateway.pipeline.references import ReferencePile, rejected_by_references
 from zhixin_gateway.pipeline.rejects import (
@@ -58,8 +58,6 @@ _REJECTED = "rejected.npy"
 _REJECTED = "rejected.npy"
 _LATE_BATCH = 8_192
 _NONE = np.empty(0, dtype=np.int64)
-_SMALL_BATCH = 8 * 1024 * 1024
-"""No record of a batch up to this size has a text of 64 MiB: a byte becomes at most six."""
 
 
 class Whole(NamedTuple):
@@ -452,8 +450,6 @@ class Intake:
         return hit
 
     def _too_long(self, batch: pa.RecordBatch, rows: np.ndarray) -> np.ndarray:
-        if batch.nbytes <= _SMALL_BATCH or most_text_bytes(batch) <= MAX_RECORD_BYTES:
-            return np.zeros(batch.num_rows, dtype=bool)
         mask = numpy_mask(too_long_mask(batch))
         if mask.any():
             self._pairs.add(rows[mask], self._number(TOO_LONG))

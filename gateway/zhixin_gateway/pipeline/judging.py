@@ -11,14 +11,7 @@ import pyarrow as pa
 from zhixin_connectors.protocol import Misfit
 from zhixin_schemas.compile import RowVerdict, RuleSet
 
-from zhixin_gateway.datasets.arrow import is_binary, is_string, pc
-
-__all__ = ["Judge", "most_text_bytes", "numpy_mask", "unread_cells"]
-
-_ESCAPE_BYTES = 6
-"""A byte of a text becomes at most so many: ``\\u001f``."""
-_SCALAR_BYTES = 64
-"""No number and no time has a longer text, with quotes and comma."""
+__all__ = ["Judge", "numpy_mask", "unread_cells"]
 
 
 class Judge:
@@ -68,24 +61,3 @@ def numpy_mask(mask: Any) -> np.ndarray:  # noqa: ANN401 - an Arrow mask without
     """A mask as numpy has it."""
     found: np.ndarray = np.asarray(mask.to_numpy(zero_copy_only=False))
     return found
-
-
-def most_text_bytes(batch: pa.RecordBatch) -> int:
-    """A bound on the text of the batch's longest record, from the lengths of its values alone."""
-    most = _SCALAR_BYTES
-    for column in batch.columns:
-        most += _SCALAR_BYTES
-        if is_string(column.type) or is_binary(column.type):
-            most += _ESCAPE_BYTES * (pc.max(pc.binary_length(column)).as_py() or 0)
-        elif pa.types.is_nested(column.type):
-            most += _ESCAPE_BYTES * column.nbytes + _SCALAR_BYTES * _values(column)
-    return most
-
-
-def _values(column: Any) -> int:  # noqa: ANN401 - an Arrow array
-    """How many values a nested column has at most, at every level."""
-    if pa.types.is_list(column.type):
-        return len(column) + _values(column.values)
-    if pa.types.is_struct(column.type):
-        return len(column) + sum(_values(column.field(at)) for at in range(column.type.num_fields))
-    return len(column)

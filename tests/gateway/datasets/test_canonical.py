@@ -218,6 +218,12 @@ def test_marks_records_whose_text_is_too_long():
     marked = canonical.too_long_mask(batch, limit=120)
     assert marked.to_pylist() == [False, True, True, False, False]
     assert canonical.too_long_mask(batch).to_pylist() == [False] * 5
+    flags = one_column(pa.array([[True] * 10, [False] * 90], pa.list_(pa.bool_())))
+    assert canonical.too_long_mask(flags, limit=720).to_pylist() == [False, True]
+    long = pa.list_(pa.struct([("n" * 100, pa.bool_())]))
+    named = one_column(pa.array([[{"n" * 100: None}] * 9, []], long))
+    assert canonical.too_long_mask(named, limit=900).to_pylist() == [True, False]
+    assert canonical.too_long_mask(named, limit=999).to_pylist() == [False, False]
     assert canonical.too_long_mask(batch.slice(0, 0)).to_pylist() == []
 
 
