@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import stat
 from contextlib import closing
 
 import pyarrow.parquet as pq
@@ -14,6 +15,8 @@ from zhixin_errors import PermanentSourceError, ValidationRefused
 from zhixin_gateway import pipeline
 from zhixin_gateway.datasets import directory, hashing
 from zhixin_gateway.datasets.manifest import parse_manifest
+from zhixin_gateway.erasing import erase
+from zhixin_gateway.erasure_plan import Erasure
 from zhixin_gateway.pipeline import incremental
 from zhixin_gateway.progress import NullProgress
 from zhixin_gateway.withdrawing import withdraw
@@ -414,6 +417,17 @@ def test_where_parts_end_is_made_anew_from_a_damaged_file(hundred):
     hundred.put((70, 4, "newer", 1))
     assert hundred.run().version == 4
     assert hundred.run(full=True).version is None
+
+
+def test_what_is_kept_of_where_parts_end_is_erased_with_the_records(hundred):
+    assert (hundred.home.ends / DATASET).is_file()
+    assert stat.S_IMODE((hundred.home.ends / DATASET).parent.stat().st_mode) == 0o700
+    erase(hundred.home, Erasure(DATASET, (1, 2)))
+    assert not (hundred.home.ends / DATASET).exists()
+    hundred.drop("id = 50")
+    result = hundred.run()
+    assert result.incremental["why"] == "version 2 is not whole in this home's store"
+    assert 50 not in hundred.ids(result.version)
 
 
 CHANGES = st.lists(
