@@ -224,9 +224,10 @@ def _destroy_folder(store: LocalStore, dataset: str, version: int, step: Hook) -
 
 
 def _destroy_staging(home: Home, dataset: str) -> None:
-    Work(home, dataset).discard()
+    work = Work(home, dataset)
+    work.discard()
     store = home.open_store()
-    left = [*files_of(home, dataset, ATTEMPT), home.reports / dataset, home.ends / dataset]
+    left = [*files_of(home, dataset, ATTEMPT), home.reports / dataset, work.ends]
     if store.folder is not None:
         left += sorted(directory.dataset_path(store.folder, dataset).glob(".staging-*"))
     for path in left:

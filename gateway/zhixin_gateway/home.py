@@ -161,11 +161,6 @@ class Home:
         return self.path / "staging"
 
     @property
-    def ends(self) -> Path:
-        """Where the parts of incremental datasets end: keys of records."""
-        return self.path / "ends"
-
-    @property
     def reports(self) -> Path:
         """The root of the second opinion's reports: for the steward alone."""
         return self.path / "reports"

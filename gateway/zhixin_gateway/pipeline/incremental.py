@@ -290,7 +290,7 @@ class Delta:
         self._changes.add(pa.record_batch([*columns, ranks], schema=self._ranked))
 
     def _write(self, before: Previous) -> tuple[tuple[PartEntry, ...], Merged]:
-        parts = old_parts(self._work.home, before, self._key, self.reading.watermark)
+        parts = old_parts(self._work, before, self._key, self.reading.watermark)
         new = sorting.merged(self._folder, self._order)
         files = before.store.files(before.manifest.dataset, before.version)
 

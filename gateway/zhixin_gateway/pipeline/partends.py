@@ -28,19 +28,19 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from zhixin_gateway.datasets.manifest import PartEntry
-    from zhixin_gateway.home import Home
     from zhixin_gateway.pipeline.previous import Previous
+    from zhixin_gateway.pipeline.staging import Work
 
 __all__ = ["old_parts"]
 
 _PART = "_part"
 
 
-def old_parts(home: Home, before: Previous, key: Sequence[str], watermark: str) -> list[OldPart]:
+def old_parts(work: Work, before: Previous, key: Sequence[str], watermark: str) -> list[OldPart]:
     """Tell where each part of a version ends.
 
     Args:
-        home: the owner's.
+        work: the dataset's.
         before: the version.
         key: names of the primary key's fields; without one the greatest watermark is told.
         watermark: the field that tells what is new.
@@ -51,13 +51,12 @@ def old_parts(home: Home, before: Previous, key: Sequence[str], watermark: str) 
     manifest = before.manifest
     fields = list(key) or [watermark]
     schema = pa.schema([manifest.schema.field(name) for name in fields])
-    path = home.ends / manifest.dataset
-    known = _load(path, schema)
+    known = _load(work.ends, schema)
     fresh = [part for part in manifest.parts if part.sha256 not in known]
     for part in fresh:
         known[part.sha256] = _look(before, part, fields, greatest=not key)
     if fresh or len(known) > len(manifest.parts):
-        _save(path, schema, {part.sha256: known[part.sha256] for part in manifest.parts})
+        _save(work.ends, schema, {part.sha256: known[part.sha256] for part in manifest.parts})
     return [OldPart(part, known[part.sha256]) for part in manifest.parts]
 
 

@@ -116,6 +116,11 @@ class Work:
         return self.folder / "quarantine.parquet"
 
     @property
+    def ends(self) -> Path:
+        """Where the parts of the newest version end, which stays: keys of records."""
+        return self.home.path / "ends" / self.dataset
+
+    @property
     def release(self) -> Path:
         """What came of the rejects of the version before."""
         return self.folder / "release.json"
@@ -133,7 +138,7 @@ class Work:
                 hint="finish it with `zhixin status --resume`",
             )
         self.discard()
-        self.folder.mkdir(parents=True, mode=0o700)
+        self.folder.mkdir(parents=True, exist_ok=True, mode=0o700)  # whoever still writes there
         return secrets.token_hex(16)
 
     def discard(self) -> None:

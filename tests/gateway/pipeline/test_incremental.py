@@ -18,6 +18,7 @@ from zhixin_gateway.datasets.manifest import parse_manifest
 from zhixin_gateway.erasing import erase
 from zhixin_gateway.erasure_plan import Erasure
 from zhixin_gateway.pipeline import incremental
+from zhixin_gateway.pipeline.staging import Work
 from zhixin_gateway.progress import NullProgress
 from zhixin_gateway.withdrawing import withdraw
 
@@ -409,7 +410,7 @@ def test_a_dry_run_tells_the_whole_and_leaves_nothing(hundred):
 
 
 def test_where_parts_end_is_made_anew_from_a_damaged_file(hundred):
-    path = hundred.home.ends / DATASET
+    path = Work(hundred.home, DATASET).ends
     path.write_bytes(path.read_bytes()[:-1] + b"!")
     hundred.put((70, 3, "news", 1))
     assert hundred.run().version == 3
@@ -420,10 +421,10 @@ def test_where_parts_end_is_made_anew_from_a_damaged_file(hundred):
 
 
 def test_what_is_kept_of_where_parts_end_is_erased_with_the_records(hundred):
-    assert (hundred.home.ends / DATASET).is_file()
-    assert stat.S_IMODE((hundred.home.ends / DATASET).parent.stat().st_mode) == 0o700
+    assert (Work(hundred.home, DATASET).ends).is_file()
+    assert stat.S_IMODE((Work(hundred.home, DATASET).ends).parent.stat().st_mode) == 0o700
     erase(hundred.home, Erasure(DATASET, (1, 2)))
-    assert not (hundred.home.ends / DATASET).exists()
+    assert not (Work(hundred.home, DATASET).ends).exists()
     hundred.drop("id = 50")
     result = hundred.run()
     assert result.incremental["why"] == "version 2 is not whole in this home's store"
