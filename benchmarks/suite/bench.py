@@ -70,6 +70,10 @@ class Bench:
     quick: bool = False
     published: dict[int, Version] = field(default_factory=dict)
 
+    def turns(self, count: int) -> range:
+        """So many repetitions, after number 0, which warms caches and is not counted."""
+        return range(1 if self.quick else 0, count + 1)
+
     def ours(self, name: str, **environ: str) -> Contestant:
         """One of our own commands; each repetition says its arguments."""
         return Contestant(name, OURS, {}, environ={**self.world.environ, **environ})

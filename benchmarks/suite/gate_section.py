@@ -145,7 +145,7 @@ def _signed(bench: Bench, noise: Version) -> list[str | Path]:
 
 def _in_turns(bench: Bench, commands: dict[str, list[str | Path]]) -> dict[str, list[Sample]]:
     samples: dict[str, list[Sample]] = {name: [] for name in commands}
-    for number in range(bench.rounds + 1):  # the first fills the page cache, and is not counted
+    for number in bench.turns(bench.rounds):
         order = list(commands) if number % 2 else list(reversed(commands))
         for name in order:
             sample = run_command(commands[name], bench.scratch / f"{name}.log")
@@ -156,9 +156,9 @@ def _in_turns(bench: Bench, commands: dict[str, list[str | Path]]) -> dict[str, 
 
 
 def _repeated(bench: Bench, contestant: Contestant, **job: Any) -> list[Sample]:
-    """A warm-up, and then so many repetitions as others have."""
+    """So many repetitions as all but ratios have."""
     samples = []
-    for number in range(bench.others + 1):
+    for number in bench.turns(bench.others):
         sample = bench.run(contestant, **job)
         sample.pop("answer", None)
         bench.say(contestant.name, sample, f"{number}/{bench.others}" if number else "warm-up")
@@ -182,7 +182,7 @@ def _prove(bench: Bench, version: Version) -> list[Sample]:
     command: list[str | Path] = [CLI, "--home", version.home, "prove", version.path]
     command += ["--key", str(version.records // 2)]
     samples = []
-    for number in range(bench.others + 1):
+    for number in bench.turns(bench.others):
         sample = run_command(command, bench.scratch / "prove.log")
         bench.say("prove", sample, f"{number}/{bench.others}" if number else "warm-up")
         if number:

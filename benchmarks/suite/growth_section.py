@@ -24,8 +24,11 @@ COLUMNS = (5, 20, 100)
 def measure_growth(bench: Bench) -> dict[str, Any]:
     """Time ours and the plain copy over tables that grow; gives the section of the results."""
     copies = COPIES[:2] if bench.quick else COPIES
-    by_records = [_size(bench, bench.world.table(each), each) for each in copies]
-    by_columns = [_size(bench, bench.world.table(1, columns)) for columns in COLUMNS]
+    ours = bench.ours("ours")
+    raw = Contestant("raw", LOCKS / "time_raw.py", {"url": bench.world.url}, peer_python("raw"))
+    by_records = [_size(bench, ours, raw, bench.world.table(each), each) for each in copies]
+    columns = COLUMNS[:1] if bench.quick else COLUMNS
+    by_columns = [_size(bench, ours, raw, bench.world.table(1, each)) for each in columns]
     one, last = by_records[1], by_records[-1]
     times = [size["us_per_record"] for size in by_records[1:]]
     return {
@@ -42,21 +45,21 @@ def measure_growth(bench: Bench) -> dict[str, Any]:
     }
 
 
-def _size(bench: Bench, table: Table, copies: int = 0) -> dict[str, Any]:
+def _size(
+    bench: Bench, ours: Contestant, raw: Contestant, table: Table, copies: int = 0
+) -> dict[str, Any]:
     print(f" {table.records:,} records of {len(table.columns)} columns", flush=True)
     samples: dict[str, list[Sample]] = {"raw": [], "ours": []}
-    job = {"url": bench.world.url, "query": table.query}
-    raw = Contestant("raw", LOCKS / "time_raw.py", job, peer_python("raw"))
-    ours = bench.ours("ours")
-    _, version = bench.publish(ours, table)  # tells what is imported late
-    shutil.rmtree(version.home.parent)
-    for turn in range(1, bench.others + 1):
-        sample = bench.run(raw)
-        bench.say("raw", sample, f"{turn}/{bench.others}")
-        samples["raw"].append({**sample, "round": turn})
-        sample, version = bench.publish(ours, table)
-        bench.say("ours", sample, f"{turn}/{bench.others}")
-        samples["ours"].append({**sample, "round": turn})
+    turns = bench.turns(bench.others)
+    for turn in turns if not ours.preload else turns[-bench.others :]:
+        said = f"{turn}/{bench.others}" if turn else "warm-up"
+        theirs = bench.run(raw, query=table.query)
+        bench.say("raw", theirs, said)
+        own, version = bench.publish(ours, table)
+        bench.say("ours", own, said)
+        if turn:
+            samples["raw"].append({**theirs, "round": turn})
+            samples["ours"].append({**own, "round": turn})
         if copies:
             bench.keep(copies, version)
         else:

@@ -1,7 +1,8 @@
-"""Memory of runs whose records must be sorted first: `run_memory.py`, from SQLite and CSV."""
+"""Runs whose records must be sorted first: `run_memory.py`, out of SQLite and an unsorted CSV."""
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 from typing import Any
@@ -14,7 +15,9 @@ __all__ = ["measure_memory"]
 
 def measure_memory(bench: Bench) -> dict[str, Any]:
     """Run it as a process of its own; it ends with 1 where memory grows."""
-    copies = "1" if bench.quick else "3"
     script = ROOT / "benchmarks" / "run_memory.py"
-    subprocess.run([sys.executable, script, "--copies", copies], check=True)
-    return {"copies": int(copies)}
+    results = bench.folder("memory") / "figures.json"
+    copies = "1" if bench.quick else "3"
+    command = [sys.executable, script, "--copies", copies, "--results", results]
+    subprocess.run(command, check=True)
+    return {"copies": int(copies), "runs": json.loads(results.read_text())}

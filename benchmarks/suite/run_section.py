@@ -8,6 +8,7 @@ and its records are held against the plain copy's, types and all.
 from __future__ import annotations
 
 import shutil
+import statistics
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +44,7 @@ def measure_run(bench: Bench) -> dict[str, Any]:
     copies = 1 if bench.quick else COPIES
     table = bench.world.table(copies)
     match = _Match(bench, table)
-    for number in range(bench.rounds + 1):  # the first warms caches, and is not counted
+    for number in bench.turns(bench.rounds):
         match.round(number)
         bench.keep(copies, match.version)
     samples = match.samples
@@ -69,7 +70,17 @@ def measure_run(bench: Bench) -> dict[str, Any]:
         "columns": len(table.columns),
         "ratios": ratios,
         "medians": middle,
+        "thread_cpu_s": _by_thread(ours),
         "samples": samples,
+    }
+
+
+def _by_thread(samples: list[Sample]) -> dict[str, float]:
+    """The median of what each thread took of the processor."""
+    names = {name for sample in samples for name in sample["thread_cpu_s"]}
+    return {
+        name: statistics.median(sample["thread_cpu_s"].get(name, 0.0) for sample in samples)
+        for name in sorted(names)
     }
 
 
