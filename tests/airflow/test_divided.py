@@ -234,6 +234,11 @@ def test_a_worker_that_is_killed_costs_its_span_and_the_version_is_one_workers(
     airflow: AirflowServices, home: Home, kills: Path, sql: Any, tmp_path: Path
 ) -> None:
     (kills / "span 2").touch()
+    tasks = airflow.api.request("GET", f"/api/v2/dags/{DAG}/tasks")["tasks"]
+    downstream = {task["task_id"]: set(task["downstream_task_ids"]) for task in tasks}
+    assert downstream["plan_spans"] == {"extract_span", "join_spans", "hold_snapshot", "let_go"}
+    assert downstream["join_spans"] == {"write", "second_opinion", "let_go"}
+    assert {task["task_id"]: task["trigger_rule"] for task in tasks}["let_go"] == "all_done"
     assert tries(airflow, airflow.api.trigger(DAG)) == {"extract_span 2": 2}
     found = manifest(home, 1)
     assert [part.path for part in found.parts] == [f"part-{n:05d}.parquet" for n in range(4)]

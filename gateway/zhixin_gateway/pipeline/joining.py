@@ -195,7 +195,8 @@ def _told(work: Work, contract: Contract, found: list[SpanResult], outcome: Outc
 def _at_one_moment(work: Work, state: Staged, progress: Progress) -> list[SpanResult]:
     """What came of every span, all read at the same moment; those that were not are read anew."""
     indexes = range(len(state["spans"]))
-    found = [result_of(work, index) for index in indexes]
+    find = partial(result_of, work, token=state["token"])
+    found = [find(index) for index in indexes]
     missing = [index for index in indexes if found[index] is None]
     if missing:
         raise ConfigError(
@@ -214,7 +215,7 @@ def _at_one_moment(work: Work, state: Staged, progress: Progress) -> list[SpanRe
                 "it is read anew, as of the moment of the others"
             )
             at_moment(work, Wanted(state, index, held), progress)
-    return [anew for index in indexes if (anew := result_of(work, index)) is not None]
+    return [anew for index in indexes if (anew := find(index)) is not None]
 
 
 def _position(offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:

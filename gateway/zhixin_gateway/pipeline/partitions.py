@@ -115,6 +115,7 @@ class SpanResult:
 
     Args:
         work: where its piles lie.
+        token: of the run.
         told: what its intake handed on.
         generation: of the moment at which it was read.
         watermark: the greatest one's text, if any.
@@ -125,6 +126,7 @@ class SpanResult:
     """
 
     work: SpanWork
+    token: str
     told: dict[str, Any]
     generation: int
     watermark: str | None
@@ -145,6 +147,7 @@ class SpanResult:
     def save(self) -> None:
         """Write it beside the piles."""
         told = {
+            "token": self.token,
             "told": self.told,
             "generation": self.generation,
             "watermark": self.watermark,
@@ -207,7 +210,7 @@ def plan(
             found = insisted(partial(_spans, home, contract, wanted), progress)
             version_before(work, state, progress)
             work.sink(None).below(ATTEMPTS)
-            work.spans.mkdir()
+            work.spans.mkdir(exist_ok=True)  # a late worker of an earlier run may have made it
         except BaseException:
             work.discard()
             raise
@@ -291,7 +294,8 @@ def at_moment(work: Work, wanted: Wanted, progress: Progress) -> SpanResult:
         progress: told what happens.
     """
     index, spans_in_all = wanted.index, len(wanted.state["spans"])
-    before = result_of(work, index)
+    token = wanted.state["token"]
+    before = result_of(work, index, token)
     if before is not None and before.generation == wanted.held.generation:
         return before
     with _attempt(work, index) as (own, folder):
@@ -302,7 +306,7 @@ def at_moment(work: Work, wanted: Wanted, progress: Progress) -> SpanResult:
         work.expect(wanted.state)
         if _settled(work, own, result, index):
             return result
-    standing = result_of(work, index)
+    standing = result_of(work, index, token)
     return result if standing is None else standing
 
 
@@ -361,6 +365,7 @@ def _extract(own: SpanWork, wanted: Wanted, folder: str, progress: Progress) -> 
             shutil.rmtree(own.records)  # no record that is in a part can be rejected any more
     return SpanResult(
         work=own,
+        token=wanted.state["token"],
         told=told,
         generation=wanted.held.generation,
         watermark=watermark.text,
@@ -439,17 +444,20 @@ def attempt_parts(work: Work, contract: Contract, folder: str) -> Iterator[Parts
         yield parts
 
 
-def result_of(work: Work, index: int) -> SpanResult | None:
-    """What came of a span; None where no attempt at it is whole.
+def result_of(work: Work, index: int, token: str) -> SpanResult | None:
+    """What came of a span; None where no attempt of this run at it is whole.
 
     Args:
         work: the run's.
         index: of the span.
+        token: of the run.
     """
     folder = _folder(work, index)
     try:
         told = json.loads((folder / _RESULT).read_bytes())
     except (FileNotFoundError, NotADirectoryError):
+        return None
+    if told["token"] != token:
         return None
     told["parts"] = entries_from_json(told["parts"])
     return SpanResult(work=SpanWork(work.home, work.dataset, folder), **told)
@@ -467,7 +475,7 @@ def _settled(work: Work, own: SpanWork, result: SpanResult, index: int) -> bool:
             own.folder.rename(target)
             directory.sync_folder(work.spans)
             return True
-        standing = result_of(work, index)
+        standing = result_of(work, index, result.token)
         if standing is not None and standing.generation >= result.generation:
             return False
         with suppress(OSError):  # another attempt at this moment may have done so

@@ -64,6 +64,10 @@ def run(
     """
     progress = progress or NullProgress()
     contract = read_contract(home, contract_path)
+    if workers > 1 and contract.partitioning is None:
+        progress.warn(
+            f"the contract of {contract.dataset} does not divide its source: one reads it"
+        )
     work = Work(home, contract.dataset)
     try:
         return _run(

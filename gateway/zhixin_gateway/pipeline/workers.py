@@ -87,10 +87,10 @@ def extract_divided(
 
 def _read_at_once(home: Home, staged: Staged, workers: int, progress: Progress) -> None:
     work = Work(home, str(staged["dataset"]))
-    indexes = range(len(staged["spans"]))
+    indexes, token = range(len(staged["spans"])), str(staged["token"])
     progress.step("extract", f"{work.dataset}, {len(indexes)} spans by {workers} processes")
     for _ in range(_ROUNDS):
-        missing = [index for index in indexes if result_of(work, index) is None]
+        missing = [index for index in indexes if result_of(work, index, token) is None]
         if not missing:
             progress.done(f"{len(indexes)} spans")
             return

@@ -1,6 +1,7 @@
 """Several workers on one version: the same records, rejects and counts as one reading gives."""
 
 import json
+import shutil
 import threading
 from dataclasses import replace
 
@@ -244,6 +245,24 @@ def test_a_join_waits_for_every_span_and_a_new_run_makes_old_workers_harmless(wo
     assert partitions.extract_partition(world.owner, again, 2)["index"] == 2
 
 
+def test_what_a_late_worker_of_an_earlier_run_left_counts_for_nothing(world, some_stops):
+    world.fill("stops", some_stops)
+    contract = divided(world.stops())
+    staged = partitions.plan(world.owner, contract)
+    partitions.extract_partition(world.owner, staged, 1)
+    work = Work(world.owner, DATASET)
+    left = world.folder / "left"
+    shutil.copytree(work.spans / "00001", left)
+    again = partitions.plan(world.owner, contract)
+    shutil.copytree(left, work.spans / "00001")
+    with pytest.raises(ConfigError, match="not extracted: 0, 1, 2, 3"):
+        joining.join(world.owner, again)
+    for index in range(4):
+        partitions.extract_partition(world.owner, again, index)
+    joined = joining.join(world.owner, again)
+    assert pipeline.notarise(world.owner, pipeline.write(world.owner, joined)).records == 3000
+
+
 def test_a_source_without_snapshots_is_divided_only_where_its_past_is_immutable(world, some_stops):
     world.fill("stops", some_stops)
     with pytest.raises(PermanentSourceError) as refused:
@@ -409,7 +428,7 @@ def test_parts_go_straight_to_an_object_store_and_get_their_names_there(
         ["zhixin_gateway.pipeline.partitions", "", "_settled", "before", 2],
         ["zhixin_gateway.pipeline.partitions", "", "_settled", "after", 3],
         ["zhixin_gateway.pipeline.joining", "", "_joined", "after", 1],
-        ["zhixin_gateway.datasets.sinks", "LocalSink", "rename", "after", 2],
+        ["zhixin_gateway.datasets.sinks", "LocalSink", "rename", "after", 4],
     ],
     ids=lambda step: f"{step[2]}-{step[3]}",
 )
