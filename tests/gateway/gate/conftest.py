@@ -16,6 +16,7 @@ from zhixin_gateway.datasets.sinks import LocalSink
 from zhixin_gateway.datasets.types import schema_fields
 from zhixin_gateway.datasets.writer import VersionWriter
 from zhixin_gateway.gate import open_version, verify, verify_record
+from zhixin_gateway.stores.objects import Objects
 from zhixin_ledger import admission, checkpoint, cosignature, dsse, encoding, merkle, tlogproof
 from zhixin_ledger.facts import DatasetFact, leaf_data
 from zhixin_ledger.keys import COSIGNATURE_V1, ED25519, VerifierKey
@@ -61,6 +62,12 @@ class Case:
     given: dict
     folder: Path
     trust_folder: Path
+    bucket: object = None
+
+    @property
+    def place(self):
+        """Where it is verified: the folder, or the same files as objects."""
+        return self.folder if self.bucket is None else self.bucket.address(self.folder)
 
     def options(self):
         given = self.given
@@ -93,19 +100,54 @@ class Case:
                 return verify(self.folder.name, trust, **options)
             finally:
                 os.chdir(before)
-        return verify(self.folder, trust, **options)
+        return verify(self.place, trust, **options)
 
     def open(self, **changes):
         options = self.options()
         del options["deep"], options["require_standing"]
         base = self.given["base"].rsplit("/", 1)
         options |= {"expect": options["expect"] or "@".join(base), **changes}
-        return open_version(self.folder, self.trust, **options)
+        return open_version(self.place, self.trust, **options)
+
+
+class Bucket:
+    """Keeps objects below an address as the files of a folder are, for the tests of the gate.
+
+    Args:
+        url: of an empty store.
+        root: the folder below which all lies.
+    """
+
+    def __init__(self, url, root):
+        self._url = url
+        self._root = root
+        self._objects = Objects.at(url)
+        self._there = {}
+
+    def address(self, folder):
+        """The address that has a folder's files, brought up to date."""
+        wanted = {
+            path.relative_to(self._root).as_posix() + ("/x" if path.is_dir() else ""): path
+            for path in folder.iterdir()
+        }
+        for name in self._there.keys() - wanted.keys():
+            self._objects.delete(name)
+            del self._there[name]
+        for name, path in wanted.items():
+            data = b"" if path.is_dir() else path.read_bytes()
+            if self._there.get(name) != data:
+                self._objects.put(name, data)
+                self._there[name] = data
+        head, _, parameters = self._url.partition("?")
+        return f"{head}/{folder.relative_to(self._root).as_posix()}?{parameters}"
 
 
 @pytest.fixture
-def lay_out(tmp_path):
-    """A function that lays out a case and gives the `Case`."""
+def lay_out(tmp_path, request):
+    """A function that lays out a case and gives the `Case`; in a bucket, where a test says so."""
+    bucket = None
+    if getattr(request, "param", "folder") == "objects":
+        bucket = Bucket(request.getfixturevalue("s3_url"), tmp_path / "store")
 
     def make(case):
         given = json.loads(case.read_text()) if isinstance(case, Path) else case
@@ -122,7 +164,7 @@ def lay_out(tmp_path):
             shutil.copytree(VECTORS / "versions" / given["base"], folder)
             for name, item in given.get("files", {}).items():
                 put(folder / name, item)
-        return Case(given, folder, trust_folder)
+        return Case(given, folder, trust_folder, bucket)
 
     return make
 

@@ -8,6 +8,7 @@ import pytest
 from zhixin_errors import TrustError
 from zhixin_gateway.gate.verify import Machine
 
+
 VECTORS = Path(__file__).parents[2] / "vectors"
 VERSIONS = sorted(
     str(path.parent.relative_to(VECTORS / "versions"))
@@ -78,6 +79,36 @@ def test_gives_exactly_the_code_of_the_vector(folder, path, lay_out):
         assert case.verify(deep=False).ok
 
 
+def lies_in_files(path):
+    """Whether the fault of a vector lies in the version's own files, as objects can have it."""
+    given = json.loads(path.read_text())
+    items = [item for item in given.get("files", {}).values() if isinstance(item, dict)]
+    return "files" in given and "relative" not in given and not any("link" in i for i in items)
+
+
+IN_FILES = [
+    pytest.param(
+        folder,
+        path,
+        marks=[] if number % 30 == 0 else [pytest.mark.slow],
+        id=f"{folder}-{path.stem}",
+    )
+    for number, (folder, path) in enumerate(
+        (folder, path)
+        for folder in ("negative", "accept")
+        for path in cases(folder)
+        if lies_in_files(path)
+    )
+]
+
+
+@pytest.mark.parametrize("lay_out", ["objects"], indirect=True)
+@pytest.mark.parametrize(("folder", "path"), IN_FILES)
+def test_gives_the_same_code_where_the_files_are_objects(folder, path, lay_out):
+    case = lay_out(path)
+    assert_answers(case.verify(), folder, path, case.given)
+
+
 @pytest.mark.parametrize("path", cases("trust-cases"), ids=lambda path: path.stem)
 def test_a_trust_that_is_none_is_a_fault_of_the_set_up(path, lay_out):
     case = lay_out(path)
@@ -91,6 +122,7 @@ def test_a_trust_that_is_none_is_a_fault_of_the_set_up(path, lay_out):
 
 @pytest.mark.parametrize("base", VERSIONS)
 @pytest.mark.parametrize("deep", [False, True], ids=["shallow", "deep"])
+@pytest.mark.parametrize("lay_out", ["folder", "objects"], indirect=True)
 def test_verifies_every_whole_version(base, deep, lay_out, results):
     verdict = lay_out({"base": base, "deep": deep}).verify()
     answer, want = verdict.to_json(), results["versions"][base]

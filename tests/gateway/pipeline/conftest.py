@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -19,7 +20,8 @@ def runner():
     )  # fmt: skip
 
     def run(home, contract, step=None):
-        request = {"home": str(home.path), "contract": str(contract), "step": step}
+        store = {name: value for name, value in os.environ.items() if name.startswith("AWS_")}
+        request = {"home": str(home.path), "contract": str(contract), "step": step, "env": store}
         process.stdin.write(json.dumps(request) + "\n")
         process.stdin.flush()
         return int(process.stdout.readline())

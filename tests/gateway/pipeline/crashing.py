@@ -1,8 +1,9 @@
 """A process that runs the pipeline in children and kills them at a named step.
 
-One JSON request a line on standard input: {"home", "contract", "step": [module, object, method,
-"before" | "after", nth call]} or step null: run to the end. One line a request on standard output:
-how the child ended, negative for a signal. It imports everything once, so that a child is a fork.
+One JSON request a line on standard input: {"home", "contract", "env", "step": [module, object,
+method, "before" | "after", nth call]} or step null: run to the end. One line a request on standard
+output: how the child ended, negative for a signal. It imports everything once, so that a child is a
+fork.
 """
 
 import importlib
@@ -63,6 +64,7 @@ def arm_engine(step, nth):
 
 
 def child(request):
+    os.environ.update(request.get("env", {}))
     step = request["step"]
     if step and step[0] == "engine":
         arm_engine(*step[1:])

@@ -1,6 +1,7 @@
 """kill -9 at every step of a run, then run again: one complete version, no repeat, no gap."""
 
 import signal
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
@@ -55,23 +56,64 @@ STEPS = {
 }
 
 
-@pytest.mark.parametrize("step", STEPS.values(), ids=STEPS.keys())
-def test_killed_and_run_again_there_is_one_complete_version(world, some_stops, runner, step):
+OBJECTS = "zhixin_gateway.stores.objects"
+ON_OBJECTS = {
+    "while a part is uploaded": [OBJECTS, "Writing", "write", "after", 1],
+    "before a part's upload ends": [OBJECTS, "Writing", "close", "before", 1],
+    "after the last part": [OBJECTS, "Writing", "close", "after", 1],
+    "before parts are held to the manifest": [
+        "zhixin_gateway.stores.objectstore", "ObjectStore", "settle", "before", 1,
+    ],
+    "between the last part and the small files": [OBJECTS, "Objects", "put", "before", 1],
+    "between the small files and the receipt": [OBJECTS, "Objects", "put", "before", 4],
+    "after the receipt": [OBJECTS, "Objects", "put", "after", 4],
+}  # fmt: skip
+QUICK = ("while a part is uploaded", "between the last part and the small files",
+         "between the small files and the receipt", "after the receipt")  # fmt: skip
+LATER = (
+    *(name for name in ON_OBJECTS if name not in QUICK),
+    "after it is told that all is extracted", "after it is told that it is signed",
+    "inside the ledger's commit", "before the receipt", "before the rejects move",
+    "after the run is remembered",
+)  # fmt: skip
+CASES = [
+    *(pytest.param("folder", step, id=f"folder-{name}") for name, step in STEPS.items()),
+    *(pytest.param("objects", ON_OBJECTS[name], id=f"objects-{name}") for name in QUICK),
+    *(
+        pytest.param("objects", step, id=f"objects-{name}", marks=pytest.mark.slow)
+        for name, step in (ON_OBJECTS | STEPS).items()
+        if name in LATER
+    ),
+]
+
+
+@pytest.mark.parametrize(("where", "step"), CASES)
+def test_killed_and_run_again_there_is_one_complete_version(
+    world, some_stops, runner, where, step, request
+):
     home, contract = world.owner, world.stops()
+    if where == "objects":
+        home = home.save(replace(home.filed_settings(), store=request.getfixturevalue("s3_url")))
     world.fill("stops", [*some_stops, ("2024-01-01", "X", -1, None)])
     assert runner(home, contract, step) == -signal.SIGKILL
     assert runner(home, contract) == 0
     assert runner(home, contract) == 0
 
-    assert directory.list_versions(home.store, DATASET) == [1]
-    path = directory.version_path(home.store, DATASET, 1)
-    verdict = verify(path, home.trust(), deep=True, ledger_copy=home.ledger_view())
+    store = home.open_store()
+    assert store.versions(DATASET) == [1]
+    verdict = verify(
+        store.place(DATASET, 1), home.trust(), deep=True, ledger_copy=home.ledger_view()
+    )
     assert (verdict.ok, verdict.records) == (True, 3_000)
     rejects = pq.read_table(home.quarantine / DATASET / "1.parquet").to_pylist()
-    assert [row["seats"] for row in rejects] == ["-1"]
+    assert [row["line"] for row in rejects] == ["X"]
     fact = home.ledger_client().sync().dataset(DATASET)
     assert (fact.version, fact.withdrawn) == (1, ())
     assert [report["code"] for report in audit_home(home)] == [None] * 4
     left = [p for p in home.staging.rglob("*") if p.is_file() and p.suffix != ".lock"]
     assert left == []
-    assert [p.name for p in directory.dataset_path(home.store, DATASET).iterdir()] == ["1"]
+    if where == "objects":
+        lying = [each.name for each in store.objects.below(DATASET).listed()]
+    else:
+        lying = [p.name for p in directory.dataset_path(home.store, DATASET).iterdir()]
+    assert lying == ["1"]
