@@ -4,8 +4,11 @@ Everything goes to standard error: standard output is for data. A step has a nam
 and ends with a note::
 
     progress.step("extract", "bts.gov.example/flights")
-    progress.advance(65_536)
-    progress.done("336,776 records")
+    progress.expect(1_010_328)
+    progress.advance(65_536, 9_437_184)
+    progress.done("1,010,320 records, 8 quarantined")
+
+and says meanwhile ``65,536 of about 1,010,328 records, 410,000/s, 9 MB, 2 s left``.
 """
 
 from __future__ import annotations
@@ -16,11 +19,22 @@ import unicodedata
 from typing import TYPE_CHECKING, Protocol, TextIO
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from rich.progress import Progress as RichBar
     from rich.progress import TaskID
 
-__all__ = ["LogProgress", "NullProgress", "Progress", "RichProgress", "make_progress", "one_line"]
+__all__ = [
+    "LogProgress",
+    "NullProgress",
+    "Pace",
+    "Progress",
+    "RichProgress",
+    "make_progress",
+    "one_line",
+]
 
+_SAYS_EVERY_S = 30.0
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
@@ -34,14 +48,68 @@ def one_line(text: str) -> str:
     )
 
 
+class Pace:
+    """How far a step is: records, their rate, bytes, and the time left where the end is known."""
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._began = clock()
+        self.total: int | None = None
+        self._records = self._bytes = 0
+
+    @property
+    def seconds(self) -> float:
+        """Since the beginning."""
+        return self._clock() - self._began
+
+    def add(self, records: int, size_bytes: int = 0) -> None:
+        """Count."""
+        self._records += records
+        self._bytes += size_bytes
+
+    def __str__(self) -> str:
+        """As people read it while the step goes on."""
+        rate = self._rate()
+        of = f" of about {self.total:,}" if self.total and self.total >= self._records else ""
+        told = f"{self._records:,}{of} records, {_rounded(rate):,}/s"
+        if self._bytes:
+            told += f", {self._bytes / 1e6:,.0f} MB"
+        if of and self.total and rate:
+            told += f", {(self.total - self._records) / rate:,.0f} s left"
+        return told
+
+    def ended(self, note: str = "") -> str:
+        """As people read it at the end.
+
+        Args:
+            note: what the step says of itself; the count of records without one.
+        """
+        told = note or (f"{self._records:,} records" if self._records else "done")
+        seconds = self.seconds
+        pace = f", {_rounded(self._rate()):,}/s" if seconds >= 1 and self._records else ""
+        return f"{told} ({seconds:.1f} s{pace})"
+
+    def _rate(self) -> float:
+        seconds = self.seconds
+        return self._records / seconds if seconds else 0.0
+
+
+def _rounded(rate: float) -> int:
+    """To two digits: more would move all the time and say nothing."""
+    return int(float(f"{rate:.2g}"))
+
+
 class Progress(Protocol):
     """What a job tells of itself while it works."""
 
     def step(self, name: str, of: str = "") -> None:
         """Begin a step; the step before it, if any, has ended."""
 
-    def advance(self, records: int) -> None:
-        """Tell that so many records more have passed."""
+    def expect(self, records: int) -> None:
+        """Tell about how many records there will be."""
+
+    def advance(self, records: int, size_bytes: int = 0) -> None:
+        """Tell that so many records more have passed, of so many bytes in memory."""
 
     def done(self, note: str = "") -> None:
         """End the step."""
@@ -62,7 +130,10 @@ class NullProgress:
     def step(self, name: str, of: str = "") -> None:
         """Say nothing."""
 
-    def advance(self, records: int) -> None:
+    def expect(self, records: int) -> None:
+        """Say nothing."""
+
+    def advance(self, records: int, size_bytes: int = 0) -> None:
         """Say nothing."""
 
     def done(self, note: str = "") -> None:
@@ -88,25 +159,31 @@ class LogProgress:
     def __init__(self, stream: TextIO | None = None) -> None:
         self._stream = stream or sys.stderr
         self._label = ""
-        self._records = 0
-        self._began = 0.0
+        self._pace = Pace()
+        self._told_s = 0.0
 
     def step(self, name: str, of: str = "") -> None:
         """Remember what begins; it is told when it ends."""
         self._label = f"{of}: {name}" if of else name
-        self._records = 0
-        self._began = time.monotonic()
+        self._pace = Pace()
+        self._told_s = 0.0
 
-    def advance(self, records: int) -> None:
-        """Count."""
-        self._records += records
+    def expect(self, records: int) -> None:
+        """Count towards it."""
+        self._pace.total = records
+
+    def advance(self, records: int, size_bytes: int = 0) -> None:
+        """Count; a long step says how far it is, every half minute."""
+        self._pace.add(records, size_bytes)
+        if self._pace.seconds - self._told_s >= _SAYS_EVERY_S:
+            self._told_s = self._pace.seconds
+            self._write(f"{self._label}: {self._pace}")
 
     def done(self, note: str = "") -> None:
         """Write the line of the step."""
         if not self._label:
             return
-        told = note or (f"{self._records:,} records" if self._records else "done")
-        self._write(f"{self._label}: {told} ({time.monotonic() - self._began:.1f} s)")
+        self._write(f"{self._label}: {self._pace.ended(note)}")
         self._label = ""
 
     def say(self, text: str) -> None:
@@ -144,34 +221,33 @@ class RichProgress:
         )
         self._task: TaskID | None = None
         self._label = ""
-        self._records = 0
-        self._began = 0.0
+        self._pace = Pace()
 
     def step(self, name: str, of: str = "") -> None:
         """Show a moving line for the step."""
         self._drop()
         self._label = f"{of}: {name}" if of else name
-        self._records = 0
-        self._began = time.monotonic()
+        self._pace = Pace()
         self._bar.start()
         self._task = self._bar.add_task(_escaped(self._label), total=None, count="")
 
-    def advance(self, records: int) -> None:
+    def expect(self, records: int) -> None:
+        """Count towards it."""
+        self._pace.total = records
+
+    def advance(self, records: int, size_bytes: int = 0) -> None:
         """Move the count."""
-        self._records += records
+        self._pace.add(records, size_bytes)
         if self._task is not None:
-            self._bar.update(self._task, count=f"{self._records:,} records")
+            self._bar.update(self._task, count=str(self._pace))
 
     def done(self, note: str = "") -> None:
         """Replace the moving line by one that stays."""
         if self._task is None:
             return
         self._drop()
-        told = note or (f"{self._records:,} records" if self._records else "done")
-        seconds = time.monotonic() - self._began
-        self._console.print(
-            f"[green]✓[/] {_escaped(self._label)}: {_escaped(told)} [dim]({seconds:.1f} s)[/]"
-        )
+        told = _escaped(f"{self._label}: {self._pace.ended(note)}")
+        self._console.print(f"[green]✓[/] {told}")
 
     def say(self, text: str) -> None:
         """Print above the moving line."""

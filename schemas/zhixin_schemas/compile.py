@@ -236,7 +236,8 @@ def _pattern(pattern: str) -> Callable[[Any], Mask]:
     """Match each text once where texts repeat: a look into a table costs a tenth of a match."""
 
     def broken(column: Any) -> Mask:  # noqa: ANN401
-        return pc.invert(pc.match_substring_regex(column, pattern))
+        result: Mask = pc.invert(pc.match_substring_regex(column, pattern))
+        return result
 
     def mask(column: Any) -> Mask:  # noqa: ANN401
         coded = pc.dictionary_encode(column)

@@ -1,12 +1,14 @@
 import io
 
 import pytest
-from zhixin_gateway.progress import LogProgress, NullProgress, RichProgress, make_progress
+from zhixin_gateway import progress as showing
+from zhixin_gateway.progress import LogProgress, NullProgress, Pace, RichProgress, make_progress
 
 
 def _all_calls(progress):
     progress.step("extract", "a.example/b")
-    progress.advance(1_000)
+    progress.expect(5_000)
+    progress.advance(1_000, 64_000)
     progress.say("a [sentence] of its own")
     progress.warn("look here")
     progress.done()
@@ -57,3 +59,41 @@ def test_names_that_others_chose_move_no_cursor_and_forge_no_line(display, capsy
     err = capsys.readouterr().err
     assert "\\x1b[2J\\u202e is new\\nerror: forged, 许可　证" in err
     assert "\x1b[2J" not in err
+
+
+def test_a_pace_tells_rate_bytes_and_the_time_left_where_the_count_is_known():
+    now = [100.0]
+    pace = Pace(lambda: now[0])
+    now[0] += 2
+    pace.add(20_000, 3_500_000)
+    assert str(pace) == "20,000 records, 10,000/s, 4 MB"
+    pace.total = 120_000
+    assert str(pace) == "20,000 of about 120,000 records, 10,000/s, 4 MB, 10 s left"
+    assert pace.ended() == "20,000 records (2.0 s, 10,000/s)"
+    assert pace.ended("2 parts") == "2 parts (2.0 s, 10,000/s)"
+    pace.total = 10_000  # the source said "about"
+    assert str(pace) == "20,000 records, 10,000/s, 4 MB"
+
+
+def test_a_pace_that_has_just_begun_divides_by_nothing():
+    pace = Pace(lambda: 1.0)
+    pace.total = 10
+    assert str(pace) == "0 of about 10 records, 0/s"
+    assert pace.ended() == "done (0.0 s)"
+
+
+def test_a_log_says_every_half_minute_how_far_a_step_is(monkeypatch):
+    now = [0.0]
+    monkeypatch.setattr(showing, "Pace", lambda: Pace(lambda: now[0]))
+    stream = io.StringIO()
+    progress = LogProgress(stream)
+    progress.step("extract", "a.example/b")
+    for _ in range(7):
+        now[0] += 10
+        progress.advance(1_000)
+    progress.done()
+    assert stream.getvalue().splitlines() == [
+        "a.example/b: extract: 3,000 records, 100/s",
+        "a.example/b: extract: 6,000 records, 100/s",
+        "a.example/b: extract: 7,000 records (70.0 s, 100/s)",
+    ]

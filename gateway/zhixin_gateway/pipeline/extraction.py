@@ -16,16 +16,17 @@ from __future__ import annotations
 import datetime as dt
 import random
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, nullcontext
 from functools import cache, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from zhixin_connectors.protocol import ReadRequest
+from zhixin_connectors.protocol import Extracted, ReadRequest
 from zhixin_errors import (
     ConfigError,
     LedgerUnavailable,
+    SourceError,
     TransientSourceError,
     ValidationRefused,
 )
@@ -73,6 +74,7 @@ __all__ = [
 
 _MOST_TOLD = 10
 T = TypeVar("T")
+_ASKS_AFTER_S = 5.0
 _WAITS_S = (2.0, 10.0)
 """Before the second and the third attempt, each half as long or half as long again."""
 
@@ -166,10 +168,11 @@ def extract(
                         targets=targets,
                         parts=parts,
                     )
+                    count = partial(_count, home, contract, reading)
                     delta = Delta(work, contract, reading, treater, keep=publish)
                     told = _extract(
                         contract, source, intake, delta,
-                        state_contract=state_once, progress=progress,
+                        state_contract=state_once, count=count, progress=progress,
                     )  # fmt: skip
                     if told["parts"] is not None:
                         rejects = delta.rejects if parts is None else parts.rejects_before
@@ -250,6 +253,7 @@ def _extract(
     delta: Delta,
     *,
     state_contract: Callable[[], None],
+    count: Callable[[], int | None],
     progress: Progress,
 ) -> Staged:
     extracted_at = format_time(dt.datetime.now(dt.UTC))
@@ -258,11 +262,10 @@ def _extract(
     watermark = Watermark(contract)
     progress.step("extract", contract.dataset)
     with ahead(source) as batches:
-        for extracted in batches:
+        for extracted in _paced(batches, count, progress):
             state_contract()  # not before a record: a misspelt column costs no version of it
             watermark.take(extracted.batch)
             delta.take(extracted, intake)
-            progress.advance(extracted.batch.num_rows)
     state_contract()
     outcome = delta.finish(intake, source, watermark.greatest)
     progress.done(f"{outcome.extracted:,} records, {outcome.quarantined:,} quarantined")
@@ -281,6 +284,30 @@ def _extract(
         "parts": None if outcome.entries is None else entries_to_json(outcome.entries),
         "incremental": delta.told(),
     }
+
+
+def _paced(
+    batches: Iterable[Extracted], count: Callable[[], int | None], progress: Progress
+) -> Iterator[Extracted]:
+    """Tell of each batch once it is worked; who reads for long hears how much there is."""
+    began, asked = time.monotonic(), False
+    for extracted in batches:
+        if not asked and time.monotonic() - began >= _ASKS_AFTER_S:
+            asked = True
+            if (total := count()) is not None:
+                progress.expect(total)
+        yield extracted
+        progress.advance(extracted.batch.num_rows, extracted.batch.nbytes)
+
+
+def _count(home: Home, contract: Contract, reading: Reading) -> int | None:
+    """About how many records come, where the source knows it without reading."""
+    if contract.sql is not None or reading.before is not None:
+        return None
+    try:
+        return home.open_source(contract.server, contract.options).count(contract.object)
+    except SourceError:
+        return None  # what is wrong there is told where records are read
 
 
 @contextmanager
