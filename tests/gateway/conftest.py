@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from zhixin_gateway import governing
+from zhixin_gateway.datasets import hashing
 from zhixin_gateway.founding import found
 from zhixin_gateway.home import Home, create_home
 
@@ -61,6 +62,16 @@ AT_FAA = """        relationships:
             to: faa.gov.example/places.yaml#/schema/places/properties/code
             customProperties: [{property: zhixin.severity, value: warning}]
 """
+
+
+@pytest.fixture(scope="module", params=["kernel", "pure"])
+def either_path(request):
+    """Every test of a module twice: records hashed by the native kernel, and by the pure path."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "pure":
+            patch.setenv("ZHIXIN_KERNEL", "pure")
+        assert (hashing.kernel() is None) == (request.param == "pure"), "make kernel"
+        yield request.param
 
 
 class World:

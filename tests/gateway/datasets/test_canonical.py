@@ -16,6 +16,8 @@ from zhixin_gateway.datasets.sizes import text_bounds
 from zhixin_gateway.datasets.types import fields_schema, parse_type
 from zhixin_gateway.datasets.values import check_values, number_text, parse_values
 
+pytestmark = pytest.mark.usefixtures("either_path")
+
 CASES = ["binary", "boolean", "date", "decimal-1-0", "decimal-38-0", "decimal-38-38",
          "decimal-7-2", "float", "integer", "string", "time", "timestamp", "timestamptz",
          "unsigned"]  # fmt: skip

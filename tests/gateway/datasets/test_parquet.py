@@ -209,6 +209,8 @@ def test_an_empty_file_is_refused(tmp_path):
         refused(file, pa.schema([("x", pa.int64())]))
 
 
+pytestmark = pytest.mark.usefixtures("either_path")
+
 FUZZ = """
 import pathlib, random, sys
 import pyarrow as pa

@@ -27,6 +27,8 @@ from zhixin_gateway.datasets.sinks import LocalSink
 from zhixin_gateway.datasets.types import fields_schema
 from zhixin_gateway.datasets.writer import VersionWriter
 
+pytestmark = pytest.mark.usefixtures("either_path")
+
 FIELDS = [{"name": "key", "type": "integer"}, {"name": "text", "type": "string"}]
 SCHEMA = fields_schema(FIELDS)
 

@@ -8,6 +8,7 @@ import pytest
 from zhixin_errors import TrustError
 from zhixin_gateway.gate.verify import Machine
 
+pytestmark = pytest.mark.usefixtures("either_path")
 
 VECTORS = Path(__file__).parents[2] / "vectors"
 VERSIONS = sorted(
