@@ -2,13 +2,15 @@
 
 ========================  ==========================================================================
 ``verdict``               what a verification answers: code, message, the checks in their order
-``files``                 the only input: a directory listed, files read within limits, parts hashed
+``files``                 the only input: files read within limits, parts hashed (``filedigests``
+                          does it side by side, ``objectfiles`` where they lie in an object store)
 ``receipts``              one receipt judged by the trust: log signature, quorum, time, inclusion
 ``checks``                the table's rows as pure functions over bytes and parsed values
 ``standing``              standing files and the home's copy of the ledger
 ``verify``                the rows in their order: a directory in, a verdict out
 ``parts``                 parts decoded from private copies; every record tree recomputed
 ``record_proof``          one record verified without its dataset; ``prove`` makes the proof
+``keyed``                 one record found by its key, and only the part read that holds it
 ``reader``                `VerifiedDataset`: the only thing that yields data
 ``query``                 SQL over verified data
 ========================  ==========================================================================
