@@ -47,6 +47,7 @@ from zhixin_connectors.columns import (
     null_words,
 )
 from zhixin_connectors.grammar import Reading
+from zhixin_connectors.mysqlrows import column_batches
 from zhixin_connectors.options import SourceOptions
 from zhixin_connectors.protocol import Extracted, ReadRequest
 from zhixin_connectors.relations import described, order_by, quoter
@@ -67,7 +68,6 @@ _STRINGS = {15, 249, 250, 251, 252, 253, 254, _GEOMETRY}  # VARCHAR to STRING, t
 _BINARY = 63  # the character set of what is no text
 _INTEGERS, _DECIMALS, _DATE, _DATETIME = {1, 2, 3, 8, 9}, {0, 246}, 10, 12
 _WHOLE = {"binary", "latin1", "ucs2", "utf16", "utf16le", "utf32", "utf8", "utf8mb3", "utf8mb4"}
-_BATCH_BYTES = 1 << 25
 _SETTINGS = {
     "time_zone": "'+00:00'",
     "lock_wait_timeout": "30",
@@ -198,12 +198,12 @@ def read(
 
     def batches() -> Generator[Extracted]:
         first_row = 0
-        for rows in _streamed(connection, statement, request):
-            cells = iter(zip(*rows, strict=True))
+        for columns in _streamed(connection, statement, request):
+            cells = iter(columns)
             taken = [taker.column(*(next(cells) for _ in taker.expressions)) for taker in takers]
             own = [null_words(column, options.null) for column in taken]
             yield extracted(own, request.schema, readings, first_row)
-            first_row += len(rows)
+            first_row += len(columns[0])
 
     span = request.span
     with closing(batches()) as stream:
@@ -236,8 +236,8 @@ def _moment(bound: pa.Scalar[Any]) -> str:
 
 def _streamed(
     connection: Connection, statement: str, request: ReadRequest
-) -> Iterator[list[tuple[bytes | None, ...]]]:
-    """Batches of rows, of bounded size in bytes.
+) -> Iterator[list[Array]]:
+    """Batches of columns of bytes.
 
     A statement can't be given up half-way in this protocol: the driver would read all that is
     left. So a reading that ends early ends its connection.
@@ -249,23 +249,14 @@ def _streamed(
     ended = False
     try:
         cursor.execute(statement)
-        rows: list[tuple[bytes | None, ...]] = []
-        size = 0
-        while (row := cursor.fetchone()) is not None:
-            rows.append(row)
-            size += sum(map(len, filter(None, row)))
-            if len(rows) >= request.batch_rows or size >= _BATCH_BYTES:
-                yield rows
-                rows, size = [], 0
+        yield from column_batches(driver, len(cursor.description), request.batch_rows)
         ended = True
-        if rows:
-            yield rows
     finally:
+        if driver._result is not None:
+            driver._result.unbuffered_active = False  # what was left of it is read, or is not to be
         if not ended:
-            if driver._result is not None:
-                driver._result.unbuffered_active = False
-            cursor.connection = None
             connection.invalidate()
+        cursor.connection = None
 
 
 @dataclass(frozen=True)
@@ -318,7 +309,7 @@ def _taker(name: str, kind: _Kind, wanted: pa.DataType) -> _Taker:
         digits = f"LPAD(BIN({name}), {kind.width}, '0')"
         return _Taker([digits if pt.is_string(wanted) else f"CAST({name} AS UNSIGNED)"], _texts)
     if kind.code in _STRINGS | {_BIT} and not kind.text:
-        return _Taker([name], lambda values: ArrowColumn(pa.array(values, pa.binary())))
+        return _Taker([name], ArrowColumn)
     if kind.code == _TIMESTAMP:
         return _Taker([f"CONCAT({name}, '+00')"], _texts)
     if kind.text and kind.charset and kind.charset not in _WHOLE:
@@ -338,19 +329,19 @@ def _float_taker(name: str, kind: _Kind, wanted: pa.DataType) -> _Taker:
     )
 
 
-def _texts(values: Sequence[bytes | None]) -> ArrowColumn:
+def _texts(values: Array) -> ArrowColumn:
     """Bytes that should be UTF-8; some of MariaDB's own may hold half a surrogate pair."""
     try:
-        return ArrowColumn(pa.array(values, pa.string()))
+        return ArrowColumn(pc.cast(values, pa.string()))
     except pa.ArrowInvalid:
         read = [
             None if value is None else escaped_text(value.decode(errors="surrogateescape"))
-            for value in values
+            for value in values.to_pylist()
         ]
         return ArrowColumn(pa.array(read, pa.string()), escaped=True)
 
 
-def _converted(values: Sequence[bytes | None], own: Sequence[bytes | None]) -> ArrowColumn:
+def _converted(values: Array, own: Array) -> ArrowColumn:
     """Texts of a character set that has characters, or bytes, of which Unicode knows nothing.
 
     Args:
@@ -358,23 +349,24 @@ def _converted(values: Sequence[bytes | None], own: Sequence[bytes | None]) -> A
         own: the bytes that were converted, where the text has a ?. No other character's code has
             the byte of a ? in any of the server's character sets that come here.
     """
-    if not any(own):
+    if own.null_count == len(own):
         return _texts(values)
+    pairs = list(zip(values.to_pylist(), own.to_pylist(), strict=True))
     read = [
         value if raw is None or value is None or value.count(b"?") == raw.count(b"?") else None
-        for value, raw in zip(values, own, strict=True)
+        for value, raw in pairs
     ]
-    texts = _texts(read)
+    texts = _texts(pa.array(read, pa.binary()))
     lost = [
         "".join(chr(byte) if byte < 0x80 else escape_byte(byte) for byte in raw)
         if raw is not None and kept is None
         else None
-        for kept, raw in zip(read, own, strict=True)
+        for kept, (_, raw) in zip(read, pairs, strict=True)
     ]
     return ArrowColumn(pc.coalesce(texts.array, pa.array(lost, pa.string())), escaped=True)
 
 
-def _printed(values: Sequence[bytes | None], wide: Sequence[bytes | None]) -> _PrintedColumn:
+def _printed(values: Array, wide: Array) -> _PrintedColumn:
     return _PrintedColumn(_texts(values).array, wide=_texts(wide).array)
 
 

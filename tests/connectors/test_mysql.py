@@ -5,10 +5,11 @@ import struct
 from decimal import Decimal
 
 import pyarrow as pa
+import pyarrow.compute as pc
 import pytest
 from zhixin_connectors.protocol import ReadRequest
 from zhixin_connectors.registry import open_source
-from zhixin_errors import ConfigError, PermanentSourceError
+from zhixin_errors import ConfigError, PermanentSourceError, SourceError
 
 I64, U64, F64, TEXT, BOOL = pa.int64(), pa.uint64(), pa.float64(), pa.string(), pa.bool_()
 BYTES, DATE, TIME, LOCAL = pa.binary(), pa.date32(), pa.time64("us"), pa.timestamp("us")
@@ -399,3 +400,33 @@ def test_a_setting_of_the_url_that_is_none_is_refused(mariadb):
     with pytest.raises(ConfigError, match="sslmode"):
         open_source(f"{url}?sslmode=require").check()
     open_source(f"{url}?charset=gbk&connect_timeout=5").check()
+
+
+@pytest.mark.slow
+def test_cells_of_any_length_come_whole_and_null_and_empty_apart(mariadb):
+    """Also where a row takes several packets, and where one ends at a packet's very end."""
+    url, run = mariadb
+    whole = 2**24 - 1
+    sizes = [0, 1, 250, 251, 252, 65_535, 65_536, whole - 9, whole - 8, whole - 7, 2 * whole - 14]
+    run("CREATE TABLE t (n int, a varchar(9), s longblob, b varchar(9))")
+    rows = [f"({n}, '', REPEAT('x', {size}), NULL)" for n, size in enumerate(sizes)]
+    for row in [*rows, "(99, NULL, NULL, NULL)", "(100, 'a', '', 'b')"]:
+        run(f"INSERT INTO t VALUES {row}")
+    schema = pa.schema({"n": pa.int64(), "a": pa.string(), "s": pa.binary(), "b": pa.string()})
+    table = pa.Table.from_batches(
+        each.batch for each in open_source(url).read(ReadRequest("t", schema))
+    )
+    assert pc.binary_length(table["s"]).to_pylist() == [*sizes, None, 0]
+    assert set(b"".join(table["s"].drop_null().to_pylist())) == set(b"x")
+    assert table["a"].to_pylist() == ["" for _ in sizes] + [None, "a"]
+    assert table["b"].to_pylist() == [None for _ in sizes] + [None, "b"]
+    assert table["n"].to_pylist() == [*range(len(sizes)), 99, 100]
+
+
+def test_an_error_in_the_middle_of_the_rows_is_said(mariadb, take):
+    url, run = mariadb
+    run("CREATE TABLE t AS SELECT seq AS id FROM seq_1_to_5000; CREATE TABLE two AS SELECT 1 AS x "
+        "UNION ALL SELECT 2")  # fmt: skip
+    query = "SELECT IF(id < 4000, id, (SELECT x FROM two)) AS id FROM t"
+    with pytest.raises(SourceError, match="the query.*error 1242"):
+        take(url, query, {"id": pa.int64()}, batch_rows=100)
