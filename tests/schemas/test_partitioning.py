@@ -96,6 +96,10 @@ def test_spans_may_begin_at_values_that_are_given(field, bounds):
         ({"partition": "z", "partitions": "['2024-01-01T00:00:00']"}, "no timestamptz"),
         ({"partition": "n", "partitions": "[x]"}, "a bound is no decimal"),
         ({"partition": "i", "partitions": "3", "immutable": "'yes'"}, "true or false"),
+        (
+            {"partition": "i", "partitions": "3", "incremental": "append", "watermark": "i"},
+            "read whole each time",
+        ),
     ],
 )
 def test_refuses_what_can_not_be_divided(options, says):

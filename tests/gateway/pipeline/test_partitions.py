@@ -8,7 +8,13 @@ from dataclasses import replace
 import pyarrow.parquet as pq
 import pytest
 import zhixin_gateway
-from zhixin_errors import ConfigError, PermanentSourceError, TransientSourceError, ValidationRefused
+from zhixin_errors import (
+    ConfigError,
+    PermanentSourceError,
+    TransientSourceError,
+    ValidationRefused,
+    ZhixinError,
+)
 from zhixin_gateway import pipeline
 from zhixin_gateway.datasets.manifest import parse_manifest
 from zhixin_gateway.gate.verify import verify
@@ -18,6 +24,9 @@ from zhixin_gateway.progress import NullProgress
 from zhixin_gateway.stores.objectsink import ObjectSink
 
 DATASET = "bts.gov.example/stops"
+WARNS = """      - {type: custom, engine: zhixin, name: crowded, severity: warning,
+         implementation: seats < 100}
+"""
 DAYS = ["2024-02-01", "2024-03-01", "2024-04-01"]
 
 
@@ -73,8 +82,9 @@ def in_spans(home, contract, *, report=False):
 
 def test_spans_make_the_same_version_as_one_reading(world, some_stops):
     world.fill("stops", spoilt(some_stops))
-    whole = pipeline.run(world.owner, world.stops())
-    contract = divided(world.stops(version="1.0.1"))
+    whole = pipeline.run(world.owner, world.stops(quality=WARNS))
+    assert whole.warned > 100
+    contract = divided(world.stops(version="1.0.1", quality=WARNS))
     staged = in_spans(world.owner, contract)
     result = pipeline.notarise(world.owner, pipeline.write(world.owner, staged))
     assert result.version == 2
@@ -143,6 +153,31 @@ def test_what_only_all_spans_together_tell_is_decided_before_a_part_has_its_name
         row["_reasons"] for row in rejects_of(world.owner, 1)
     ]
     assert {row["_row"] for row in rejects_of(world.owner, 2)} == {5, 2995}
+
+
+def test_a_record_may_point_to_one_of_another_span_and_falls_with_it(world, some_stops):
+    rows = [(*row[:3], "L03") for row in sorted(some_stops)]
+    rows[3] = (*rows[3][:3], "X1")  # stands in the last span, and is sound
+    rows[2998] = ("2024-05-28", "X1", 5, "L03")
+    rows[4] = (*rows[4][:3], "X2")  # its target is rejected there, and what points to it too
+    rows[2999] = ("2024-05-28", "X2", 9999, "L03")
+    rows[1500] = ("2024-03-15", "X3", 5, "X2")
+    rows[1501] = ("2024-03-15", "X4", 5, "X3")
+    world.fill("stops", rows)
+    own = """        relationships:
+          - id: place-here
+            to: bts.gov.example/stops.yaml#/schema/stops/properties/line
+"""
+    whole = pipeline.run(world.owner, world.stops(place=own))
+    assert whole.quarantined == 4
+    staged = in_spans(world.owner, divided(world.stops(version="1.0.1", place=own)), report=False)
+    result = pipeline.notarise(world.owner, pipeline.write(world.owner, staged), force=True)
+    assert (result.records, result.quarantined, result.rules) == (
+        whole.records, whole.quarantined, whole.rules,
+    )  # fmt: skip
+    assert records_of(world.owner, 2) == records_of(world.owner, 1)
+    one, two = (rejects_of(world.owner, version) for version in (1, 2))
+    assert [row["_reasons"] for row in one] == [row["_reasons"] for row in two]
 
 
 @pytest.fixture
@@ -284,6 +319,22 @@ def test_a_broken_critical_rule_leaves_the_rejects_and_nothing_else(world, some_
     assert refused.value.details["extracted"] == 3000
     assert not Work(world.owner, DATASET).folder.exists()
     assert (world.owner.quarantine / DATASET / "attempt.parquet").exists()
+
+
+@pytest.mark.parametrize("workers", [1, pytest.param(2, marks=pytest.mark.slow)])
+def test_a_run_whose_source_fails_leaves_nothing(world, some_stops, workers):
+    world.fill("stops", some_stops)
+    contract = divided(world.stops())
+    missing = "physicalName: stops\n", "physicalName: queries/stops.sql\n"
+    contract.write_text(contract.read_text().replace(*missing))
+    query = world.owner.path / "queries" / "stops.sql"
+    query.parent.mkdir()
+    query.write_text("SELECT day, line, abs(-9223372036854775807 - (seats > 90)) AS seats, place "
+                     "FROM stops")  # fmt: skip
+    with pytest.raises(ZhixinError):
+        pipeline.run(world.owner, contract, workers=workers)
+    assert not Work(world.owner, DATASET).folder.exists()
+    assert not list((world.owner.store / DATASET).glob(".*"))
 
 
 def test_a_moment_that_nobody_holds_is_worth_a_retry(world, in_postgresql):
