@@ -16,7 +16,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
+from pathlib import Path, PurePath
 from typing import TYPE_CHECKING
 
 from zhixin_errors import ConfigError, FormatError, VerificationError
@@ -31,6 +31,7 @@ from zhixin_gateway.gate.files import Digests, LocalDirectory, VersionFiles, has
 from zhixin_gateway.gate.verdict import CHECKS, CheckResult, Verdict
 from zhixin_gateway.progress import NullProgress, Progress
 from zhixin_gateway.sidebyside import cores
+from zhixin_gateway.stores import is_url
 
 if TYPE_CHECKING:
     from zhixin_ledger.tlogproof import Receipt
@@ -268,10 +269,19 @@ def verify(
 
 def examine(path: Path | str, trust: Trust, options: Options) -> Examination:
     """As `verify`, and give what was verified besides."""
-    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - links must not be followed
-    files = LocalDirectory(absolute)
-    asked = checks.parse_asked(options.expect) if options.expect else checks.asked_by_path(absolute)
+    files, place = _opened(path)
+    asked = checks.parse_asked(options.expect) if options.expect else checks.asked_by_path(place)
     return examine_files(files, asked, trust, options)
+
+
+def _opened(path: Path | str) -> tuple[VersionFiles, PurePath]:
+    """A version's files, wherever they lie, and the path that may say which version they are."""
+    if is_url(path):
+        from zhixin_gateway.gate.objectfiles import open_address, path_of
+
+        return open_address(str(path)), path_of(str(path))
+    absolute = Path(os.path.abspath(path))  # noqa: PTH100 - links must not be followed
+    return LocalDirectory(absolute), absolute
 
 
 def examine_files(
