@@ -19,8 +19,9 @@ from typing import Any, TypeVar, cast
 
 __all__ = ["DEPTH", "Job", "Lane", "ahead"]
 
-DEPTH = 4
-"""How many items a queue holds: enough that neither side waits for the other's next step."""
+DEPTH = 2
+"""How many items a queue holds: one is on its way while another is worked on. What waits is memory,
+and a long run would fill any queue once."""
 
 Job = Callable[[], object]
 T = TypeVar("T")
