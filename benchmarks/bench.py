@@ -62,7 +62,7 @@ def main() -> int:
         signal.signal(number, lambda *_: sys.exit(130))
     with contextlib.suppress(KeyboardInterrupt), _scratch() as folder:
         return _measured(asked, folder)
-    print("bench: interrupted; nothing was written, the server and its folder are gone")
+    print("bench: interrupted; done sections are kept, the server and its folder are gone")
     return 130
 
 
@@ -101,18 +101,20 @@ def _measured(asked: argparse.Namespace, folder: Path) -> int:
             measured = SECTIONS[name](bench)
             now = dt.datetime.now(dt.UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
             sections[name] = {**commit(), "time": now, **measured}
-    sections = {name: sections[name] for name in SECTIONS if name in sections}
-    summary = summarised(sections)
-    path.write_text(json.dumps(summary, indent=1) + "\n")
+            summary = summarised(sections)
+            path.write_text(json.dumps(summary, indent=1) + "\n")
     report.show(summary)
-    if not asked.quick and asked.results is None:
+    if asked.quick:
+        print("\na quick run: it works, and none of this is a figure")
+    elif asked.results is None:
         report.write(summary)
-    print(f"\n{path} is written; {time.monotonic() - began:.0f} s")
+    print(f"\nafter {time.monotonic() - began:.0f} s: {path}")
     return 0
 
 
 def summarised(sections: dict[str, Any]) -> dict[str, Any]:
     """The whole of the results: ratios and figures of all sections first."""
+    sections = {name: sections[name] for name in SECTIONS if name in sections}
     ratios: dict[str, float] = {}
     figures: dict[str, float] = {}
     for section in sections.values():
