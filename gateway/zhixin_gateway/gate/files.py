@@ -47,11 +47,15 @@ class VersionFiles(Protocol):
         ...
 
     def open(self, name: str) -> BinaryIO:
-        """A regular file's bytes, never through a link.
+        """A regular file's bytes, never through a link, to be read from begin to end.
 
         Raises:
             FormatError: it is not there, or not a regular file.
         """
+        ...
+
+    def open_anywhere(self, name: str) -> BinaryIO:
+        """The same, to be read in any order: for hints alone, nothing of it is held to a digest."""
         ...
 
 
@@ -86,6 +90,10 @@ class LocalDirectory:
     def open(self, name: str) -> BinaryIO:
         """A regular file's bytes, never through a link."""
         return open_regular(self.path / name, name)
+
+    def open_anywhere(self, name: str) -> BinaryIO:
+        """The same: a file can be read in any order."""
+        return self.open(name)
 
 
 def _kind(entry: os.DirEntry[str]) -> Kind:

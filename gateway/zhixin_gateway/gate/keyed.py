@@ -106,7 +106,7 @@ def _likely(files: VersionFiles, names: Sequence[str], key: pa.RecordBatch) -> S
         return range(0)
 
     def claims(number: int) -> tuple[object, object] | None:
-        with files.open(names[number]) as file:
+        with files.open_anywhere(names[number]) as file:
             return ranges.claimed_range(file, field)
 
     return ranges.likely_parts(value, claims, len(names))

@@ -48,6 +48,13 @@ class ObjectDirectory:
         except FileNotFoundError:
             raise FormatError(f"{name} is not there") from None
 
+    def open_anywhere(self, name: str) -> BinaryIO:
+        """The same, to be read in any order: its end alone is fetched where no more is read."""
+        try:
+            return cast("BinaryIO", self._objects.open_anywhere(name))
+        except FileNotFoundError:
+            raise FormatError(f"{name} is not there") from None
+
 
 def open_address(url: str, environ: Mapping[str, str] = os.environ) -> ObjectDirectory:
     """Open a version that lies in an object store.

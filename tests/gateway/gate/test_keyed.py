@@ -15,6 +15,7 @@ from zhixin_gateway import cli
 from zhixin_gateway.datasets import hashing, ranges
 from zhixin_gateway.datasets.manifest import part_name
 from zhixin_gateway.gate import parts, prove_record, verify_record
+from zhixin_gateway.stores.objects import Objects
 from zhixin_ledger.trust import save_trust
 
 COUNT = 30
@@ -311,3 +312,14 @@ def test_the_command_proves_by_key(publish, world, tmp_path, capsys):
     assert cli.main(["prove", str(folder), "--key", "21", *trust]) == 2
     assert cli.main(["prove", str(folder), *trust]) == 2
     assert cli.main(["prove", str(folder), "--key", "20", "--where", "n = 20", *trust]) == 2
+
+
+def test_in_an_object_store_the_same_part_alone_is_read(publish, world, read, s3_url):
+    folder = publish()
+    objects = Objects.at(s3_url).below("bts.gov.example/keyed/1")
+    for path in folder.iterdir():
+        objects.put(path.name, path.read_bytes())
+    address = s3_url.replace("?", "/bts.gov.example/keyed/1?")
+    assert prove(world, address, "20") == ["20", "t10"]
+    assert read == [part_name(3)]
+    assert "all its 10 parts" in refused(world, address, "7").message
