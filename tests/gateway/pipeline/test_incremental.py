@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import sqlite3
 import stat
 from contextlib import closing
+from decimal import Decimal
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -20,6 +23,7 @@ from zhixin_gateway.erasure_plan import Erasure
 from zhixin_gateway.pipeline import incremental
 from zhixin_gateway.pipeline.staging import Work
 from zhixin_gateway.progress import NullProgress
+from zhixin_gateway.pseudonyms import make_key
 from zhixin_gateway.withdrawing import withdraw
 
 DATASET = "bts.gov.example/people"
@@ -474,3 +478,77 @@ def test_any_history_says_what_reading_all_says(people, history, lateness):
         whole = people.run(full=True)
         assert whole.version is None
         assert (whole.records, whole.quarantined) == (result.records, result.quarantined)
+
+
+@pytest.mark.parametrize(
+    ("kind", "value", "lateness", "want"),
+    [
+        (pa.int64(), "10", Decimal("2.5"), "7"),
+        (pa.int64(), "-9223372036854775807", Decimal(5), "-9223372036854775808"),
+        (pa.uint64(), "3", Decimal(5), "0"),
+        (pa.decimal128(5, 2), "1.00", Decimal("0.005"), "0.99"),
+        (pa.decimal128(5, 2), "-999.00", Decimal(5), "-999.99"),
+        (pa.date32(), "2026-03-01", dt.timedelta(days=1), "2026-02-28"),
+        (pa.date32(), "0001-01-02", dt.timedelta(days=9), "0001-01-01"),
+        (pa.timestamp("us"), "2026-03-01T00:00:00", dt.timedelta(microseconds=1),
+         "2026-02-28T23:59:59.999999"),
+        (pa.timestamp("us", "UTC"), "0001-01-02T00:00:00Z", dt.timedelta(days=9),
+         "0001-01-01T00:00:00Z"),
+        (pa.timestamp("us"), "2026-03-01T00:00:00", Decimal(0), "2026-03-01T00:00:00"),
+    ],
+)  # fmt: skip
+def test_reading_begins_so_far_below_the_last_watermark(kind, value, lateness, want):
+    got = incremental._less(pa.scalar(value).cast(kind), lateness)
+    assert got.equals(pa.scalar(want).cast(kind))
+
+
+def test_a_new_version_of_a_dataset_that_is_checked_against_makes_a_run_read_all(people):
+    world = people.world
+    world.fill("places", [("x", "a place")])
+    assert pipeline.run(world.other, world.places()).version == 1
+    people.contract()
+    text = people.path.read_text()
+    to = "faa.gov.example/places.yaml#/schema/places/properties/code"
+    bound = f"{{name: name, logicalType: string, relationships: [{{id: known, to: '{to}'}}]}}"
+    people.path.write_text(text.replace("{name: name, logicalType: string}", bound))
+    people.put((1, 1), (2, 2, "y", 1))
+    assert people.run().quarantined == 1
+    assert people.run().incremental["how"] == "key"
+    world.fill("places", [("x", "a place"), ("y", "another")])
+    assert pipeline.run(world.other, world.places()).version == 2
+    result = people.run()
+    assert "has a new version" in result.incremental["why"]
+    assert (result.records, result.quarantined) == (2, 0)
+    assert people.run().incremental["how"] == "key"
+
+
+def test_a_key_that_is_written_as_a_pseudonym_is_merged_by_it(people):
+    make_key(people.home, "citizen")
+    secret = KEY.replace("required: true", "required: true, customProperties: "
+                         "[{property: zhixin.treatment, value: {pseudonym: citizen}}]")  # fmt: skip
+    people.contract(key=secret)
+    people.put(*[(n, 1) for n in range(40)], (40, 2), (41, 2, "big", 99))
+    assert people.run().records == 41
+    people.put((5, 3, "new", 1), (41, 3, "mended", 9), (6, 3, "big", 99))
+    people.mark(7, 3)
+    result = people.run()
+    assert people.read(result) == ("key", 5)
+    assert (result.records, result.quarantined) == (40, 1)
+    assert people.run(full=True).version is None
+
+
+def test_the_second_engine_makes_a_run_read_all(hundred):
+    hundred.put((70, 3, "news", 1))
+    result = hundred.run(report=True)
+    assert result.incremental["why"] == "the second engine counts all records"
+    assert result.records == 101
+
+
+def test_the_command_says_what_was_read(hundred, zhixin):
+    hundred.put((70, 3, "news", 1))
+    ran = zhixin("run", hundred.path, "--home", hundred.home.path, "--json")
+    assert "what is new since version 2 is read" in ran.err
+    assert json.loads(ran.out)["incremental"]["how"] == "key"
+    ran = zhixin("run", hundred.path, "--home", hundred.home.path, "--full", "--json")
+    assert "all records are read: all records were asked for" in ran.err
+    assert json.loads(ran.out)["version"] is None
