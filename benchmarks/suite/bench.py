@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import shutil
 import statistics
-import sys
 import time
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass, field
@@ -18,7 +17,6 @@ from suite.world import MEMBER, Table, World
 
 __all__ = ["Bench", "Version", "medians", "pairwise"]
 
-CLI = Path(sys.executable).with_name("zhixin")
 OURS = ROOT / "benchmarks" / "ours.py"
 FIGURES = (
     "seconds",
@@ -94,7 +92,7 @@ class Bench:
         Raises:
             RuntimeError: not every record was accepted.
         """
-        place = home or self.world.home()
+        place = home or self.world.home(table.contract)
         arguments = ["--home", str(place), "run", str(table.contract), "--json"]
         sample = self.run(ours, arguments=arguments)
         told = sample.pop("answer")

@@ -16,11 +16,11 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from suite.bench import CLI, Bench, Version, medians, pairwise
+from suite.bench import Bench, Version, medians, pairwise
 from suite.machine import ROOT
 from suite.peers import peer_python
 from suite.process import Contestant, Sample, run_command
-from suite.world import MEMBER
+from suite.world import CLI, MEMBER
 
 __all__ = ["measure_gate"]
 
@@ -93,7 +93,9 @@ def measure_gate(bench: Bench) -> dict[str, Any]:
 def _noise(bench: Bench, size: int) -> Version:
     """A version of so many bytes that do not compress, published like any other."""
     print(f"making a version of {size:,} bytes", flush=True)
-    home = bench.world.home()
+    contract = bench.world.folder / "noise.odcs.yaml"
+    contract.write_text(CONTRACT)
+    home = bench.world.home(contract)
     source = bench.folder("noise-source")
     schema = pa.schema([("id", pa.int64()), ("noise", pa.binary())])
     rows, group = size // ROW_BYTES, 32_768
@@ -105,8 +107,6 @@ def _noise(bench: Bench, size: int) -> Version:
             noise = pa.Array.from_buffers(pa.binary(), count, [None, offsets.buffers()[1], data])
             keys = pa.array(range(start, start + count), pa.int64())
             writer.write_table(pa.table([keys, noise], schema=schema))
-    contract = bench.world.folder / "noise.odcs.yaml"
-    contract.write_text(CONTRACT)
     settings = home / "zhixin.toml"
     settings.write_text(settings.read_text() + f'\n[sources.noise]\nurl = "file:{source}"\n')
     arguments = ["--home", str(home), "run", str(contract), "--json"]

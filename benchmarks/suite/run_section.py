@@ -64,6 +64,7 @@ def measure_run(bench: Bench) -> dict[str, Any]:
     if loaders:
         faster = min(loaders, key=lambda name: middle[name]["seconds"])
         ratios["run_vs_dlt"] = {**pairwise(ours, samples[faster], "seconds"), "backend": faster}
+        ratios["raw_copy_vs_dlt"] = pairwise(raw, samples[faster], "seconds")
         ratios["run_vs_dlt_process"] = pairwise(ours, samples[faster], "process_s")
     return {
         "records": table.records,

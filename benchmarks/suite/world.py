@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import copy
 import shutil
+import subprocess
+import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -26,8 +28,9 @@ from zhixin_gateway.home import create_home
 
 from suite.machine import ROOT
 
-__all__ = ["MEMBER", "Table", "World"]
+__all__ = ["CLI", "MEMBER", "Table", "World"]
 
+CLI = Path(sys.executable).with_name("zhixin")
 MEMBER = "bts.gov.example"
 CONTRACT = ROOT / "benchmarks" / "flights.odcs.yaml"
 FEW = ("id", "carrier", "flight", "dep_time", "time_hour")
@@ -138,9 +141,9 @@ class World:
         path.write_text(yaml.safe_dump(stated, sort_keys=False), encoding="utf-8")
         return path, tuple(each["name"] for each in schema["properties"])
 
-    def home(self) -> Path:
-        """A fresh home of the member, with a ledger of its own and no dataset yet."""
-        base = self.folder / "home"
+    def home(self, contract: Path) -> Path:
+        """A fresh home of the member, with a ledger of its own that has the contract already."""
+        base = self.folder / f"home-for-{contract.stem}"
         if not base.exists():
             home = create_home(base / MEMBER, MEMBER, operator=True)
             found(home, [home], f"ledger.{MEMBER}/2026")
@@ -148,6 +151,8 @@ class World:
             settings.write_text(
                 settings.read_text() + f'\n[sources.operations]\nurl = "{self._address}"\n'
             )
+            publish = [CLI, "--home", home.path, "contract", "publish", contract]
+            subprocess.run(publish, check=True, capture_output=True)
         self._homes += 1
         place = self.folder / f"home-{self._homes}"
         shutil.copytree(base, place)
