@@ -42,9 +42,9 @@ def column_batches(driver: Any, width: int, most_rows: int) -> Iterator[list[Arr
     """
     walk = _Walk(driver)
     while True:
-        data, rows = walk.take(most_rows)
-        if rows:
-            yield _columns(data, rows, width)
+        data, starts = walk.take(most_rows)
+        if starts:
+            yield _columns(data, starts, width)
         if walk.ended:
             return
 
@@ -57,32 +57,32 @@ class _Walk:
         self._driver = driver
         self._data = bytearray()
 
-    def take(self, most: int) -> tuple[bytes, list[tuple[int, int]]]:
-        """Bytes, and where in them rows begin and end; none at the end."""
-        rows: list[tuple[int, int]] = []
-        at, data, number = 0, self._data, self._driver._next_seq_id
-        while len(rows) < most and (at < _BATCH_BYTES or not rows):
+    def take(self, most: int) -> tuple[bytes, list[int]]:
+        """Bytes, and where in them rows begin; none at the end."""
+        starts: list[int] = []
+        at, size, data, number = 0, len(self._data), self._data, self._driver._next_seq_id
+        while len(starts) < most and (at < _BATCH_BYTES or not starts):
             start = at + 4
-            while len(data) < start:
-                self._read()
+            if size < start:
+                size = self._read(start)
             length = data[at] | data[at + 1] << 8 | data[at + 2] << 16
             if data[at + 3] != number:  # such as what a server says that shuts down
                 raise self._lost("a packet of another number")
             number = (number + 1) & 0xFF
             if length == _WHOLE:
                 length, more = self._joined(at)
-                number = (number + more) & 0xFF
+                number, size = (number + more) & 0xFF, len(data)
             at = start + length
-            while len(data) < at:
-                self._read()
+            if size < at:
+                size = self._read(at)
             if data[start] >= _END and self._is_last(bytes(data[start:at])):
                 self.ended = True
                 break
-            rows.append((start, at))
+            starts.append(start)
         self._driver._next_seq_id = number
         taken = bytes(data[:at])
         del data[:at]
-        return taken, rows
+        return taken, starts
 
     def _is_last(self, packet: bytes) -> bool:
         from pymysql.err import raise_mysql_exception
@@ -96,25 +96,26 @@ class _Walk:
         """Join a packet with those that continue it: their length together, and how many."""
         ends, length = [at + 4 + _WHOLE], _WHOLE
         while length == _WHOLE:
-            while len(self._data) < ends[-1] + 4:
-                self._read()
+            self._read(ends[-1] + 4)
             length = int.from_bytes(self._data[ends[-1] : ends[-1] + 3], "little")
             ends.append(ends[-1] + 4 + length)
-        while len(self._data) < ends[-1]:
-            self._read()
+        self._read(ends[-1])
         for header in reversed(ends[:-1]):
             del self._data[header : header + 4]
         more = len(ends) - 1
         return ends[-1] - at - 4 - 4 * more, more
 
-    def _read(self) -> None:
-        try:
-            more = self._driver._rfile.read1(_READ_BYTES)
-        except OSError as error:
-            raise self._lost(str(error)) from None
-        if not more:
-            raise self._lost("closed")
-        self._data += more
+    def _read(self, size: int) -> int:
+        """Read on until so many bytes are there; returns how many are."""
+        while len(self._data) < size:
+            try:
+                more = self._driver._rfile.read1(_READ_BYTES)
+            except OSError as error:
+                raise self._lost(str(error)) from None
+            if not more:
+                raise self._lost("closed")
+            self._data += more
+        return len(self._data)
 
     def _lost(self, why: str) -> Exception:
         from pymysql.constants.CR import CR_SERVER_LOST
@@ -125,10 +126,10 @@ class _Walk:
         return lost
 
 
-def _columns(data: bytes, rows: list[tuple[int, int]], width: int) -> list[Array]:
+def _columns(data: bytes, starts: list[int], width: int) -> list[Array]:
     buffer = np.frombuffer(data, np.uint8)
-    edges = np.array(rows, np.int64)
-    at, count = edges[:, 0], len(rows)
+    begins, count = np.array(starts, np.int64), len(starts)
+    at = begins
     cells = np.empty((count, width, 2), np.int32)
     missing = np.zeros((width, count), bool)
     for place in range(width):
@@ -145,7 +146,7 @@ def _columns(data: bytes, rows: list[tuple[int, int]], width: int) -> list[Array
                 start[longer] += size
         at = start + length
         cells[:, place, 0], cells[:, place, 1] = start, at
-    if not np.array_equal(at, edges[:, 1]):
+    if not np.array_equal(at[:-1] + 4, begins[1:]):
         from pymysql.err import InternalError
 
         raise InternalError("a row of other columns than were selected")

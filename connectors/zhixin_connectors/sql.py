@@ -54,6 +54,7 @@ _DRIVERS = {
 _EXTRAS = {"pymysql": "mysql"}
 QUERY = re.compile(r"^\s*(?:select|with)\s", re.IGNORECASE)
 _FIRST_FETCH = 1_024
+_FETCH = 512
 _MOST_FETCH = 32_768
 _FETCH_BYTES = 1 << 25
 _LOCK_WAIT_S = 30.0
@@ -407,7 +408,7 @@ def short(named: str) -> str:
     return "the query" if QUERY.match(named) else named
 
 
-def _fetch(connection: Connection, statement: str, most: int) -> Iterator[list[tuple[object, ...]]]:
+def _fetch(connection: Connection, statement: str, most: int) -> Iterator[list[list[object]]]:
     """Batches of columns of the driver's values, of bounded size in bytes.
 
     They are fetched through SQLAlchemy's result: where it streams, it has taken the first rows from
@@ -432,10 +433,13 @@ def _fetch(connection: Connection, statement: str, most: int) -> Iterator[list[t
     yield from _batches(result, most)
 
 
-def _batches(result: Any, most: int) -> Iterator[list[tuple[object, ...]]]:  # noqa: ANN401
+def _batches(result: Any, most: int) -> Iterator[list[list[object]]]:  # noqa: ANN401
     size = min(_FIRST_FETCH, most)
-    while rows := result.fetchmany(size):
-        columns = list(zip(*rows, strict=True))
+    while rows := result.fetchmany(min(size, _FETCH)):
+        columns = [list(column) for column in zip(*rows, strict=True)]
+        while (left := size - len(columns[0])) and (more := result.fetchmany(min(left, _FETCH))):
+            for column, values in zip(columns, zip(*more, strict=True), strict=True):
+                column.extend(values)  # few rows at a time are still in the processor's cache
         yield columns
         sample = [value for row in rows[:64] for value in row]
         weight = sum(len(value) for value in sample if isinstance(value, (str, bytes)))

@@ -428,5 +428,5 @@ def test_an_error_in_the_middle_of_the_rows_is_said(mariadb, take):
     run("CREATE TABLE t AS SELECT seq AS id FROM seq_1_to_5000; CREATE TABLE two AS SELECT 1 AS x "
         "UNION ALL SELECT 2")  # fmt: skip
     query = "SELECT IF(id < 4000, id, (SELECT x FROM two)) AS id FROM t"
-    with pytest.raises(SourceError, match="the query.*error 1242"):
+    with pytest.raises(SourceError, match=r"the query.*error 1242"):
         take(url, query, {"id": pa.int64()}, batch_rows=100)
