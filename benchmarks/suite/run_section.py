@@ -8,7 +8,6 @@ and its records are held against the plain copy's, types and all.
 from __future__ import annotations
 
 import shutil
-import statistics
 from pathlib import Path
 from typing import Any
 
@@ -71,17 +70,7 @@ def measure_run(bench: Bench) -> dict[str, Any]:
         "columns": len(table.columns),
         "ratios": ratios,
         "medians": middle,
-        "thread_cpu_s": _by_thread(ours),
         "samples": samples,
-    }
-
-
-def _by_thread(samples: list[Sample]) -> dict[str, float]:
-    """The median of what each thread took of the processor."""
-    names = {name for sample in samples for name in sample["thread_cpu_s"]}
-    return {
-        name: statistics.median(sample["thread_cpu_s"].get(name, 0.0) for sample in samples)
-        for name in sorted(names)
     }
 
 
