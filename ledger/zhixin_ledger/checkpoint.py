@@ -16,6 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from zhixin_errors import FormatError, VerificationError
 
@@ -24,7 +25,9 @@ from zhixin_ledger.keys import ED25519, VerifierKey, verify_ed25519
 from zhixin_ledger.merkle import HASH_BYTES
 from zhixin_ledger.names import check_origin
 from zhixin_ledger.note import Note, SignatureLine, known_lines
-from zhixin_ledger.signers import Signer
+
+if TYPE_CHECKING:
+    from zhixin_ledger.signers import Signer
 
 __all__ = ["Checkpoint", "log_line", "parse", "sign", "verify_log"]
 

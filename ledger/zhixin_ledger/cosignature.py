@@ -17,6 +17,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 from zhixin_errors import FormatError, VerificationError
 
@@ -33,7 +34,9 @@ from zhixin_ledger.keys import (
     verify_mldsa44,
 )
 from zhixin_ledger.note import Note, SignatureLine, known_lines
-from zhixin_ledger.signers import Signer
+
+if TYPE_CHECKING:
+    from zhixin_ledger.signers import Signer
 
 __all__ = ["TIME_BYTES", "cosign", "counted", "key_of", "message", "verify"]
 

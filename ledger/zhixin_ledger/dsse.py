@@ -20,6 +20,7 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 from zhixin_errors import FormatError
 
@@ -37,7 +38,9 @@ from zhixin_ledger.encoding import (
     unb64,
 )
 from zhixin_ledger.keys import ED25519_SIGNATURE_BYTES, verify_ed25519
-from zhixin_ledger.signers import Signer
+
+if TYPE_CHECKING:
+    from zhixin_ledger.signers import Signer
 
 __all__ = [
     "MAX_ADMISSION_BYTES",
