@@ -67,7 +67,8 @@ class Extracted:
         batch: columns are the request's schema, in its order; a misfit's cell is null.
         misfits: in row order, then in the schema's order.
         first_row: position of the batch's first record in the extraction, from 0.
-        raw_source: gives the source's own texts of chosen rows; see :meth:`raw_texts`.
+        raw_source: gives the source's own texts of chosen rows; see :meth:`raw_texts`. It may be
+            asked while later batches are being read, in another thread.
     """
 
     batch: pa.RecordBatch
