@@ -6,8 +6,7 @@ from itertools import pairwise
 
 import pyarrow as pa
 import pytest
-from zhixin_connectors import postgresql_source
-from zhixin_connectors.postgresql_adbc import AdbcSession
+from zhixin_connectors.postgresql import Selection
 from zhixin_connectors.protocol import Extracted, Misfit, ReadRequest, Span
 from zhixin_connectors.registry import open_source
 from zhixin_connectors.spans import bounds, exported_snapshot, inside, spanned
@@ -231,16 +230,15 @@ def test_an_index_serves_a_span_and_the_order_of_a_key(postgresql):
            INSERT INTO t SELECT n, n::text, now() + n * interval '1 s'
            FROM generate_series(1, 20000) n;
            CREATE INDEX ON t (at); ANALYZE t""")
-    plans = []
+    plans, own = [], Selection.select
 
-    class Watched(AdbcSession):
-        def records(self, selection, request, options):
-            statement = selection.select(map(selection.column, request.schema.names))
-            plans.append("".join(row[0] for row in explained(url, statement)))
-            return super().records(selection, request, options)
+    def watched(selection, expressions):
+        statement = own(selection, expressions)
+        plans.append("".join(row[0] for row in explained(url, statement)))
+        return statement
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(postgresql_source, "AdbcSession", Watched)
+        patch.setattr(Selection, "select", watched)
         schema = pa.schema([("n", pa.int64()), ("s", pa.string()), ("at", UTC)])
         span = Span("n", pa.scalar(100, pa.int64()), pa.scalar(200, pa.int64()))
         assert take(open_source(url), "t", schema, span=span)[0].num_rows == 100
