@@ -44,8 +44,9 @@ from zhixin_gateway.lanes import ahead
 from zhixin_gateway.pipeline.contracting import check_step, publish_contract
 from zhixin_gateway.pipeline.incremental import Delta, Reading, Unsound, decide
 from zhixin_gateway.pipeline.inputs import Inputs
-from zhixin_gateway.pipeline.intake import Intake, Outcome
+from zhixin_gateway.pipeline.intake import Intake
 from zhixin_gateway.pipeline.notarising import known_state
+from zhixin_gateway.pipeline.outcome import Outcome
 from zhixin_gateway.pipeline.previous import Previous, past_quality
 from zhixin_gateway.pipeline.releasing import rejects_before
 from zhixin_gateway.pipeline.rereading import Source

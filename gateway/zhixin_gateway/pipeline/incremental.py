@@ -32,9 +32,10 @@ from zhixin_gateway.gate.parts import part_batches
 from zhixin_gateway.pipeline import merging, sorting
 from zhixin_gateway.pipeline.deletions import Deletions
 from zhixin_gateway.pipeline.earlier_rejects import carry_rejects
-from zhixin_gateway.pipeline.intake import Whole, records_order
 from zhixin_gateway.pipeline.merging import ACCEPTED, GONE, RANK, Merged
 from zhixin_gateway.pipeline.nowhere import Nowhere
+from zhixin_gateway.pipeline.order import records_order
+from zhixin_gateway.pipeline.outcome import Whole
 from zhixin_gateway.pipeline.partends import old_parts
 from zhixin_gateway.pipeline.previous import previous_version
 from zhixin_gateway.pipeline.releasing import rejects_before
@@ -49,7 +50,8 @@ if TYPE_CHECKING:
     from zhixin_schemas.model import Contract
 
     from zhixin_gateway.datasets.manifest import PartEntry
-    from zhixin_gateway.pipeline.intake import Intake, Outcome
+    from zhixin_gateway.pipeline.intake import Intake
+    from zhixin_gateway.pipeline.outcome import Outcome
     from zhixin_gateway.pipeline.previous import Previous
     from zhixin_gateway.pipeline.releasing import Before
     from zhixin_gateway.pipeline.rereading import Source

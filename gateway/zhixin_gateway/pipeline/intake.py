@@ -16,18 +16,16 @@ written; keys and relationships are compared as they are written, for that is wh
 
 from __future__ import annotations
 
-import datetime as dt
 import shutil
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
 from zhixin_connectors.protocol import Extracted, Misfit
-from zhixin_errors import ZhixinError
 from zhixin_schemas.compile import RowVerdict, RuleSet
-from zhixin_schemas.quality import Past, Tally, stopping
+from zhixin_schemas.quality import Past, Tally
 from zhixin_schemas.rules import Rule
 from zhixin_schemas.staged import StagedInput
 
@@ -35,7 +33,8 @@ from zhixin_gateway.datasets.canonical import too_long_mask
 from zhixin_gateway.datasets.manifest import PartEntry
 from zhixin_gateway.pipeline import sorting
 from zhixin_gateway.pipeline.judging import Judge, numpy_mask, unread_cells
-from zhixin_gateway.pipeline.order import KeyOrder
+from zhixin_gateway.pipeline.order import KeyOrder, records_order, with_rows
+from zhixin_gateway.pipeline.outcome import Outcome, Whole, check_balance, outcome_of
 from zhixin_gateway.pipeline.references import ReferencePile, rejected_by_references
 from zhixin_gateway.pipeline.rejects import (
     ROW,
@@ -50,47 +49,13 @@ from zhixin_gateway.pipeline.streaming import Parts
 from zhixin_gateway.pipeline.treating import Treated, Treater
 from zhixin_gateway.pipeline.uniqueness import KeyPile
 
-__all__ = ["Intake", "Outcome", "Whole", "check_balance", "records_order"]
+__all__ = ["Intake"]
 
 _NO_FORM = "the value that it is generalised to does not fit the field's type"
 TOO_LONG = Reason("record.length", "", "the record's text exceeds 64 MiB")
 _REJECTED = "rejected.npy"
-_REJECTED = "rejected.npy"
 _LATE_BATCH = 8_192
 _NONE = np.empty(0, dtype=np.int64)
-
-
-class Whole(NamedTuple):
-    """A version: accepted and rejected records, and its parts where they are written."""
-
-    records: int
-    quarantined: int
-    entries: tuple[PartEntry, ...] | None
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What an extraction found.
-
-    Args:
-        extracted: records that the source gave.
-        accepted: those that go into the dataset; with ``quarantined`` they are all.
-        quarantined: rejected ones.
-        warned: accepted ones with at least one warning.
-        rules: {rule, severity, checked, failed} of every rule.
-        broken: messages of broken critical rules, by rule; with any, nothing is published.
-        alerts: messages of broken rules about the whole that only warn.
-        entries: the parts that hold the accepted records; None: they are in sorted runs.
-    """
-
-    extracted: int
-    accepted: int
-    quarantined: int
-    warned: int
-    rules: list[dict[str, Any]]
-    broken: dict[str, str]
-    alerts: list[str]
-    entries: tuple[PartEntry, ...] | None = None
 
 
 @dataclass
@@ -236,7 +201,13 @@ class Intake:
         accepted = self._accepted - len(excluded)
         check_balance(self._tally.extracted, accepted, quarantined)
         whole = Whole(accepted, quarantined, self.entries)
-        return self._outcome(whole if merge is None else merge(accepted, quarantined), warned)
+        return outcome_of(
+            self._tally,
+            self._unfit,
+            self._past,
+            whole if merge is None else merge(accepted, quarantined),
+            warned,
+        )
 
     def hand_on(self, source: Source, decided: Sequence[str]) -> dict[str, Any]:
         """End the intake of one span of several: another one takes over all that it found.
@@ -521,53 +492,3 @@ class Intake:
             if len(rows):
                 count, last = count + len(rows), int(rows[-1])
         return count
-
-    def _outcome(self, whole: Whole, warned: int) -> Outcome:
-        accepted, quarantined, entries = whole
-        extracted, now = accepted + quarantined, dt.datetime.now(dt.UTC)
-        found = self._tally.outcomes(
-            rejected=quarantined, now=now, past=self._past, whole=extracted
-        )
-        rules = [outcome.to_json() for outcome in found]
-        names = {outcome.rule for outcome in found}
-        rules += [
-            {
-                "rule": name if name not in names else f"{name} (as read)",
-                "severity": "error",
-                "checked": self._tally.extracted,
-                "failed": failed,
-            }
-            for name, failed in sorted(self._unfit.items())
-        ]
-        broken = {outcome.rule: outcome.message for outcome in stopping(found)}
-        alerts = [
-            f"{o.rule}: {o.message}"
-            for o in found
-            if o.severity == "warning" and o.failed and self._rules[o.rule].kind == "dataset"
-        ]
-        return Outcome(extracted, accepted, quarantined, warned, rules, broken, alerts, entries)
-
-
-def records_order(key: Sequence[str]) -> tuple[str, ...]:
-    """By what sorted runs of accepted records are sorted: equal keys stay in the source's order."""
-    return (*key, ROW) if key else ()
-
-
-def with_rows(schema: pa.Schema) -> pa.Schema:
-    """A schema with the position in the extraction as its last column."""
-    return schema.append(pa.field(ROW, pa.int64()))
-
-
-def check_balance(extracted: int, accepted: int, quarantined: int) -> None:
-    """Hold what was counted apart against each other: nothing is lost, nothing is there twice.
-
-    Raises:
-        ZhixinError: an error of ours; nothing is published.
-    """
-    if accepted + quarantined != extracted:
-        raise ZhixinError(
-            f"{extracted:,} records were extracted, but {accepted:,} accepted and "
-            f"{quarantined:,} quarantined",
-            code="records-lost",
-            hint="nothing was published; this is an error of Zhixin's own, please report it",
-        )

@@ -31,8 +31,9 @@ from zhixin_schemas.staged import merge_staged
 from zhixin_gateway.datasets.manifest import entries_to_json, part_name
 from zhixin_gateway.pipeline.extraction import keep_rejects, refuse, state_contract_of
 from zhixin_gateway.pipeline.inputs import Inputs
-from zhixin_gateway.pipeline.intake import Intake, Outcome
+from zhixin_gateway.pipeline.intake import Intake
 from zhixin_gateway.pipeline.notarising import known_state
+from zhixin_gateway.pipeline.outcome import Outcome
 from zhixin_gateway.pipeline.partitions import (
     ATTEMPTS,
     SpanResult,

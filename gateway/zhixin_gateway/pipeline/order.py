@@ -15,9 +15,10 @@ import numpy as np
 import pyarrow as pa
 
 from zhixin_gateway.datasets.arrow import pc
+from zhixin_gateway.pipeline.rejects import ROW
 from zhixin_gateway.pipeline.sorting import equal_neighbours
 
-__all__ = ["KeyOrder"]
+__all__ = ["KeyOrder", "records_order", "with_rows"]
 
 _NONE = np.empty(0, dtype=np.int64)
 
@@ -95,3 +96,13 @@ class KeyOrder:
 def _numpy(mask: Any) -> np.ndarray:  # noqa: ANN401 - an Arrow mask without nulls
     found: np.ndarray = mask.to_numpy(zero_copy_only=False)
     return found
+
+
+def records_order(key: Sequence[str]) -> tuple[str, ...]:
+    """By what sorted runs of accepted records are sorted: equal keys stay in the source's order."""
+    return (*key, ROW) if key else ()
+
+
+def with_rows(schema: pa.Schema) -> pa.Schema:
+    """A schema with the position in the extraction as its last column."""
+    return schema.append(pa.field(ROW, pa.int64()))

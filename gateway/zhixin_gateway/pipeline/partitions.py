@@ -49,8 +49,9 @@ from zhixin_gateway.pipeline import sorting, spans
 from zhixin_gateway.pipeline.contracting import check_step
 from zhixin_gateway.pipeline.extraction import insisted, look_at, read_contract
 from zhixin_gateway.pipeline.inputs import Inputs
-from zhixin_gateway.pipeline.intake import Intake, records_order
+from zhixin_gateway.pipeline.intake import Intake
 from zhixin_gateway.pipeline.notarising import known_state
+from zhixin_gateway.pipeline.order import records_order
 from zhixin_gateway.pipeline.releasing import rejects_before
 from zhixin_gateway.pipeline.snapshots import Held, held_snapshot
 from zhixin_gateway.pipeline.staging import PLANNED, Staged, Work

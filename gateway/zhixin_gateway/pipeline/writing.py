@@ -36,7 +36,8 @@ from zhixin_gateway.datasets.types import schema_fields
 from zhixin_gateway.datasets.writer import VersionWriter
 from zhixin_gateway.home import Home
 from zhixin_gateway.pipeline import sorting
-from zhixin_gateway.pipeline.intake import check_balance, records_order
+from zhixin_gateway.pipeline.order import records_order
+from zhixin_gateway.pipeline.outcome import check_balance
 from zhixin_gateway.pipeline.previous import Previous, previous_version
 from zhixin_gateway.pipeline.releasing import Before, rejects_before
 from zhixin_gateway.pipeline.staging import EXTRACTED, WRITTEN, Staged, Work

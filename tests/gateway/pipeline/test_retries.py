@@ -17,7 +17,7 @@ from zhixin_errors import TransientSourceError, ZhixinError
 from zhixin_gateway import pipeline
 from zhixin_gateway.home import Home
 from zhixin_gateway.pipeline import extraction, sorting
-from zhixin_gateway.pipeline.intake import check_balance
+from zhixin_gateway.pipeline.outcome import check_balance
 
 from tests.connectors.relay import Relay
 from tests.field.conftest import Agency
@@ -169,13 +169,13 @@ def test_what_was_counted_apart_must_add_up(agency, monkeypatch):
     def lossy(batch, excluded):
         return kept(batch, excluded).slice(1)
 
-    kept = writing._without
-    monkeypatch.setattr(writing, "_without", lossy)
+    kept = writing.without
+    monkeypatch.setattr(writing, "without", lossy)
     run = agency.run(contract)
     assert (run.code, run.json["error"]["code"]) == (4, "records-lost")
     assert agency.versions("t") == []
     assert left_behind(agency) == []
-    monkeypatch.setattr(writing, "_without", kept)
+    monkeypatch.setattr(writing, "without", kept)
     told = agency.run(contract).json
     assert (told["extracted"], told["records"], told["quarantined"]) == (4, 1, 3)
 

@@ -17,8 +17,8 @@ from zhixin_gateway.datasets.parquet import PartReader
 from zhixin_gateway.datasets.sinks import LocalSink
 from zhixin_gateway.datasets.writer import VersionWriter
 from zhixin_gateway.pipeline import sorting, writing
-from zhixin_gateway.pipeline.intake import Intake, records_order
-from zhixin_gateway.pipeline.order import KeyOrder
+from zhixin_gateway.pipeline.intake import Intake
+from zhixin_gateway.pipeline.order import KeyOrder, records_order
 from zhixin_gateway.pipeline.streaming import opened_parts
 from zhixin_gateway.pipeline.treating import Treater
 from zhixin_schemas.compile import compile_rules
