@@ -100,7 +100,8 @@ def open_filesystem(
     path = unquote(parts.netloc + parts.path).rstrip("/")
     if parts.scheme.lower() != "s3":
         try:
-            return pafs.FileSystem.from_uri(url)
+            filesystem, path = pafs.FileSystem.from_uri(url)
+            return filesystem, path.rstrip("/")
         except ArrowInvalid:
             raise ConfigError(f"{what} is none that pyarrow opens") from None
     s3: Any = pafs.S3FileSystem

@@ -27,11 +27,12 @@ from __future__ import annotations
 import json
 import secrets
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from zhixin_errors import ConfigError
+from zhixin_errors import ConfigError, SourceError
 
 from zhixin_gateway.datasets.directory import write_whole
 from zhixin_gateway.home import Home
@@ -144,7 +145,8 @@ class Work:
     def discard(self) -> None:
         """Throw away what lies here."""
         (self.folder / "state.json").unlink(missing_ok=True)
-        self.store.drop(self.version, self.dataset)
+        with suppress(ConfigError, SourceError):  # the next run of the dataset tries again
+            self.store.drop(self.version, self.dataset)
         shutil.rmtree(self.folder, ignore_errors=True)
 
     def sink(self, before: Previous | None) -> PartSink:

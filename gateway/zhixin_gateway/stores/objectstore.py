@@ -155,15 +155,16 @@ class ObjectStore:
         shutil.rmtree(staged)
 
     def drop(self, staged: Path, dataset: str) -> None:
-        """Remove the staged folder, and all objects that no receipt makes a version of."""
+        """Remove the staged folder, and the objects that no receipt makes a version of."""
         shutil.rmtree(staged, ignore_errors=True)
         versions = self._versions(dataset)
         for each in versions.listed():
-            is_left = each.name.startswith(STAGING) or (
-                _NUMBER.fullmatch(each.name) and not self.is_there(dataset, int(each.name))
-            )
-            if is_left:
+            if each.name.startswith(STAGING):
                 versions.below(each.name).delete_all()
+        for number in sorted(map(int, self._numbers(dataset)), reverse=True):
+            if self.is_there(dataset, number):
+                break  # versions are consecutive: what a run has left is after the newest
+            self._version(dataset, number).delete_all()
 
     def erase(self, dataset: str, version: int, kept: Sequence[str]) -> None:
         """Destroy a version, but for copies of small files that tell that it was there.

@@ -7,6 +7,8 @@ import pytest
 import zhixin_gateway
 from zhixin_errors import ConfigError, LedgerUnavailable, VerificationError
 from zhixin_gateway import pipeline
+from zhixin_gateway.backups.making import make_backup
+from zhixin_gateway.checkup import check_up
 from zhixin_gateway.datasets.manifest import parse_manifest
 from zhixin_gateway.erasing import erase
 from zhixin_gateway.erasure_plan import plan
@@ -274,3 +276,35 @@ def test_settings_and_environment_name_it_and_hold_no_secret(owner, s3_url):
     with pytest.raises(ConfigError, match="no place") as held:
         Home.open(owner.path)
     assert "secret@" not in held.value.message
+
+
+def test_doctor_tries_what_a_store_must_allow(owner, run, world, s3_url, s3_port):
+    from tests.gateway.stores.test_objects import keep_versions
+
+    run()
+    theirs = world.other
+    stores = {"bts.gov.example": s3_url, "c.example": s3_url.replace("bucket-", "nobucket-")}
+    theirs = theirs.save(replace(theirs.filed_settings(), stores=stores))
+    told = [(each.state, each.message) for each in check_up(theirs) if each.check == "stores"]
+    assert [state for state, _ in told] == ["ok", "fail"]
+    assert "1 datasets lie there" in told[0][1]
+    assert "no such bucket" in told[1][1]
+    keep_versions(s3_url, s3_port)
+    told = [(each.state, each.message) for each in check_up(owner) if each.check == "stores"]
+    assert [state for state, _ in told] == ["ok", "warn", "ok"]
+    assert "keeps old versions" in told[1][1]
+    assert owner.open_store().datasets() == [DATASET]
+    assert [each.name for each in owner.open_store().objects.listed()] == ["bts.gov.example"]
+
+
+def test_doctor_says_what_it_may_not_do(owner, breaking, broken_url):
+    breaking.faults.append(Fault("PUT", "", 403))
+    found = [each for each in check_up(on(owner, broken_url)) if each.check == "stores"]
+    assert found[0].state == "fail"
+    assert "may not do it" in found[0].message
+
+
+def test_a_backup_has_all_but_the_versions(owner, run, world):
+    run()
+    backup = make_backup(owner, world.folder / "backup.tar")
+    assert any("object store" in item["why"] for item in backup.left_out)
