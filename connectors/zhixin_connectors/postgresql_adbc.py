@@ -23,12 +23,11 @@ from typing import Any, TypeVar
 
 import pyarrow as pa
 
-from zhixin_connectors.columns import ArrowColumn, SourceColumn, extracted, null_words
+from zhixin_connectors.columns import extracted
 from zhixin_connectors.grammar import Reading
 from zhixin_connectors.options import SourceOptions
 from zhixin_connectors.postgresql import Selection
-from zhixin_connectors.postgresql_binary import BinaryColumn, as_text, is_binary
-from zhixin_connectors.postgresql_values import TEXTS, column
+from zhixin_connectors.postgresql_binary import select
 from zhixin_connectors.protocol import Extracted, ReadRequest
 from zhixin_connectors.sqlerrors import SilentError
 
@@ -90,21 +89,15 @@ class AdbcSession:
         self, selection: Selection, request: ReadRequest, options: SourceOptions
     ) -> Generator[Extracted]:
         """Yield the records of a selection."""
-        builders, expressions = [], []
-        for field in request.schema:
-            kind, name = selection.kinds[field.name], selection.column(field.name)
-            binary = is_binary(kind, field.type, options.null)
-            expressions.append(name if binary else as_text(name, kind, field.type))
-            builders.append(_builder(kind, field.type, options, binary=binary))
-        statement = selection.select(expressions)
+        statement, makers = select(selection, request, options)
         stream = self._wait(self._start(lambda: self._stream(statement)))
-        readings = [Reading(options.timezone, "")] * len(builders)
+        readings = [Reading(options.timezone, "")] * len(makers)
         first_row = 0
         with closing(self._ahead(stream)) as batches:
             for batch in batches:
                 for start in range(0, batch.num_rows, request.batch_rows):
                     part = batch.slice(start, request.batch_rows)
-                    cells = [make(each) for make, each in zip(builders, part.columns, strict=True)]
+                    cells = [make(each) for make, each in zip(makers, part.columns, strict=True)]
                     yield extracted(cells, request.schema, readings, first_row)
                     first_row += part.num_rows
 
@@ -219,15 +212,3 @@ def _descriptors() -> list[int]:
 
 def _escaped(value: str) -> str:
     return value.replace("\\", "\\\\").replace("'", "\\'")
-
-
-def _builder(
-    kind: Any,  # noqa: ANN401 (a Kind)
-    wanted: pa.DataType,
-    options: SourceOptions,
-    *,
-    binary: bool,
-) -> Callable[[Any], SourceColumn]:
-    if binary and kind.oid not in TEXTS:
-        return lambda own: BinaryColumn(own, kind=kind)
-    return lambda own: column(null_words(ArrowColumn(own), options.null), kind, wanted)

@@ -27,13 +27,16 @@ import pyarrow.types as pt
 
 from zhixin_connectors._arrow import Array, no_misfit, pc
 from zhixin_connectors.cast import Cast, each_in_years, in_years
-from zhixin_connectors.columns import ArrowColumn
+from zhixin_connectors.columns import ArrowColumn, SourceColumn, null_words
 from zhixin_connectors.grammar import Reading
+from zhixin_connectors.options import SourceOptions
+from zhixin_connectors.postgresql import Selection
 from zhixin_connectors.postgresql_values import BOOL, TEXTS, Kind, column
+from zhixin_connectors.protocol import ReadRequest
 from zhixin_connectors.sqlspans import order_kind
 from zhixin_connectors.typed import cast_typed
 
-__all__ = ["BinaryColumn", "as_text", "is_binary"]
+__all__ = ["BinaryColumn", "as_text", "form", "is_binary", "select"]
 
 _BYTEA, _FLOAT4, _FLOAT8, _DATE, _TIME = 17, 700, 701, 1082, 1083
 _TIMESTAMP, _TIMESTAMPTZ = 1114, 1184
@@ -55,6 +58,39 @@ _OTHERS: dict[int, Callable[[pa.DataType], bool]] = {
 _WORDS = {"t", "f", "nan", "infinity", "-infinity"}
 _DAY_US = 86_400_000_000
 _EPOCH_DAYS, _EPOCH_US = 10_957, 946_684_800_000_000  # from 1970 to 2000
+
+
+_FORMS = {
+    21: "int2", 23: "int4", 20: "int8", _FLOAT4: "float4", _FLOAT8: "float8", BOOL: "bool",
+    _BYTEA: "bytes", _DATE: "date", _TIME: "time", _TIMESTAMP: "timestamp",
+    _TIMESTAMPTZ: "instant",
+}  # fmt: skip
+
+
+def select(
+    selection: Selection, request: ReadRequest, options: SourceOptions
+) -> tuple[str, list[Callable[[Any], SourceColumn]]]:
+    """The statement that asks for each column in binary or as text, and what reads each."""
+    makers, expressions = [], []
+    for wanted in request.schema:
+        kind, name = selection.kinds[wanted.name], selection.column(wanted.name)
+        binary = is_binary(kind, wanted.type, options.null)
+        expressions.append(name if binary else as_text(name, kind, wanted.type))
+        makers.append(_maker(kind, wanted.type, options, binary=binary))
+    return selection.select(expressions), makers
+
+
+def _maker(
+    kind: Kind, wanted: pa.DataType, options: SourceOptions, *, binary: bool
+) -> Callable[[Any], SourceColumn]:
+    if binary and kind.oid not in TEXTS:
+        return lambda own: BinaryColumn(own, kind=kind)
+    return lambda own: column(null_words(ArrowColumn(own), options.null), kind, wanted)
+
+
+def form(kind: Kind, wanted: pa.DataType, null: Sequence[str]) -> str:
+    """How the server sends a column of :func:`select`'s: ``int4`` or ``instant``, else ``text``."""
+    return _FORMS.get(kind.oid, "text") if is_binary(kind, wanted, null) else "text"
 
 
 def is_binary(kind: Kind, wanted: pa.DataType, null: Sequence[str]) -> bool:

@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 
 from zhixin_errors import ConfigError, PermanentSourceError, TransientSourceError
 
-from zhixin_connectors import postgresql, postgresql_adbc
+from zhixin_connectors import postgresql, postgresql_adbc, postgresql_copy
 from zhixin_connectors.options import SECRET, parse_options
 from zhixin_connectors.postgresql import Column, Selection, Session
 from zhixin_connectors.postgresql_adbc import AdbcSession
+from zhixin_connectors.postgresql_copy import CopySession
 from zhixin_connectors.postgresql_text import TextSession, patient
 from zhixin_connectors.postgresql_values import kinds_of
 from zhixin_connectors.protocol import Extracted, ReadRequest, SeenColumn
@@ -154,12 +155,15 @@ class PostgresSource(SqlSource):
     def _session(self, table: str = "", snapshot: str = "") -> Iterator[tuple[Session, str]]:
         """A transaction, and the database's encoding."""
         with translated(self.name, short(table)), ExitStack() as stack:
-            kind: type[AdbcSession | TextSession]
-            kind = AdbcSession if postgresql_adbc.is_installed() else TextSession
+            adbc = AdbcSession if postgresql_adbc.is_installed() else TextSession
+            kind = CopySession if postgresql_copy.is_installed() else adbc
             session, encoding = self._begun(stack, kind, snapshot)
-            if encoding != "UTF8" and kind is AdbcSession:
+            fits = adbc if encoding == "UTF8" else TextSession
+            if isinstance(session, CopySession) and fits is adbc and session.in_the_clear:
+                fits = CopySession
+            if fits is not kind:
                 stack.close()
-                session, encoding = self._begun(stack, TextSession, snapshot)
+                session, encoding = self._begun(stack, fits, snapshot)
             yield session, encoding
 
     def _begun(

@@ -7,6 +7,7 @@
 
 mod boundary;
 mod column;
+mod copy;
 mod out;
 mod part;
 mod records;
@@ -19,7 +20,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use arrow_data::ArrayData;
 use pyo3::exceptions::{PyRuntimeError, PyValueError};
 use pyo3::prelude::*;
-use pyo3::types::PyBytes;
+use pyo3::types::{PyBytes, PyCapsule};
 
 use out::Out;
 use part::{Part, Rule};
@@ -228,6 +229,74 @@ impl Digest {
     }
 }
 
+/// Makes record batches of what PostgreSQL sends for one binary COPY.
+#[pyclass]
+struct CopyDecoder {
+    decoder: copy::Decoder,
+}
+
+fn broken(fault: copy::Broken) -> PyErr {
+    PyValueError::new_err(fault.0)
+}
+
+#[pymethods]
+impl CopyDecoder {
+    /// `forms`: of each column, such as `int4` or `text`.
+    #[new]
+    #[pyo3(signature = (forms, *, most_rows, most_bytes))]
+    fn new(forms: Vec<String>, most_rows: usize, most_bytes: usize) -> PyResult<Self> {
+        let decoder = copy::Decoder::new(&forms, most_rows, most_bytes).map_err(broken)?;
+        Ok(Self { decoder })
+    }
+
+    /// Takes in what was received; whether a batch is full, and must be taken first.
+    fn feed(&mut self, py: Python<'_>, data: &[u8]) -> PyResult<bool> {
+        let decoder = &mut self.decoder;
+        match py.detach(|| catch_unwind(AssertUnwindSafe(|| decoder.feed(data)))) {
+            Ok(fed) => fed.map_err(broken)?,
+            Err(_) => return Err(PyRuntimeError::new_err("the kernel failed on a message")),
+        }
+        Ok(self.decoder.is_full())
+    }
+
+    /// The batch so far, by the Arrow C data interface: schema and array.
+    fn take<'py>(
+        &mut self,
+        py: Python<'py>,
+    ) -> PyResult<(Bound<'py, PyCapsule>, Bound<'py, PyCapsule>)> {
+        let decoder = &mut self.decoder;
+        let (array, schema) = py.detach(|| decoder.take()).map_err(broken)?;
+        Ok((
+            PyCapsule::new_with_value(py, schema, c"arrow_schema")?,
+            PyCapsule::new_with_value(py, array, c"arrow_array")?,
+        ))
+    }
+
+    /// Records of the batch that is open.
+    #[getter]
+    fn rows(&self) -> usize {
+        self.decoder.rows
+    }
+
+    /// Whether the server waits for the next query.
+    #[getter]
+    fn ready(&self) -> bool {
+        self.decoder.ready
+    }
+
+    /// Fields of the error that the server told, by their one-letter codes; None: it told none.
+    #[getter]
+    fn error(&self) -> Option<Vec<(char, String)>> {
+        let fields = self.decoder.error.as_ref()?;
+        Some(
+            fields
+                .iter()
+                .map(|(code, text)| (char::from(*code), text.clone()))
+                .collect(),
+        )
+    }
+}
+
 /// The texts of a batch in one run, and 64-bit offsets as Arrow has them.
 #[pyfunction]
 #[pyo3(signature = (batch, names=None))]
@@ -265,5 +334,6 @@ fn zhixin_kernel(module: &Bound<'_, PyModule>) -> PyResult<()> {
     module.add("Refused", module.py().get_type::<Refused>())?;
     module.add_class::<Cutter>()?;
     module.add_class::<Digest>()?;
+    module.add_class::<CopyDecoder>()?;
     module.add_function(wrap_pyfunction!(texts, module)?)
 }

@@ -1,4 +1,4 @@
-"""ADBC's binary columns against the server's own texts: the same batches, misfits and raw texts."""
+"""Binary columns, by the kernel and by ADBC, against the server's own texts: all the same."""
 
 import random
 import struct
@@ -8,7 +8,7 @@ import time
 import pyarrow as pa
 import pytest
 from hypothesis import HealthCheck, given, settings
-from zhixin_connectors import postgresql_adbc
+from zhixin_connectors import postgresql_adbc, postgresql_copy
 from zhixin_connectors.protocol import ReadRequest
 from zhixin_connectors.registry import open_source
 from zhixin_errors import TransientSourceError
@@ -59,11 +59,21 @@ WANTED = [
 ]  # fmt: skip
 
 
-def both(monkeypatch, url, name, schema, **request):
+def choose(monkeypatch, reader):
+    monkeypatch.setattr(postgresql_copy, "is_installed", lambda: reader == "kernel")
+    monkeypatch.setattr(postgresql_adbc, "is_installed", lambda: reader != "text")
+
+
+@pytest.fixture(params=["kernel", "adbc"])
+def reader(request, monkeypatch):
+    choose(monkeypatch, request.param)
+
+
+def all_three(monkeypatch, url, name, schema, **request):
     """What each of the readers gives, value by value, misfits and raw texts with it."""
     given = []
-    for installed in (True, False):
-        monkeypatch.setattr(postgresql_adbc, "is_installed", lambda there=installed: there)
+    for chosen in ("kernel", "adbc", "text"):
+        choose(monkeypatch, chosen)
         batches, misfits, raws = [], [], []
         for each in open_source(url).read(ReadRequest(name, schema, **request)):
             batches.append(each.batch)
@@ -78,12 +88,13 @@ def both(monkeypatch, url, name, schema, **request):
 
 
 def assert_same(given):
-    (table, signed, misfits, raws), (other, others_signed, other_misfits, other_raws) = given
-    for name in table.schema.names:
-        assert table[name].equals(other[name]), name
-    assert signed == others_signed
-    assert misfits == other_misfits
-    assert raws == other_raws or raws.equals(other_raws)
+    *binary, (other, others_signed, other_misfits, other_raws) = given
+    for table, signed, misfits, raws in binary:
+        for name in table.schema.names:
+            assert table[name].equals(other[name]), name
+        assert signed == others_signed
+        assert misfits == other_misfits
+        assert raws == other_raws or raws.equals(other_raws)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +118,7 @@ def test_every_type_under_every_wanted_one_is_the_same(postgresql, monkeypatch, 
     run(f"CREATE TABLE t (n int, {declared})")
     run(f"INSERT INTO t VALUES {', '.join('(' + ', '.join(cells) + ')' for cells in rows)}")
     query = f"SELECT n, {', '.join(columns)} FROM t ORDER BY n"
-    given = both(monkeypatch, url, query, pa.schema(fields), options=options, batch_rows=7)
+    given = all_three(monkeypatch, url, query, pa.schema(fields), options=options, batch_rows=7)
     assert given[0][0].num_rows == len(rows)
     assert len(given[0][2]) > 500
     assert_same(given)
@@ -136,7 +147,9 @@ def test_random_tables_are_the_same(postgresql_url, monkeypatch, table):
         insert = sql.SQL("INSERT INTO both_readers VALUES ({})").format(marks)
         for row in table.rows:
             connection.execute(insert, [parameter(*cell) for cell in zip(row, kinds, strict=True)])
-    assert_same(both(monkeypatch, postgresql_url, "both_readers", table.schema, order_by=("id",)))
+    assert_same(
+        all_three(monkeypatch, postgresql_url, "both_readers", table.schema, order_by=("id",))
+    )
 
 
 def test_any_float_date_and_time_has_the_servers_own_raw_text(postgresql, monkeypatch):
@@ -161,7 +174,7 @@ def test_any_float_date_and_time_has_the_servers_own_raw_text(postgresql, monkey
         copy.write(b"".join(rows) + struct.pack(">h", -1))
     schema = pa.schema({"d": pa.float64(), "r": pa.float64(), "day": pa.date32(),
                         "at": pa.timestamp("us", tz="UTC")})  # fmt: skip
-    given = both(monkeypatch, url, "SELECT * FROM t ORDER BY n", schema)
+    given = all_three(monkeypatch, url, "SELECT * FROM t ORDER BY n", schema)
     assert given[0][0].num_rows == 4_000
     assert_same(given)
 
@@ -171,7 +184,7 @@ def test_a_text_of_many_megabytes_and_many_small_rows_come_whole(postgresql, mon
     run("CREATE TABLE t AS SELECT 1 AS n, repeat('甲', 12000000) AS s")
     run("INSERT INTO t SELECT n, 'x' FROM generate_series(2, 70000) n")
     schema = pa.schema([("n", pa.int64()), ("s", pa.string())])
-    given = both(monkeypatch, url, "t", schema)
+    given = all_three(monkeypatch, url, "t", schema)
     assert given[0][0].num_rows == 70_000
     assert_same(given)
 
@@ -184,7 +197,7 @@ def active(url):
         return connection.execute(ask).fetchone()[0]
 
 
-def test_a_reading_that_is_left_ends_at_once_on_both_sides(postgresql):
+def test_a_reading_that_is_left_ends_at_once_on_both_sides(postgresql, reader):
     url, run = postgresql
     run("CREATE TABLE t AS SELECT n, repeat('x', 200) AS s FROM generate_series(1, 400000) n")
     schema = pa.schema([("n", pa.int64()), ("s", pa.string())])
@@ -200,7 +213,7 @@ def test_a_reading_that_is_left_ends_at_once_on_both_sides(postgresql):
         time.sleep(0.05)
 
 
-def test_a_query_that_is_given_up_is_cancelled_in_the_server(postgresql):
+def test_a_query_that_is_given_up_is_cancelled_in_the_server(postgresql, reader):
     url, _ = postgresql
     source = open_source(f"{url}?read_timeout=1")
     with pytest.raises(TransientSourceError, match="said nothing for too long"):
