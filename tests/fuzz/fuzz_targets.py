@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 import fuzz_batches
+import pyarrow as pa
 from zhixin_errors import (
     ConfigError,
     ContractError,
@@ -31,7 +32,7 @@ from zhixin_errors import (
 )
 from zhixin_gateway import settings
 from zhixin_gateway.backups import archive as backup
-from zhixin_gateway.datasets import footer, manifest, types
+from zhixin_gateway.datasets import footer, manifest, ranges, types
 from zhixin_gateway.evidence import verify
 from zhixin_gateway.evidence.archive import format_bundle
 from zhixin_gateway.gate import checks, record_proof, standing
@@ -268,6 +269,11 @@ def _read_footer(data: bytes) -> Any:
     return found
 
 
+def _claims(data: bytes) -> Any:
+    field = pa.field("id", pa.int64())
+    return ranges.claimed_range(io.BytesIO(data), field)
+
+
 def _load_key(data: bytes) -> Any:
     with tempfile.NamedTemporaryFile(dir=MEMORY) as file:
         file.write(data)
@@ -479,6 +485,7 @@ TARGETS = (
     ),
     Target("record batch", fuzz_batches.read_batch, fuzz_batches.seeds),
     Target("parquet", _read_footer, _parquet, (FormatError, VerificationError)),
+    Target("what a footer claims", _claims, _parquet, ()),
     Target("contract", loader.load_contract, _contracts, (ContractError,)),
     Target("advice on a contract", lint.advice, _contracts),
     Target(
