@@ -23,7 +23,7 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
-from zhixin_errors import ConfigError, ValidationRefused
+from zhixin_errors import ConfigError, TransientSourceError, ValidationRefused
 from zhixin_schemas.compile import compile_rules
 from zhixin_schemas.loader import load_contract
 from zhixin_schemas.staged import merge_staged
@@ -160,6 +160,7 @@ def _joined(work: Work, state: Staged, progress: Progress) -> Staged:
     if state["report"]:
         files = [result.work.input for result in found]
         merge_staged(files, offsets.tolist(), work.input)
+    _refuse_changed(work, found)
     if outcome.entries is None:
         found = _without_excluded(work, contract, found)
     return _told(work, contract, found, outcome)
@@ -217,6 +218,17 @@ def _at_one_moment(work: Work, state: Staged, progress: Progress) -> list[SpanRe
             )
             at_moment(work, Wanted(state, index, held), progress)
     return [anew for index in indexes if (anew := find(index)) is not None]
+
+
+def _refuse_changed(work: Work, found: list[SpanResult]) -> None:
+    """See that no late worker has put another reading in place of one that was taken over."""
+    now = [result_of(work, index, result.token) for index, result in enumerate(found)]
+    if [each and each.folder for each in now] != [result.folder for result in found]:
+        raise TransientSourceError(
+            f"a late worker of {work.dataset} read a span anew while all were joined",
+            code="partition-late",
+            hint="join them again",
+        )
 
 
 def _position(offsets: np.ndarray, rows: np.ndarray) -> np.ndarray:

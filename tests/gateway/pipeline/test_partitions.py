@@ -280,6 +280,30 @@ def test_a_join_waits_for_every_span_and_a_new_run_makes_old_workers_harmless(wo
     assert partitions.extract_partition(world.owner, again, 2)["index"] == 2
 
 
+def test_a_reading_that_is_replaced_while_all_are_joined_is_joined_again(
+    world, some_stops, monkeypatch
+):
+    world.fill("stops", some_stops)
+    staged = partitions.plan(world.owner, divided(world.stops()))
+    for index in range(4):
+        partitions.extract_partition(world.owner, staged, index)
+    whole, refuse = Work(world.owner, DATASET).spans / "00001" / "result.json", joining.refuse
+    told = whole.read_text()
+
+    def replaced(*arguments):
+        whole.write_text(told.replace("attempts/00001-", "attempts/00001-a-later-one-"))
+        refuse(*arguments)
+
+    monkeypatch.setattr(joining, "refuse", replaced)
+    with pytest.raises(TransientSourceError) as late:
+        joining.join(world.owner, staged)
+    assert late.value.code == "partition-late"
+    monkeypatch.undo()
+    whole.write_text(told)
+    joined = joining.join(world.owner, staged)
+    assert pipeline.notarise(world.owner, pipeline.write(world.owner, joined)).records == 3000
+
+
 def test_what_a_late_worker_of_an_earlier_run_left_counts_for_nothing(world, some_stops):
     world.fill("stops", some_stops)
     contract = divided(world.stops())
