@@ -7,6 +7,7 @@ import json
 import sqlite3
 import stat
 from contextlib import closing
+from dataclasses import replace
 from decimal import Decimal
 
 import pyarrow as pa
@@ -20,6 +21,7 @@ from zhixin_gateway.datasets import directory, hashing
 from zhixin_gateway.datasets.manifest import parse_manifest
 from zhixin_gateway.erasing import erase
 from zhixin_gateway.erasure_plan import Erasure
+from zhixin_gateway.gate import verify
 from zhixin_gateway.pipeline import incremental
 from zhixin_gateway.pipeline.staging import Work
 from zhixin_gateway.progress import NullProgress
@@ -552,3 +554,27 @@ def test_the_command_says_what_was_read(hundred, zhixin):
     ran = zhixin("run", hundred.path, "--home", hundred.home.path, "--full", "--json")
     assert "all records are read: all records were asked for" in ran.err
     assert json.loads(ran.out)["version"] is None
+
+
+@pytest.mark.slow
+def test_on_an_object_store_unchanged_parts_are_carried_by_the_server(people, s3_url):
+    people.home = people.home.save(replace(people.home.filed_settings(), store=s3_url))
+    store = people.home.open_store()
+
+    def parts(version):
+        return parse_manifest(store.read(DATASET, version, "manifest.json")).parts
+
+    people.put(*[(n, 1) for n in range(60)], (60, 2))
+    assert people.run().version == 1
+    people.put((30, 3, "new", 1), (31, 3, "big", 99))
+    result = people.run()
+    assert (result.records, result.quarantined) == (60, 1)
+    assert result.incremental["carried"] > 3
+    assert len({p.root for p in parts(1)} & {p.root for p in parts(2)}) >= len(parts(1)) - 2
+    home = people.home
+    place = store.place(DATASET, 2)
+    assert verify(place, home.trust(), deep=True, ledger_copy=home.ledger_view()).records == 60
+    assert people.run().version is None
+    assert people.run(dry_run=True).records == 60
+    assert people.run(full=True).version is None
+    assert store.versions(DATASET) == [1, 2]
