@@ -85,21 +85,24 @@ struct Column {
 }
 
 impl Column {
-    fn new(form: Form) -> Self {
+    /// With room for so many values, and so many bytes of texts.
+    fn new(form: Form, rows: usize, bytes: usize) -> Self {
         let values = match form {
-            Form::Float4 | Form::Float8 => Values::Real(Vec::new()),
-            Form::Date => Values::Days(Vec::new()),
-            Form::Bool => Values::Flags(BooleanBufferBuilder::new(0)),
-            Form::Text | Form::Bytes => Values::Run {
-                ends: vec![0],
-                run: Vec::new(),
-            },
-            _ => Values::Wide(Vec::new()),
+            Form::Float4 | Form::Float8 => Values::Real(Vec::with_capacity(rows)),
+            Form::Date => Values::Days(Vec::with_capacity(rows)),
+            Form::Bool => Values::Flags(BooleanBufferBuilder::new(rows)),
+            Form::Text | Form::Bytes => {
+                let mut ends = Vec::with_capacity(rows + 1);
+                ends.push(0);
+                let run = Vec::with_capacity(bytes);
+                Values::Run { ends, run }
+            }
+            _ => Values::Wide(Vec::with_capacity(rows)),
         };
         Self {
             form,
             values,
-            valid: NullBufferBuilder::new(0),
+            valid: NullBufferBuilder::new(rows),
         }
     }
 
@@ -136,7 +139,11 @@ impl Column {
     }
 
     fn take(&mut self, rows: usize) -> Step<ArrayData> {
-        let fresh = Self::new(self.form);
+        let bytes = match &self.values {
+            Values::Run { run, .. } => run.len() + run.len() / 8, // the next batch is much like it
+            _ => 0,
+        };
+        let fresh = Self::new(self.form, rows, bytes);
         let Self {
             form,
             values,
@@ -216,7 +223,7 @@ impl Decoder {
     pub fn new(forms: &[String], most_rows: usize, most_bytes: usize) -> Step<Self> {
         let columns = forms
             .iter()
-            .map(|name| Form::of(name).map(Column::new))
+            .map(|name| Form::of(name).map(|form| Column::new(form, 0, 0)))
             .collect::<Step<_>>()?;
         Ok(Self {
             columns,

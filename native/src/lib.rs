@@ -229,7 +229,7 @@ impl Digest {
     }
 }
 
-/// Makes record batches of what PostgreSQL sends for one binary COPY.
+/// Makes record batches of what a server of `PostgreSQL` sends for one binary COPY.
 #[pyclass]
 struct CopyDecoder {
     decoder: copy::Decoder,
