@@ -79,6 +79,23 @@ def test_the_locks_pin_with_hashes() -> None:
                 assert "--hash=sha256:" in block, f"{lock.name}: {block[:60]}"
 
 
+def test_the_kernels_crates_are_pinned_with_hashes_and_say_why() -> None:
+    lock = tomllib.loads((ROOT / "native/crates.lock").read_text(encoding="utf-8"))
+    crates = [package for package in lock["package"] if package["name"] != "zhixin-kernel"]
+    assert len(crates) > 10
+    for crate in crates:
+        assert (crate["source"], len(crate["checksum"])) == ("registry", 64), crate["name"]
+    text = (ROOT / "native/Cargo.toml").read_text(encoding="utf-8")
+    for name in tomllib.loads(text)["dependencies"]:
+        assert re.search(rf"^{name} = .*# \w", text, flags=re.MULTILINE), name
+
+
+def test_unsafe_stands_at_the_boundary_alone() -> None:
+    found = {path.name for path in (ROOT / "native/src").glob("*.rs")
+             if re.search(r"\bunsafe\b", path.read_text(encoding="utf-8"))}  # fmt: skip
+    assert found == {"boundary.rs"}
+
+
 def test_make_help_lists_every_target() -> None:
     makefile = (ROOT / "Makefile").read_text(encoding="utf-8")
     [phony] = re.findall(r"^\.PHONY: (.*)$", makefile, flags=re.MULTILINE)

@@ -1,8 +1,8 @@
 """The native kernel, where it is installed: ``zhixin-kernel``, built by ``make kernel``.
 
 It does what :mod:`~zhixin_gateway.datasets.canonical` and
-:mod:`~zhixin_gateway.datasets.hashing` do in pure Python, to the byte, about fifteen times as fast
-and without the GIL. Without it, or with ``ZHIXIN_KERNEL=pure`` (or ``off``) in the environment, the
+:mod:`~zhixin_gateway.datasets.hashing` do in pure Python, to the byte, much faster and without the
+GIL. Without it, or with ``ZHIXIN_KERNEL=pure`` (or ``off``) in the environment, the
 pure path serves. A kernel of another protocol is as none: ``zhixin doctor`` says so.
 """
 
