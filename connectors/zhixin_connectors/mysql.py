@@ -25,6 +25,7 @@ SELECT on the table, or on the wanted columns of it, is the only privilege that 
 
 from __future__ import annotations
 
+import re
 import ssl
 from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from contextlib import closing
@@ -65,6 +66,8 @@ HIDDEN = (
 )
 _FLOAT, _DOUBLE, _TIMESTAMP, _BIT, _JSON, _GEOMETRY = 4, 5, 7, 16, 245, 255
 _STRINGS = {15, 249, 250, 251, 252, 253, 254, _GEOMETRY}  # VARCHAR to STRING, the BLOBs between
+_BYTEWISE = re.compile(r"(?:utf8|utf8mb3|utf8mb4|latin1|ascii)_(?:nopad_)?bin$")
+_NUMBERED = 256 | 2048  # flags of ENUM and SET, which are ordered by their numbers
 _BINARY = 63  # the character set of what is no text
 _INTEGERS, _DECIMALS, _DATE, _DATETIME = {1, 2, 3, 8, 9}, {0, 246}, 10, 12
 _WHOLE = {"binary", "latin1", "ucs2", "utf16", "utf16le", "utf32", "utf8", "utf8mb3", "utf8mb4"}
@@ -188,11 +191,16 @@ def read(
     ]
     selected = ", ".join(expression for taker in takers for expression in taker.expressions)
 
+    of = dict(zip(request.schema.names, kinds, strict=True))
+
     def by_bytes(name: str) -> str:  # the collations that know its characters pad or fold them
         return f"CAST(CONVERT({quoted(name)} USING utf8mb4) AS BINARY)"
 
-    order = order_by(request, quoted, by_bytes)
-    where = _where(request, dict(zip(request.schema.names, kinds, strict=True)), quoted, by_bytes)
+    def by_index(name: str) -> str:
+        return quoted(name) if of[name].bytewise else by_bytes(name)
+
+    order = order_by(request, quoted, by_index)
+    where = _where(request, of, quoted, by_bytes)
     statement = f"SELECT {selected} FROM {relation}{where or ''}{order}"
     readings = [Reading(options.timezone, "")] * len(takers)
 
@@ -267,6 +275,7 @@ class _Kind:
     width: int
     text: bool
     charset: str = ""
+    bytewise: bool = False  # an index of it is in the order of bytes, blanks at the end apart
 
 
 def _kinds(driver: Any, relation: str, columns: Sequence[str]) -> list[_Kind]:  # noqa: ANN401
@@ -278,18 +287,19 @@ def _kinds(driver: Any, relation: str, columns: Sequence[str]) -> list[_Kind]:  
             for name, seen in zip(columns, fields, strict=True)
             if seen.type_code in _STRINGS and seen.charsetnr != _BINARY
         ]
-        charsets: dict[str, str] = {}
-        if texts:  # the field itself tells the connection's character set
-            asked = ", ".join(f"CHARSET(MAX({name}))" for name in texts)
+        collations: dict[str, str] = {}
+        if texts:  # the field itself tells the connection's own
+            asked = ", ".join(f"COLLATION(MAX({name}))" for name in texts)
             cursor.execute(f"SELECT {asked} FROM {relation} WHERE 1 = 0")
             found = [value.decode() for value in cursor.fetchone()]
-            charsets = dict(zip(texts, found, strict=True))
+            collations = dict(zip(texts, found, strict=True))
     return [
         _Kind(
             seen.type_code,
             seen.length,
-            name in charsets or seen.type_code == _JSON,
-            charsets.get(name, ""),
+            name in collations or seen.type_code == _JSON,
+            collations.get(name, "").partition("_")[0],
+            bool(_BYTEWISE.match(collations.get(name, ""))) and not seen.flags & _NUMBERED,
         )
         for name, seen in zip(columns, fields, strict=True)
     ]

@@ -16,7 +16,6 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from importlib import import_module
-from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
@@ -26,6 +25,8 @@ from zhixin_connectors.access import split_access
 from zhixin_connectors.options import parse_options
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
     from zhixin_connectors.protocol import Connector, ConnectorFactory
     from zhixin_connectors.sql import SqlSource
 
@@ -139,6 +140,8 @@ def _built_in(scheme: str) -> _BuiltIn | None:
 
 
 def _plugin(scheme: str) -> EntryPoint | None:
+    from importlib.metadata import entry_points
+
     points = [point for point in entry_points(group=ENTRY_POINTS) if point.name.lower() == scheme]
     if len({point.value for point in points}) > 1:
         owners = " and ".join(sorted(_package(point) for point in points))

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
 import pyarrow as pa
+import pyarrow.types as pt
 from zhixin_errors import ConfigError, PermanentSourceError
 
 from zhixin_connectors import generic, mysql, mysqltypes
@@ -274,7 +275,8 @@ class SqlSource:
         quoted = quoter(connection)
         columns = ", ".join(map(quoted, request.schema.names))
         statement = f"SELECT {columns} FROM {relation}{where}"
-        if connection.dialect.name == "sqlite":
+        sqlite = connection.dialect.name == "sqlite"
+        if sqlite or not any(pt.is_string(request.schema.field(n).type) for n in request.order_by):
             statement += order_by(request, quoted, lambda name: f"{quoted(name)} COLLATE BINARY")
         return statement
 

@@ -7,6 +7,7 @@ from decimal import Decimal
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from zhixin_connectors import mysql
 from zhixin_connectors.protocol import ReadRequest
 from zhixin_connectors.registry import open_source
 from zhixin_errors import ConfigError, PermanentSourceError, SourceError
@@ -430,3 +431,28 @@ def test_an_error_in_the_middle_of_the_rows_is_said(mariadb, take):
     query = "SELECT IF(id < 4000, id, (SELECT x FROM two)) AS id FROM t"
     with pytest.raises(SourceError, match=r"the query.*error 1242"):
         take(url, query, {"id": pa.int64()}, batch_rows=100)
+
+
+def test_an_index_gives_the_order_where_its_collation_is_that_of_bytes(mariadb, take):
+    url, run = mariadb
+    run("CREATE TABLE t (s varchar(9) COLLATE utf8mb4_bin PRIMARY KEY, c varchar(9) "
+        "COLLATE utf8mb4_general_ci, e enum('b', 'a') COLLATE utf8mb4_bin)")  # fmt: skip
+    run("INSERT INTO t VALUES ('b', 'B', 'a'), ('B', 'a', 'b'), ('é', 'é', 'b'), ('a', 'b', 'a')")
+    statements = []
+    fields = dict.fromkeys("sce", pa.string())
+    with pytest.MonkeyPatch.context() as patch:
+        own = mysql._streamed
+
+        def watched(connection, statement, request):
+            statements.append(statement)
+            return own(connection, statement, request)
+
+        patch.setattr(mysql, "_streamed", watched)
+        for key in "sce":
+            found = take(url, "t", fields, order_by=(key,))[0][key].to_pylist()
+            assert found == sorted(found)
+    assert [statement.rpartition("ORDER BY ")[2] for statement in statements] == [
+        "`s`",
+        "CAST(CONVERT(`c` USING utf8mb4) AS BINARY)",
+        "CAST(CONVERT(`e` USING utf8mb4) AS BINARY)",
+    ]

@@ -11,7 +11,7 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from zhixin_connectors.holding import HeldConnector
-from zhixin_connectors.protocol import Extracted, Misfit, ReadRequest, SeenColumn, TableInfo
+from zhixin_connectors.protocol import Extracted, Misfit, ReadRequest, SeenColumn, Span, TableInfo
 from zhixin_connectors.registry import open_source
 from zhixin_connectors.testing import take
 from zhixin_errors import ConfigError, PermanentSourceError, TransientSourceError, ZhixinError
@@ -248,6 +248,21 @@ def held(*given):
 def with_rows(rows):
     columns = [pa.array(range(rows), pa.int64()), pa.array(["a"] * rows)]
     return replace(GOOD, batch=pa.RecordBatch.from_arrays(columns, schema=SCHEMA), misfits=[])
+
+
+def test_records_outside_of_the_span_and_counts_that_are_none_are_refused():
+    span = Span("id", pa.scalar(1, pa.int64()), pa.scalar(3, pa.int64()))
+    request = ReadRequest("t", SCHEMA, span=span)
+    within = replace(GOOD, first_row=0)  # a misfit may lie anywhere
+    assert len(list(held(within).read(request))) == 1
+    with pytest.raises(PermanentSourceError, match="outside of the span") as refusal:
+        list(held(with_rows(2)).read(request))
+    assert refusal.value.code == "connector-broken"
+    assert held(5).count("t") == 5
+    assert held(None).count("t") is None
+    for wrong in (-1, "5", 1.5, True):
+        with pytest.raises(PermanentSourceError, match="count gives something else"):
+            held(wrong).count("t")
 
 
 def test_a_connector_that_keeps_to_the_protocol_is_passed_on():
