@@ -228,7 +228,11 @@ def copy_part(
         ConfigError: it can't be read, or not be copied.
     """
     if size <= COPY_IN_MEMORY_BYTES:
-        yield memoryview(b"".join(map(bytes, _digested(files, name, size, sha256, stop))))
+        held, at = bytearray(size), 0
+        for chunk in _digested(files, name, size, sha256, stop):
+            held[at : at + len(chunk)] = chunk
+            at += len(chunk)
+        yield memoryview(held).toreadonly()
         return
     with tempfile.TemporaryFile(prefix="zhixin-part-") as copy:
         try:
