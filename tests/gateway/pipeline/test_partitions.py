@@ -225,6 +225,21 @@ def test_spans_of_postgresql_are_read_at_one_moment_whatever_is_written_meanwhil
     assert not any(row["line"] == "new" for row in records_of(home, 1))
 
 
+def test_rejects_that_came_in_and_the_watermark_are_those_of_all_spans(world, some_stops):
+    rows = spoilt(some_stops)
+    world.fill("stops", rows)
+    mark = "      - {property: zhixin.watermark, value: seats}\n"
+    first = pipeline.run(world.owner, divided(world.stops(), extra=mark))
+    rows[1500] = (*rows[1500][:2], 499, "JFK")  # of the second span and of the last one
+    rows[2900] = (*rows[2900][:2], 500, "JFK")
+    world.fill("stops", rows)
+    second = pipeline.run(world.owner, divided(world.stops(), extra=mark))
+    assert second.released == {"version": 1, "records": 2, "of": first.quarantined}
+    assert [manifest_of(world.owner, version).source.watermark for version in (1, 2)] == [
+        "9999", "501",
+    ]  # fmt: skip
+
+
 def test_two_attempts_at_one_span_do_not_mix_and_one_counts(world, some_stops, monkeypatch):
     world.fill("stops", some_stops)
     staged = partitions.plan(world.owner, divided(world.stops()))
