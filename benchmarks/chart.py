@@ -25,6 +25,7 @@ PLAIN = {
     "openssl": "openssl dgst -sha256",
     "model-signing": "model-signing 1.1.1, verify",
     "verify": "zhixin verify",
+    "verify-home": "zhixin verify, standing too",
 }
 STYLE = """
   text { font: 13px system-ui, sans-serif; fill: #1f2937 }
@@ -73,7 +74,7 @@ def _panel(
     begin = y = top + 28
     for name in sorted(taken, key=lambda each: taken[each]):
         value, factor = taken[name], taken[name] / taken[base]
-        kind = "ours" if name.startswith("ours") or name == "verify" else "peer"
+        kind = "ours" if name.startswith(("ours", "verify")) else "peer"
         length = value * scale
         lines += [
             f'<text x="{LEFT - 10}" y="{y + 15}" text-anchor="end">{escape(PLAIN[name])}</text>',

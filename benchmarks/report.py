@@ -66,6 +66,7 @@ NAMES = {
     "dlt-pyarrow": "dlt, pyarrow",
     "great-expectations": "Great Expectations, rules alone",
     "verify": "**`zhixin verify`**",
+    "verify-home": "the same in a home: its standing too",
     "openssl": "`openssl dgst -sha256`",
     "model-signing": "model-signing, `verify key`",
 }
@@ -162,7 +163,7 @@ def _gate(summary: Summary) -> str:
         return _absent("gate")
     rows = [(f"{section['bytes']:,} bytes in {section['parts']} parts", "seconds", "CPU s", "MB")]
     middle = section["medians"]
-    for name in ("openssl", "model-signing", "verify"):
+    for name in ("openssl", "model-signing", "verify", "verify-home"):
         if name in middle:
             own = middle[name]
             peak = f"{own['process_peak_mb']:.0f}"

@@ -1,9 +1,10 @@
 """The gate: whole files against `openssl dgst` and model-signing; deep, streaming, one record.
 
 Shallow verification is `zhixin verify` on a version of 1 GB in several parts that do not compress,
-process start included, in turns with the peers over the same files in the page cache; the version's
-standing is judged by the home's copy of the ledger, as a member judges it. Deep verification is of
-a million flights and of ten, process start included and not.
+process start included, in turns with the peers over the same files in the page cache: by a pinned
+trust alone, as somebody verifies who was handed it, and in a home, whose copy of the ledger tells
+besides whether the version still stands. Deep verification is of a million flights and of ten,
+process start included and not.
 """
 
 from __future__ import annotations
@@ -53,6 +54,7 @@ def measure_gate(bench: Bench) -> dict[str, Any]:
     shallow = _in_turns(bench, _commands(bench, noise))
     ratios = {
         "verify_vs_openssl": pairwise(shallow["verify"], shallow["openssl"], "process_s"),
+        "verify_home_vs_openssl": pairwise(shallow["verify-home"], shallow["openssl"], "process_s"),
     }
     if "model-signing" in shallow:
         ratios["model_signing_vs_openssl"] = pairwise(
@@ -118,7 +120,8 @@ def _noise(bench: Bench, size: int) -> Version:
 def _commands(bench: Bench, noise: Version) -> dict[str, list[str | Path]]:
     commands: dict[str, list[str | Path]] = {
         "openssl": ["openssl", "dgst", "-sha256", *noise.parts],
-        "verify": [CLI, "--home", noise.home, "verify", noise.path],
+        "verify": [CLI, "verify", noise.path, "--trust", noise.home / "trust"],
+        "verify-home": [CLI, "--home", noise.home, "verify", noise.path],
     }
     if "model-signing" in bench.peers:
         commands["model-signing"] = _signed(bench, noise)

@@ -41,7 +41,7 @@ def run_command(command: Sequence[str | Path], log: Path, **environ: str) -> Sam
     process = subprocess.Popen(
         [sys.executable, "-I", "-S", LAUNCH, log, *words],
         stdout=subprocess.PIPE,
-        env={**os.environ, **QUIET, **environ},
+        env={**_plain_environ(), **QUIET, **environ},
         start_new_session=True,  # an interrupt is for the benchmark, which ends what it started
     )
     try:
@@ -55,6 +55,11 @@ def run_command(command: Sequence[str | Path], log: Path, **environ: str) -> Sam
         raise RuntimeError(f"{words[0]} … failed:\n{last}")
     sample: Sample = json.loads(told)
     return sample
+
+
+def _plain_environ() -> dict[str, str]:
+    """Ours without what would choose a home, or another way through it."""
+    return {name: value for name, value in os.environ.items() if not name.startswith("ZHIXIN_")}
 
 
 @dataclass
