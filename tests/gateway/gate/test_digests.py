@@ -3,6 +3,8 @@
 import io
 import os
 import shutil
+import subprocess
+import sys
 import threading
 import time
 from dataclasses import replace
@@ -18,6 +20,7 @@ from zhixin_gateway.gate import verify
 from zhixin_gateway.gate.files import LocalDirectory
 from zhixin_gateway.gate.verify import Options, examine_files
 from zhixin_ledger.encoding import sha256
+from zhixin_ledger.trust import save_trust
 
 PARTS = 5
 
@@ -276,6 +279,32 @@ def test_deep_verification_tells_of_the_first_part_that_is_not_its_records(versi
         verdict = verify(folder, world.trust(), now=world.now, deep=True, threads=threads)
         assert verdict.code == "record"
         assert part_name(1) in verdict.message
+
+
+HEAVY = ("pyarrow", "numpy", "pandas", "duckdb", "sqlalchemy", "rich", "zhixin_connectors")
+
+
+@pytest.mark.parametrize(
+    ("options", "loaded"),
+    [([], set()), (["--deep"], {"pyarrow", "numpy"})],
+    ids=["shallow", "deep"],
+)
+def test_loads_only_what_it_needs(options, loaded, version, world, tmp_path):
+    save_trust(world.trust(), tmp_path / "trust")
+    given = ["verify", str(version), "--trust", str(tmp_path / "trust"), *options]
+    code = (
+        "import sys; from zhixin_gateway import cli\n"
+        f"assert cli.main({given!r}) == 0\n"
+        f"print(*[name for name in {HEAVY!r} if name in sys.modules])"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, timeout=120,
+        cwd=tmp_path,
+    )  # fmt: skip
+    found = set(done.stdout.splitlines()[-1].split())
+    if hashing.kernel() is None:
+        found.discard("pandas")  # Arrow loads it for the texts of the pure path
+    assert found == loaded
 
 
 def test_a_part_is_opened_as_the_gate_opens_everything(version):
