@@ -215,6 +215,17 @@ def test_a_key_that_comes_again_after_the_order_broke_is_found_and_a_reject_coun
     assert lines == sorted(lines)
 
 
+def test_who_was_told_before_the_order_broke_is_told_once(tmp_path, small):
+    rows = [*sound(3), *sound(2, 2), ("003", 3, None, 9, 1, None), *sound(4, 5), *sound(1)]
+    _, told, rules, rejects, streamed = made(
+        contract_of(), extracted(rows, [3]), tmp_path, streams=True
+    )[1:]
+    assert not streamed
+    assert told[:3] == (11, 5, 6)
+    assert {rule["rule"]: rule["failed"] for rule in rules}["primary-key"] == 6
+    assert [len(row["_reasons"]) for row in rejects] == [1] * 6
+
+
 def test_what_is_excluded_at_the_end_is_taken_out_of_the_parts(tmp_path, small):
     rows = sound(20)
     rows[3] = ("003", 3, None, 12, 3, None)
@@ -228,16 +239,20 @@ def test_what_is_excluded_at_the_end_is_taken_out_of_the_parts(tmp_path, small):
 
 
 def neighbours(keys, size):
-    """What an order says of integers that come in batches of a size."""
-    order, found = KeyOrder(["k"]), []
+    """What an order says of pairs that come in batches of a size."""
+    order, found = KeyOrder(["j", "k"]), []
     for start in range(0, len(keys), size):
         some = keys[start : start + size]
+        columns = {name: [key[at] for key in some] for at, name in enumerate("jk")}
         rows = np.arange(start, start + len(some))
-        found += order.take(pa.record_batch({"k": some, "row": rows})).tolist()
+        found += order.take(pa.record_batch({**columns, "row": rows})).tolist()
     return order.broken, found
 
 
-@given(st.lists(st.integers(0, 6), max_size=20), st.integers(1, 5))
+KEYS = st.lists(st.tuples(st.integers(0, 3), st.integers(0, 3)), max_size=20)
+
+
+@given(KEYS, st.integers(1, 5))
 def test_neighbours_are_told_once_each(keys, size):
     broken, found = neighbours(sorted(keys), size)
     keys = sorted(keys)
@@ -246,6 +261,6 @@ def test_neighbours_are_told_once_each(keys, size):
     assert len(found) == len(set(found))
 
 
-@given(st.lists(st.integers(0, 6), max_size=20), st.integers(1, 5))
+@given(KEYS, st.integers(1, 5))
 def test_an_order_that_breaks_is_seen_wherever_it_does(keys, size):
     assert neighbours(keys, size)[0] == (keys != sorted(keys))
