@@ -152,7 +152,8 @@ class ObjectStore:
                 if each.name not in listed:
                     objects.delete(each.name)
             objects.put(_RECEIPT, (staged / _RECEIPT).read_bytes())
-        shutil.rmtree(staged)
+        # Gone at once, as by the rename in a folder: half of it would look like work to be done.
+        shutil.rmtree(staged.rename(staged.with_name(f"{staged.name}.published")))
 
     def drop(self, staged: Path, dataset: str) -> None:
         """Remove the staged folder, and the objects that no receipt makes a version of."""

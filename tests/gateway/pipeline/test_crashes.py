@@ -57,16 +57,19 @@ STEPS = {
 
 
 OBJECTS = "zhixin_gateway.stores.objects"
+STORE = "zhixin_gateway.stores.objectstore"
 ON_OBJECTS = {
     "while a part is uploaded": [OBJECTS, "Writing", "write", "after", 1],
     "before a part's upload ends": [OBJECTS, "Writing", "close", "before", 1],
     "after the last part": [OBJECTS, "Writing", "close", "after", 1],
     "before parts are held to the manifest": [
-        "zhixin_gateway.stores.objectstore", "ObjectStore", "settle", "before", 1,
+        STORE, "ObjectStore", "settle", "before", 1,
     ],
     "between the last part and the small files": [OBJECTS, "Objects", "put", "before", 1],
     "between the small files and the receipt": [OBJECTS, "Objects", "put", "before", 4],
     "after the receipt": [OBJECTS, "Objects", "put", "after", 4],
+    "before the staged files go": [STORE, "Path", "rename", "before", 1],
+    "after the staged files went": [STORE, "Path", "rename", "after", 1],
 }  # fmt: skip
 QUICK = ("while a part is uploaded", "between the last part and the small files",
          "between the small files and the receipt", "after the receipt")  # fmt: skip

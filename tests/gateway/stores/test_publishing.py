@@ -9,12 +9,14 @@ from zhixin_errors import ConfigError, LedgerUnavailable, VerificationError
 from zhixin_gateway import pipeline
 from zhixin_gateway.backups.making import make_backup
 from zhixin_gateway.checkup import check_up
+from zhixin_gateway.datasets import hashing
 from zhixin_gateway.datasets.manifest import parse_manifest
 from zhixin_gateway.erasing import erase
 from zhixin_gateway.erasure_plan import plan
 from zhixin_gateway.fetching import fetch
 from zhixin_gateway.gate import verify
 from zhixin_gateway.home import Home
+from zhixin_gateway.pipeline import joining, partitions
 from zhixin_gateway.pipeline.staging import Work
 from zhixin_gateway.withdrawing import withdraw
 
@@ -308,3 +310,86 @@ def test_a_backup_has_all_but_the_versions(owner, run, world):
     run()
     backup = make_backup(owner, world.folder / "backup.tar")
     assert any("object store" in item["why"] for item in backup.left_out)
+
+
+def let_say(contract, **options):
+    lines = "".join(f"      - {{property: zhixin.{n}, value: {v}}}\n" for n, v in options.items())
+    text = contract.read_text().replace(
+        "  - {server: silo, type: custom}\n",
+        f"  - server: silo\n    type: custom\n    customProperties:\n{lines}",
+    )
+    contract.write_text(text)
+
+
+@pytest.fixture
+def small_parts(monkeypatch):
+    """Parts of some records each, whatever hashes them."""
+    monkeypatch.setenv("ZHIXIN_KERNEL", "off")
+    for name, value in (("CUT_RECORDS", 64), ("MAX_RECORDS", 512), ("CUT_BITS", 4)):
+        monkeypatch.setattr(hashing, name, value)
+
+
+def test_what_is_new_is_added_and_all_other_parts_are_carried(
+    owner, world, some_stops, small_parts, breaking, broken_url
+):
+    contract = world.stops()
+    let_say(contract, watermark="day", incremental="key")
+    pipeline.run(owner, contract)
+    world.fill("stops", [*some_stops, ("2024-09-01", "L99", 1, "JFK")])
+    result = pipeline.run(on(owner, broken_url), contract)
+    assert (result.version, result.records) == (2, 3_001)
+    first, second = (
+        parse_manifest(owner.open_store().read(DATASET, n, "manifest.json")) for n in (1, 2)
+    )
+    kept = {part.salt_key for part in first.parts} & {part.salt_key for part in second.parts}
+    assert len(kept) == len(first.parts) - 1 > 5
+    sent = {each.split("?")[0] for each in breaking.seen if "PUT" in each and "part-" in each}
+    assert len(sent) == len(kept) + 1  # a copy is a PUT too, without a body
+    place = owner.open_store().place(DATASET, 2)
+    assert verify(place, owner.trust(), deep=True, ledger_copy=owner.ledger_view()).ok
+
+
+def test_workers_write_to_the_store_side_by_side(owner, world):
+    contract = world.stops()
+    let_say(contract, partition="day", partitions='["2024-02-01", "2024-03-01"]', immutable="true")
+    staged = partitions.plan(owner, contract)
+    for index in (2, 0, 0, 1):
+        partitions.extract_partition(owner, staged, index)
+    result = pipeline.notarise(owner, pipeline.write(owner, joining.join(owner, staged)))
+    assert (result.version, result.records) == (1, 3_000)
+    parts = [f"part-{number:05}.parquet" for number in range(3)]
+    assert names(owner, 1) == sorted([*parts, *(set(FILES) - {FILES[2]})])
+    assert [each.name for each in owner.open_store().objects.below(DATASET).listed()] == ["1"]
+    assert verify(result.path, owner.trust(), deep=True, ledger_copy=owner.ledger_view()).ok
+
+
+def test_an_object_that_changes_after_the_check_is_refused_as_it_is_read(owner, run):
+    run()
+    opened = zhixin_gateway.open(DATASET, home=owner)
+    objects = owner.open_store().objects.below(f"{DATASET}/1")
+    with objects.open(FILES[2]) as file:
+        data = file.read()
+    objects.put(FILES[2], data[:-9] + b"x" + data[-8:])
+    with pytest.raises(VerificationError) as caught:
+        opened.to_arrow()
+    assert caught.value.code == "part-digest"
+    objects.delete(FILES[2])
+    with pytest.raises(VerificationError) as gone:
+        opened.to_arrow()
+    assert gone.value.code == "part-digest"
+
+
+def test_a_bucket_that_vanishes_is_said(owner, run, s3_url, s3_port):
+    import boto3
+
+    result = run()
+    client = boto3.client("s3", endpoint_url=f"http://127.0.0.1:{s3_port}", region_name="us-east-1")
+    bucket = s3_url.split("/")[2]
+    for item in client.list_objects_v2(Bucket=bucket)["Contents"]:
+        client.delete_object(Bucket=bucket, Key=item["Key"])
+    client.delete_bucket(Bucket=bucket)
+    client.close()
+    for act in (run, lambda: verify(result.path, owner.trust()), owner.open_store().datasets):
+        with pytest.raises(ConfigError) as caught:
+            act()
+        assert caught.value.code == "store-missing"
