@@ -20,6 +20,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl
 
 from zhixin_errors import ConfigError, FormatError
 from zhixin_ledger.names import check_dataset, check_member, split_dataset
@@ -67,6 +68,13 @@ class ObjectStore:
     def objects(self) -> Objects:
         """What lies at the address, for who looks after it."""
         return self._objects
+
+    @property
+    def is_in_clear(self) -> bool:
+        """Whether what is sent and read can be seen on the network."""
+        asked = dict(parse_qsl(self._url.partition("?")[2]))
+        host = asked.get("endpoint_override", "").rpartition(":")[0]
+        return asked.get("scheme") == "http" and host not in ("127.0.0.1", "localhost", "[::1]")
 
     def datasets(self) -> list[str]:
         """The datasets of which at least one version is there, by name."""

@@ -59,6 +59,8 @@ def try_writing(store: ObjectStore) -> Iterator[tuple[str, str]]:
         yield "fail", f"own store: {store.name} gives other bytes than were written"
         return
     yield "ok", f"own store: {store.name} can be written, read and deleted from"
+    if store.is_in_clear:
+        yield "warn", f"own store: {store.name} is reached by http: its records travel in clear"
     if keeps:
         yield (
             "warn",

@@ -91,7 +91,7 @@ IN_FILES = [
     pytest.param(
         folder,
         path,
-        marks=[] if number % 30 == 0 else [pytest.mark.slow],
+        marks=[] if number % 60 == 0 else [pytest.mark.slow],
         id=f"{folder}-{path.stem}",
     )
     for number, (folder, path) in enumerate(
@@ -123,7 +123,9 @@ def test_a_trust_that_is_none_is_a_fault_of_the_set_up(path, lay_out):
 
 @pytest.mark.parametrize("base", VERSIONS)
 @pytest.mark.parametrize("deep", [False, True], ids=["shallow", "deep"])
-@pytest.mark.parametrize("lay_out", ["folder", "objects"], indirect=True)
+@pytest.mark.parametrize(
+    "lay_out", ["folder", pytest.param("objects", marks=pytest.mark.slow)], indirect=True
+)
 def test_verifies_every_whole_version(base, deep, lay_out, results):
     verdict = lay_out({"base": base, "deep": deep}).verify()
     answer, want = verdict.to_json(), results["versions"][base]

@@ -18,6 +18,7 @@ from zhixin_gateway.gate import verify
 from zhixin_gateway.home import Home
 from zhixin_gateway.pipeline import joining, partitions
 from zhixin_gateway.pipeline.staging import Work
+from zhixin_gateway.stores import open_store
 from zhixin_gateway.withdrawing import withdraw
 
 from tests.gateway.stores.breaking import Fault
@@ -297,6 +298,12 @@ def test_doctor_tries_what_a_store_must_allow(owner, run, world, s3_url, s3_port
     assert "keeps old versions" in told[1][1]
     assert owner.open_store().datasets() == [DATASET]
     assert [each.name for each in owner.open_store().objects.listed()] == ["bts.gov.example"]
+
+
+def test_http_is_for_this_machine_alone(s3_url):
+    assert not open_store(s3_url).is_in_clear
+    assert open_store(s3_url.replace("127.0.0.1", "minio.example")).is_in_clear
+    assert not open_store("s3://bucket/x?region=cn-north-1").is_in_clear
 
 
 def test_doctor_says_what_it_may_not_do(owner, breaking, broken_url):
