@@ -19,7 +19,7 @@ from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
 from time import monotonic
-from typing import Any, TypeVar
+from typing import Any
 
 import pyarrow as pa
 
@@ -38,7 +38,6 @@ _LOOK_S = 0.2
 _ASKED_S, _ENDING_S = 2.0, 10.0
 _ALIVE_MS = 60_000
 _MARKS = itertools.count(1)
-_Answer = TypeVar("_Answer")
 
 
 def is_installed() -> bool:
@@ -60,26 +59,26 @@ class AdbcSession:
         self._statement: Any = None
         told = {**parameters, "tcp_user_timeout": str(self._mark)}
         self._opened: list[Any] = []
-        self._lost = False
+        self._coming: SimpleQueue[tuple[Any, Any]] | None = None  # the answer of a call under way
         try:
-            self._wait(self._start(lambda: self._open(told)))
+            self._call(lambda: self._open(told))
         except BaseException:
             self.close()
             raise
 
     def ask(self, sql: str) -> list[tuple[Any, ...]]:
         """The rows of a small answer."""
-        table = self._wait(self._start(lambda: self._stream(sql).read_all()))
+        table = self._call(lambda: self._stream(sql).read_all())
         return list(zip(*(each.to_pylist() for each in table.columns), strict=True))
 
     def names(self, query: str) -> list[str]:
         """The columns that a query gives."""
-        return list(self._wait(self._start(lambda: self._stream(query).schema.names)))
+        return list(self._call(lambda: self._stream(query).schema.names))
 
     def close(self) -> None:
-        """As it is: nothing is asked of the server."""
-        if self._lost:  # a call is still under way, and what it uses ends with its thread
-            return
+        """As it is; a call that is under way, whatever left it so, is ended first."""
+        if self._coming is not None and not self._ended(self._coming):
+            return  # what it uses ends with its thread
         opened, self._opened = self._opened[::-1], []
         for each in opened:
             with suppress(Exception):  # what ends a connection that was shut
@@ -90,7 +89,7 @@ class AdbcSession:
     ) -> Generator[Extracted]:
         """Yield the records of a selection."""
         statement, makers = select(selection, request, options)
-        stream = self._wait(self._start(lambda: self._stream(statement)))
+        stream = self._call(lambda: self._stream(statement))
         readings = [Reading(options.timezone, "")] * len(makers)
         first_row = 0
         with closing(self._ahead(stream)) as batches:
@@ -124,69 +123,47 @@ class AdbcSession:
         self._statement.set_options(**hint)
         self._statement.set_sql_query(sql)
         handle, _ = self._statement.execute_query()
-        return _reader.AdbcRecordBatchReader._import_from_c(
-            handle.address
-        )  # whose errors have codes
+        coded: Any = _reader.AdbcRecordBatchReader  # its errors have the server's codes
+        return coded._import_from_c(handle.address)
 
     def _ahead(self, stream: Any) -> Generator[pa.RecordBatch]:  # noqa: ANN401
         """Batches, the next one on its way while one is worked on."""
         batches = iter(stream)
-        coming = self._start(lambda: next(batches, None))
-        while True:
-            batch = self._wait(coming)
-            if batch is None:
-                return
-            coming = self._start(lambda: next(batches, None))
-            try:
-                yield batch
-            except BaseException:
-                self._end(coming)
-                raise
+        self._start(lambda: next(batches, None))
+        while (batch := self._answer()) is not None:
+            self._start(lambda: next(batches, None))
+            yield batch
 
-    def _start(self, call: Callable[[], _Answer]) -> SimpleQueue[tuple[Any, Any]]:
-        answer: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
+    def _call(self, call: Callable[[], Any]) -> Any:  # noqa: ANN401
+        self._start(call)
+        return self._answer()
 
-        def run() -> None:
-            try:
-                answer.put((call(), None))
-            except BaseException as error:  # noqa: BLE001 (it is raised where it is waited for)
-                answer.put((None, error))
+    def _start(self, call: Callable[[], Any]) -> None:
+        self._coming = _begun(call)
 
-        Thread(target=run, daemon=True, name="zhixin-adbc").start()
-        return answer
-
-    def _wait(self, answer: SimpleQueue[tuple[Any, Any]]) -> Any:  # noqa: ANN401
+    def _answer(self) -> Any:  # noqa: ANN401
+        """Wait for what was started; where this is left early, :meth:`close` ends the call."""
+        coming: Any = self._coming
         ends = monotonic() + self._limit_s
         while True:
-            try:
-                value, error = answer.get(timeout=_LOOK_S)
-            except Empty:
-                if monotonic() > ends:
-                    self._end(answer)
-                    raise SilentError from None
-            except BaseException:  # Ctrl-C
-                self._end(answer)
-                raise
-            else:
-                if error is not None:
-                    raise error
-                return value
-
-    def _end(self, answer: SimpleQueue[tuple[Any, Any]]) -> None:
-        """End a call that is under way: the server is asked to, and then no longer waited for."""
-        asked = self._start(self._statement.cancel) if self._statement is not None else None
-        for limit_s in (_ASKED_S if asked else 0.0, _ENDING_S):
             with suppress(Empty):
-                answer.get(timeout=limit_s)
+                value, error = coming.get(timeout=_LOOK_S)
                 break
+            if monotonic() > ends:
+                raise SilentError
+        self._coming = None
+        if error is not None:
+            raise error
+        return value
+
+    def _ended(self, coming: SimpleQueue[tuple[Any, Any]]) -> bool:
+        """End a call: the server is asked to, and then no longer waited for."""
+        asked = _begun(self._statement.cancel) if self._statement is not None else None
+        ended = asked is not None and _arrived(coming, _ASKED_S)
+        if not ended:
             self._shut()
-        else:
-            self._lost = True
-        if asked is not None:
-            try:
-                asked.get(timeout=_ASKED_S)
-            except Empty:
-                self._lost = True
+            ended = _arrived(coming, _ENDING_S)
+        return ended and (asked is None or _arrived(asked, _ASKED_S))
 
     def _shut(self) -> None:
         """Shut the connection's socket, which libpq does not show.
@@ -201,6 +178,27 @@ class AdbcSession:
                 with socket.socket(fileno=os.dup(number)) as end:
                     if end.getsockopt(socket.IPPROTO_TCP, option) == self._mark:
                         end.shutdown(socket.SHUT_RDWR)
+
+
+def _begun(call: Callable[[], Any]) -> SimpleQueue[tuple[Any, Any]]:
+    """Call it in a thread of its own, which answers with a value and an error."""
+    answer: SimpleQueue[tuple[Any, Any]] = SimpleQueue()
+
+    def run() -> None:
+        try:
+            answer.put((call(), None))
+        except BaseException as error:  # noqa: BLE001 (it is raised where it is waited for)
+            answer.put((None, error))
+
+    Thread(target=run, daemon=True, name="zhixin-adbc").start()
+    return answer
+
+
+def _arrived(answer: SimpleQueue[tuple[Any, Any]], limit_s: float) -> bool:
+    with suppress(Empty):
+        answer.get(timeout=limit_s)
+        return True
+    return False
 
 
 def _descriptors() -> list[int]:

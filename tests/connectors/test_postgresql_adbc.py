@@ -1,5 +1,6 @@
 """Binary columns, by the kernel and by ADBC, against the server's own texts: all the same."""
 
+import _thread
 import random
 import struct
 import threading
@@ -14,6 +15,7 @@ from zhixin_connectors.registry import open_source
 from zhixin_errors import TransientSourceError
 
 from tests.connectors.random_tables import SCALARS, tables, texts
+from tests.connectors.relay import Relay
 from tests.connectors.test_postgresql_random import column_type, parameter
 
 VALUES = {
@@ -225,4 +227,45 @@ def test_a_query_that_is_given_up_is_cancelled_in_the_server(postgresql, reader)
     ends = time.monotonic() + 10
     while active(url):
         assert time.monotonic() < ends
+        time.sleep(0.05)
+
+
+def test_a_network_that_breaks_is_worth_a_retry(postgresql, reader):
+    url, run = postgresql
+    run("CREATE TABLE t AS SELECT n, repeat('geheim', 20) AS s FROM generate_series(1, 60000) n")
+    schema = pa.schema([("n", pa.int64()), ("s", pa.string())])
+    port = url.rpartition(":")[2].partition("/")[0]
+    for fault, said in (
+        ({"cut_after": 1_000_000}, "lost|reached"),
+        ({"stall_after": 1_000_000}, "said nothing for too long"),
+        ({"refuse": True}, "lost|reached"),
+    ):
+        with Relay(int(port), **fault) as relay:
+            changed = url.replace(f":{port}/", f":{relay.port}/")
+            source = open_source(f"{changed}?read_timeout=1", name="operations")
+            began = time.monotonic()
+            with pytest.raises(TransientSourceError, match=f"operations, t: .*(?:{said})") as told:
+                list(source.read(ReadRequest("t", schema)))
+            assert time.monotonic() - began < 30
+            assert not any(word in f"{told.value}" for word in ("geheim", "a b@c", "127.0.0.1"))
+
+
+def test_an_interrupt_ends_a_reading_that_waits(postgresql, reader):
+    url, _ = postgresql
+    request = ReadRequest("SELECT pg_sleep(60)::text AS s", pa.schema({"s": pa.string()}))
+
+    def press():
+        while not active(url):
+            time.sleep(0.05)
+        _thread.interrupt_main()
+
+    thread = threading.Thread(target=press, daemon=True)
+    thread.start()
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt):
+        next(open_source(url).read(request))
+    assert time.monotonic() - began < 30
+    thread.join(10)
+    while active(url):
+        assert time.monotonic() - began < 40
         time.sleep(0.05)
