@@ -89,12 +89,12 @@ def test_of_another_contract_only_rules_that_check_the_same_count(world):
         quality=JUMPS.replace("place IS NOT NULL", "place IS NOT NULL AND seats > 0"),
     )
     state = world.owner.ledger_client().sync()
-    (past,) = past_quality(world.owner.store, state, load_contract_file(other))
+    (past,) = past_quality(world.owner.open_store(), state, load_contract_file(other))
     assert (past.version, past.extracted, past.rejected) == (1, 100, 1)
     assert "place-known" not in past.failed
     assert past.failed["seats.range"] == 1
     same = load_contract_file(world.stops(version="1.0.1", quality=JUMPS))
-    (past,) = past_quality(world.owner.store, state, same)
+    (past,) = past_quality(world.owner.open_store(), state, same)
     assert past.failed["place-known"] == 1
 
 

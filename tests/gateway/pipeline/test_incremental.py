@@ -23,10 +23,12 @@ from zhixin_gateway.erasing import erase
 from zhixin_gateway.erasure_plan import Erasure
 from zhixin_gateway.gate import verify
 from zhixin_gateway.pipeline import incremental
+from zhixin_gateway.pipeline.previous import past_quality
 from zhixin_gateway.pipeline.staging import Work
 from zhixin_gateway.progress import NullProgress
 from zhixin_gateway.pseudonyms import make_key
 from zhixin_gateway.withdrawing import withdraw
+from zhixin_schemas.loader import load_contract_file
 
 DATASET = "bts.gov.example/people"
 HEAD = """apiVersion: v3.2.0
@@ -578,3 +580,24 @@ def test_on_an_object_store_unchanged_parts_are_carried_by_the_server(people, s3
     assert people.run(dry_run=True).records == 60
     assert people.run(full=True).version is None
     assert store.versions(DATASET) == [1, 2]
+
+
+def test_a_rule_that_compares_shares_passes_over_versions_that_judged_some_records(hundred):
+    hundred.put((50, 5, "big", 99))
+    assert hundred.run().version == 3
+    rule = ("{type: custom, engine: zhixin, name: n, implementation: "
+            "{metric: failureRate, rule: size.range, mustNotJumpBy: 2, versions: 5}}")  # fmt: skip
+    contract = hundred.contract({"watermark": "rev"}, version="1.1.0", quality=f"      - {rule}\n")
+    state = hundred.home.ledger_client().sync()
+    past = past_quality(hundred.home.open_store(), state, load_contract_file(contract.path))
+    assert {each.version: "size.range" in each.failed for each in past} == {
+        3: False, 2: False, 1: True,
+    }  # fmt: skip
+
+
+def test_without_a_key_records_have_the_order_of_their_watermark(people):
+    people.contract(BY_APPENDING, key="", required=True)
+    people.insert((1, 3), (2, 1), (3, 2))
+    assert people.ids(people.run().version) == [2, 3, 1]
+    people.insert((4, 5), (5, 4))
+    assert people.ids(people.run().version) == [2, 3, 1, 5, 4]
