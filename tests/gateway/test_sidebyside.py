@@ -1,5 +1,6 @@
 """Work in threads: answers and errors in order, and no thread left behind."""
 
+import os
 import threading
 import time
 
@@ -102,6 +103,11 @@ def test_reads_one_item_ahead():
     with pytest.raises(OSError, match="gone"):
         next(ahead)
     assert threads() == set()
+
+
+def test_counts_cores_where_the_system_does_not_say_which_may_be_used(monkeypatch):
+    monkeypatch.delattr(os, "sched_getaffinity")
+    assert cores() >= 1
 
 
 def test_work_that_is_wanted_goes_on():

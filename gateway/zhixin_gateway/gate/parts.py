@@ -118,16 +118,19 @@ def part_batches(
     """
 
     def hold(part: PartEntry, stop: Stop) -> _Held:
-        with ExitStack() as stack:
+        copy = ExitStack()
+        try:
             needed = None if deep else columns
             copied = part_reader(files, part, schema, columns=needed, stop=stop)
-            reader = stack.enter_context(copied)
+            reader = copy.enter_context(copied)
             if deep:
                 reader.verify(part)
                 reader = reader if columns is None else reader.narrowed(columns)
             reader.check()
-            return _Held(reader, stack.pop_all())
-        raise RuntimeError("a part was neither held nor refused")
+        except BaseException:
+            copy.close()
+            raise
+        return _Held(reader, copy)
 
     waiting = 1 if len(parts) > 1 else 0
     for held in in_order(hold, parts, threads=1, waiting=waiting, discard=_Held.close):

@@ -13,6 +13,7 @@ from functools import partial
 import pyarrow as pa
 import pytest
 from zhixin_errors import FormatError
+from zhixin_gateway import gate
 from zhixin_gateway.datasets import hashing
 from zhixin_gateway.datasets.manifest import MAX_PART_BYTES, MAX_PARTS, part_name
 from zhixin_gateway.filedigests import DirectoryAhead, FileDigests, open_regular
@@ -305,6 +306,12 @@ def test_loads_only_what_it_needs(options, loaded, version, world, tmp_path):
     if hashing.kernel() is None:
         found.discard("pandas")  # Arrow loads it for the texts of the pure path
     assert found == loaded
+
+
+def test_the_gate_has_its_names_and_no_others():
+    assert all(hasattr(gate, name) for name in gate.__all__)
+    with pytest.raises(AttributeError):
+        gate.nothing  # noqa: B018
 
 
 def test_a_part_is_opened_as_the_gate_opens_everything(version):

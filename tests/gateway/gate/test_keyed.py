@@ -22,6 +22,8 @@ COUNT = 30
 TYPES = {
     pa.int64(): "logicalType: integer",
     pa.string(): "logicalType: string",
+    pa.uint64(): "logicalType: integer, logicalTypeOptions: {format: u64}",
+    pa.binary(): "logicalType: string, logicalTypeOptions: {format: binary}",
     pa.date32(): "logicalType: date",
     pa.float64(): "logicalType: number",
     pa.decimal128(38, 2): "logicalType: number, physicalType: 'decimal(38,2)'",
@@ -216,6 +218,14 @@ def test_whatever_parts_claim_their_numbers_are_parts(ends, value):
     assert set(found) <= set(range(len(ends)))
 
 
+def test_a_column_that_is_not_there_or_has_no_values_claims_nothing(tmp_path):
+    path = tmp_path / "some.parquet"
+    pq.write_table(pa.table({"n": pa.array([None, None], pa.int64())}), path)
+    for name in ("n", "other"):
+        with path.open("rb") as file:
+            assert ranges.claimed_range(file, pa.field(name, pa.int64())) is None
+
+
 # Keys of every type, and of several fields.
 
 
@@ -223,6 +233,8 @@ DAYS = [dt.date(2013, 1, 1) + dt.timedelta(days=day) for day in range(9)]
 VALUES = {
     pa.int64(): [-5, -1, 0, 3, 8, 100, 2**40, 2**62, 2**63 - 1],
     pa.string(): ["", "A", "B", "a", "é", "中", "中a", "乙", "\U0001f600"],
+    pa.uint64(): [0, 1, 2, 3, 2**31, 2**32, 2**63, 2**63 + 1, 2**64 - 1],
+    pa.binary(): [b"", b"\0", b"\0\1", b"A", b"a", b"\x7f", b"\x80", b"\xff", b"\xff\0"],
     pa.date32(): DAYS,
     pa.timestamp("us"): [dt.datetime.combine(day, dt.time(1, 2, 3, 4)) for day in DAYS],
     pa.decimal128(38, 2): [
