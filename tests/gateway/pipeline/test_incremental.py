@@ -393,7 +393,12 @@ def test_without_a_key_rejects_are_known_by_their_watermark(people):
     people.contract(BY_APPENDING, key="", required=True)
     people.insert((1, 1), (2, 2, "big", 99), (3, None))
     assert people.run().quarantined == 2
-    people.insert((4, 4))
+    people.put((2, 2, "mended", 1), (4, 4))
+    result = people.run()
+    assert (result.quarantined, result.records) == (1, 3)
+    people.put((4, 5, "big", 99))
+    assert people.run().quarantined == 2
+    people.insert((5, 6))
     assert people.run().quarantined == 2
     assert people.run().version is None
     assert people.run(full=True).version is None
