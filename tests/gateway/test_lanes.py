@@ -68,7 +68,7 @@ def test_only_so_many_jobs_wait():
 
 
 def test_an_abandoned_lane_drops_what_waits():
-    done, lane, go = [], Lane("zhixin-test"), threading.Event()
+    done, lane, go = [], Lane("zhixin-test", depth=4), threading.Event()
     lane.put(lambda: go.wait(5))
     for _ in range(3):
         lane.put(lambda: done.append(1))
