@@ -242,12 +242,15 @@ def _machine(summary: Summary) -> str:
 
 
 def _readme(summary: Summary) -> str:
+    for name in ("run", "growth", "gate"):
+        if name not in summary["sections"]:
+            return _absent(name)
     ratios, figures = summary["ratios"], summary["figures"]
     run, cores = summary["sections"]["run"], summary["machine"]["cores"]
     return (
         f"`make bench`, on {cores} cores: a verified run of {run['records']:,} flights takes "
         f"{_two(ratios['run_vs_raw_copy'])} of the time of a plain copy to Parquet, "
-        f"{_two(ratios['run_vs_dlt'])} of dlt's\nand {figures['peak_extra_mb_1m']:.0f} MB; "
+        f"{_two(ratios['run_vs_dlt'])} of dlt's and {figures['peak_extra_mb_1m']:.0f} MB; "
         f"`zhixin verify` takes {_two(ratios['verify_vs_openssl'])} of that of "
         "`openssl dgst -sha256`"
     )
