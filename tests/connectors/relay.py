@@ -10,6 +10,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import socket
 import struct
 import threading
@@ -23,7 +24,7 @@ class Relay:
         cut_after: bytes from the server after which both sides are reset.
         stall_after: bytes from the server after which nothing is passed on, and nothing closed.
         refuse: reset each connection at once.
-        times: how many connections this happens to, the first ones; the others pass. None: all.
+        times: how often this happens; then everything passes. None: always.
     """
 
     def __init__(
@@ -37,7 +38,7 @@ class Relay:
     ) -> None:
         self._server = port
         self._cut_after, self._stall_after, self._refuse = cut_after, stall_after, refuse
-        self._times = times
+        self._left = itertools.repeat(True) if times is None else iter([True] * times)
         self._listening = socket.create_server(("127.0.0.1", 0))
         self.port = self._listening.getsockname()[1]
         self.connections = 0
@@ -64,15 +65,14 @@ class Relay:
             except OSError:
                 return
             self.connections += 1
-            bad = self._times is None or self.connections <= self._times
-            if bad and self._refuse:
+            if self._refuse and next(self._left, False):
                 _reset(client)
                 continue
             server = socket.create_connection(("127.0.0.1", self._server), timeout=20)
             server.settimeout(None)
             self._open += [client, server]
             threading.Thread(target=self._pass, args=(client, server), daemon=True).start()
-            threading.Thread(target=self._back, args=(server, client, bad), daemon=True).start()
+            threading.Thread(target=self._back, args=(server, client), daemon=True).start()
 
     def _pass(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -81,14 +81,15 @@ class Relay:
         with contextlib.suppress(OSError):
             server.shutdown(socket.SHUT_WR)
 
-    def _back(self, server: socket.socket, client: socket.socket, bad: bool) -> None:
-        done = 0
+    def _back(self, server: socket.socket, client: socket.socket) -> None:
+        done, stalled = 0, False
         with contextlib.suppress(OSError):
             while data := server.recv(1 << 16):
                 done += len(data)
-                if bad and self._stall_after is not None and done > self._stall_after:
+                stalled = stalled or (_over(done, self._stall_after) and next(self._left, False))
+                if stalled:
                     continue
-                if bad and self._cut_after is not None and done > self._cut_after:
+                if _over(done, self._cut_after) and next(self._left, False):
                     _reset(client)
                     _reset(server)
                     return
@@ -96,6 +97,10 @@ class Relay:
                 self.passed += len(data)
         with contextlib.suppress(OSError):
             client.shutdown(socket.SHUT_WR)
+
+
+def _over(done: int, limit: int | None) -> bool:
+    return limit is not None and done > limit
 
 
 def _reset(end: socket.socket) -> None:
