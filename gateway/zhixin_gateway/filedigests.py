@@ -215,7 +215,7 @@ class DirectoryAhead:
     """
 
     def __init__(self, path: Path, names: Iterable[str], limit: int) -> None:
-        self._path = path
+        self._path = Path(os.path.abspath(path))  # noqa: PTH100 - where the gate looks, to the word
         self._seen: dict[str, os.stat_result] = {}
         self._digests = FileDigests(self._open, names, limit)
 

@@ -171,6 +171,22 @@ def test_a_part_changed_in_place_with_its_times_put_back_is_refused(version, wor
         assert verify(version, world.trust(), now=world.now, ahead=ahead).code == "part-digest"
 
 
+def test_what_was_hashed_lies_where_the_gate_looks(version, world, tmp_path):
+    """By `a/link/../3` a system opens another directory than the one that the path spells."""
+    good, spelt = tmp_path / "good" / "3", tmp_path / "spelt" / "3"
+    shutil.copytree(version, good)
+    shutil.copytree(version, spelt)
+    (good.parent / "inside").mkdir()
+    (spelt.parent / "link").symlink_to(good.parent / "inside")
+    code = bit(spelt)
+    path = spelt.parent / "link" / ".." / "3"
+    ask = partial(verify, path, world.trust(), now=world.now)
+    want = ask(threads=1)
+    assert want.code == code
+    with look_ahead(path) as ahead:
+        assert ask(ahead=ahead) == want
+
+
 def wait_for_all(ahead):
     end = time.monotonic() + 20
     while digest_threads():
