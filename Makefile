@@ -43,6 +43,7 @@ check: $(VENV)/.test  ## format, lint, types, direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
+	scripts/kernel check
 
 quick: $(VENV)/.test  ## the fast tests alone
 	$(BIN)/python -m pytest -n 2 --dist loadgroup -m "not slow"

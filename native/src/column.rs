@@ -9,6 +9,7 @@ use base64::engine::general_purpose::STANDARD;
 use crate::out::{Out, Stop};
 use crate::scalars::{self, Day};
 use crate::strings;
+use crate::views::{Bytes, Edges, Fixed, Indices, booleans, bytes, edges, fixed};
 
 /// Lists, structs and dictionaries around a scalar, with room beyond the formats' 8.
 const MAX_DEPTH: usize = 24;
@@ -57,80 +58,6 @@ enum Values<'a> {
         values: Box<Column<'a>>,
         written: Option<Written>,
     },
-}
-
-/// Values of `N` bytes each.
-struct Fixed<'a, const N: usize>(&'a [u8]);
-
-impl<const N: usize> Fixed<'_, N> {
-    #[inline]
-    fn at(&self, row: usize) -> Result<[u8; N], Stop> {
-        let found = self
-            .0
-            .get(row * N..row * N + N)
-            .and_then(|bytes| bytes.try_into().ok());
-        found.ok_or(Stop::Broken)
-    }
-}
-
-/// Where the values of a list, string or binary begin and end.
-enum Edges<'a> {
-    Narrow(Fixed<'a, 4>),
-    Wide(Fixed<'a, 8>),
-}
-
-impl Edges<'_> {
-    #[inline]
-    fn at(&self, row: usize) -> Result<usize, Stop> {
-        let edge = match self {
-            Self::Narrow(edges) => i64::from(i32::from_le_bytes(edges.at(row)?)),
-            Self::Wide(edges) => i64::from_le_bytes(edges.at(row)?),
-        };
-        usize::try_from(edge).map_err(|_| Stop::Broken)
-    }
-}
-
-struct Bytes<'a> {
-    edges: Edges<'a>,
-    first: usize,
-    shown: &'a [u8],
-}
-
-impl<'a> Bytes<'a> {
-    #[inline]
-    fn at(&self, row: usize) -> Result<&'a [u8], Stop> {
-        let start = self
-            .edges
-            .at(row)?
-            .checked_sub(self.first)
-            .ok_or(Stop::Broken)?;
-        let end = self
-            .edges
-            .at(row + 1)?
-            .checked_sub(self.first)
-            .ok_or(Stop::Broken)?;
-        self.shown.get(start..end).ok_or(Stop::Broken)
-    }
-}
-
-enum Indices<'a> {
-    I8(Fixed<'a, 1>),
-    I16(Fixed<'a, 2>),
-    I32(Fixed<'a, 4>),
-    I64(Fixed<'a, 8>),
-}
-
-impl Indices<'_> {
-    #[inline]
-    fn at(&self, row: usize) -> Result<usize, Stop> {
-        let index = match self {
-            Self::I8(values) => i64::from(i8::from_le_bytes(values.at(row)?)),
-            Self::I16(values) => i64::from(i16::from_le_bytes(values.at(row)?)),
-            Self::I32(values) => i64::from(i32::from_le_bytes(values.at(row)?)),
-            Self::I64(values) => i64::from_le_bytes(values.at(row)?),
-        };
-        usize::try_from(index).map_err(|_| Stop::Broken)
-    }
 }
 
 /// The elements of a dictionary, written once each.
@@ -206,7 +133,7 @@ impl<'a> Column<'a> {
             &DataType::Decimal128(precision, scale) => decimals(data, precision, scale)?,
             DataType::Utf8 | DataType::LargeUtf8 => {
                 let values = bytes(data)?;
-                let plain = strings::is_plain(values.shown);
+                let plain = strings::is_plain(values.all());
                 Values::String { values, plain }
             }
             DataType::Binary | DataType::LargeBinary => Values::Binary(bytes(data)?),
@@ -355,75 +282,6 @@ fn child(data: &ArrayData, at: usize) -> Result<&ArrayData, String> {
     data.child_data()
         .get(at)
         .ok_or_else(|| "without its child".into())
-}
-
-/// The part of a buffer that the array shows, as values of `N` bytes each and `more` behind.
-fn shown<const N: usize>(data: &ArrayData, more: usize) -> Result<Fixed<'_, N>, String> {
-    let buffer = data.buffers().first().ok_or("without its buffer")?;
-    let found = buffer.get(data.offset() * N..(data.offset() + data.len() + more) * N);
-    found
-        .map(Fixed)
-        .ok_or_else(|| "with a buffer that is too short".into())
-}
-
-fn fixed<const N: usize>(data: &ArrayData, more: usize) -> Result<Fixed<'_, N>, String> {
-    if data.is_empty() {
-        Ok(Fixed(&[]))
-    } else {
-        shown(data, more)
-    }
-}
-
-fn edges(data: &ArrayData, wide: bool) -> Result<Edges<'_>, String> {
-    Ok(if wide {
-        Edges::Wide(fixed(data, 1)?)
-    } else {
-        Edges::Narrow(fixed(data, 1)?)
-    })
-}
-
-fn bytes(data: &ArrayData) -> Result<Bytes<'_>, String> {
-    let wide = matches!(
-        data.data_type(),
-        DataType::LargeUtf8 | DataType::LargeBinary
-    );
-    let edges = edges(data, wide)?;
-    if data.is_empty() {
-        return Ok(Bytes {
-            edges,
-            first: 0,
-            shown: &[],
-        });
-    }
-    let broken = |_| "with offsets beyond its bytes".to_string();
-    let (first, last) = (
-        edges.at(0).map_err(broken)?,
-        edges.at(data.len()).map_err(broken)?,
-    );
-    let all = data
-        .buffers()
-        .get(1)
-        .map_or(&[][..], |buffer| buffer.as_slice());
-    let shown = all
-        .get(first..last)
-        .ok_or("with offsets beyond its bytes")?;
-    Ok(Bytes {
-        edges,
-        first,
-        shown,
-    })
-}
-
-fn booleans(data: &ArrayData) -> Result<BooleanBuffer, String> {
-    let buffer = data.buffers().first().ok_or("without its buffer")?;
-    if buffer.len() * 8 < data.offset() + data.len() {
-        return Err("with a buffer that is too short".into());
-    }
-    Ok(BooleanBuffer::new(
-        buffer.clone(),
-        data.offset(),
-        data.len(),
-    ))
 }
 
 fn decimals(data: &ArrayData, precision: u8, scale: i8) -> Result<Values<'_>, String> {

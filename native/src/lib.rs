@@ -14,6 +14,7 @@ mod records;
 mod scalars;
 mod strings;
 mod tree;
+mod views;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
