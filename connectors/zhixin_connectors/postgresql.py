@@ -1,8 +1,9 @@
 """PostgreSQL: what is asked of it, whoever carries the answer.
 
-Two readers carry it: ADBC, in binary (``postgresql_adbc.py``), and the server's own texts
-(``postgresql_text.py``). Both read in one transaction with one snapshot, under the server's default
-forms of text, whatever the login's own settings are, and say the same of every value.
+Three readers carry it: the native kernel (``postgresql_copy.py``) and ADBC (``postgresql_adbc.py``)
+in binary, and the server's own texts (``postgresql_text.py``). All read in one transaction with one
+snapshot, under the server's default forms of text, whatever the login's own settings are, and say
+the same of every value.
 """
 
 from __future__ import annotations
@@ -269,10 +270,8 @@ def where(request: ReadRequest, kinds: Mapping[str, Kind], encoding: str) -> str
     span = request.span
     if span is None:
         return ""
-    column, ordered = (
-        Selection.column(span.field),
-        order_kind(request.schema.field(span.field).type),
-    )
+    column = Selection.column(span.field)
+    ordered = order_kind(request.schema.field(span.field).type)
     accepts, literal = _LITERALS.get(ordered, (set(), iso))
     if kinds[span.field].oid not in accepts:
         return None

@@ -31,6 +31,8 @@ from zhixin_connectors.sqlerrors import SilentError
 
 __all__ = ["CopySession", "is_installed"]
 
+_PROTOCOL = 1
+"""What we know how to call; a kernel says which it answers to."""
 _RECEIVE_BYTES = 1 << 18
 _BATCH_BYTES = 1 << 24
 _LOOK_MS = 200
@@ -39,12 +41,12 @@ _ENCRYPTED = "SELECT encrypted FROM pg_catalog.pg_stat_gssapi WHERE pid = pg_bac
 
 
 def is_installed() -> bool:
-    """Whether the kernel is there, and not turned off by ``ZHIXIN_KERNEL``."""
+    """Whether a kernel is there that we can call, and is not turned off by ``ZHIXIN_KERNEL``."""
     if os.environ.get("ZHIXIN_KERNEL", "") in {"off", "pure"} or find_spec("zhixin_kernel") is None:
         return False
     import zhixin_kernel
 
-    return hasattr(zhixin_kernel, "CopyDecoder")
+    return zhixin_kernel.PROTOCOL == _PROTOCOL
 
 
 class CopySession(TextSession):

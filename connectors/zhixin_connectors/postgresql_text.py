@@ -5,8 +5,8 @@ r"""PostgreSQL by its COPY in text: every value as the server's own text, whatev
     COPY (SELECT "id", "valid_until" FROM "permits") TO STDOUT (FORMAT csv)
     2,infinity           null is an unquoted empty field, the empty string is ""
 
-It serves where ADBC does not (``postgresql_adbc.py``): where that driver is not installed, and for
-a database that is not in UTF-8. The bytes of such a one are decoded here: a text with bytes that
+It serves where no binary reader does: where neither the kernel nor ADBC is installed, and for a
+database that is not in UTF-8. The bytes of such a one are decoded here: a text with bytes that
 are none in its encoding rejects its own record, where the server would refuse the whole query.
 """
 
