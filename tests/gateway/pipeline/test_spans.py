@@ -1,7 +1,7 @@
 """Spans leave nothing out, overlap nowhere, and come back from JSON as they went."""
 
 import datetime as dt
-from decimal import Decimal
+from decimal import Context, Decimal
 
 import pyarrow as pa
 import pytest
@@ -17,7 +17,7 @@ KINDS = {
     pa.int64(): st.integers(-(2**63), 2**63 - 1),
     pa.uint64(): st.integers(0, 2**64 - 1),
     pa.decimal128(38, 2): st.integers(-(10**38) + 1, 10**38 - 1).map(
-        lambda units: Decimal(units).scaleb(-2)
+        lambda units: Decimal(units).scaleb(-2, Context(prec=100))
     ),
     pa.date32(): st.dates(),
     pa.timestamp("us"): INSTANTS,
