@@ -96,7 +96,8 @@ class LocalStore:
         """Nothing is left to be done: parts were synced as they were written."""
 
     def publish(self, staged: Path, dataset: str, version: int) -> None:
-        """One rename."""
+        """One rename; what a process that was killed has left among the files goes before it."""
+        _tidy(staged)
         directory.publish(staged, self.place(dataset, version))
 
     def put_erased(self, dataset: str, version: int, name: str, data: bytes) -> None:
@@ -107,3 +108,17 @@ class LocalStore:
     def drop(self, staged: Path, dataset: str) -> None:  # noqa: ARG002 - as others need
         """Remove the staged folder."""
         shutil.rmtree(staged, ignore_errors=True)
+
+
+def _tidy(staged: Path) -> None:
+    """Remove what the manifest does not list, such as a file that was about to get its name.
+
+    The gate would refuse the version for it, for good: it is stated by then.
+    """
+    from zhixin_gateway.datasets.manifest import parse_manifest
+
+    manifest = parse_manifest((staged / directory.MANIFEST_FILE).read_bytes())
+    listed = {*directory.FILE_LIMITS, *(part.path for part in manifest.parts)}
+    for path in staged.iterdir():
+        if path.name not in listed:
+            path.unlink() if path.is_symlink() or not path.is_dir() else shutil.rmtree(path)

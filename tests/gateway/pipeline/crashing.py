@@ -1,9 +1,9 @@
 """A process that runs the pipeline in children and kills them at a named step.
 
 One JSON request a line on standard input: {"home", "contract", "env", "step": [module, object,
-method, "before" | "after", nth call]} or step null: run to the end. One line a request on standard
-output: how the child ended, negative for a signal. It imports everything once, so that a child is a
-fork.
+method, "before" | "after", nth call]}, or a step of another kind (below), or null: run to the end.
+One line a request on standard output: how the child ended, negative for a signal. It imports
+everything once, so that a child is a fork.
 """
 
 import importlib
@@ -63,11 +63,25 @@ def arm_engine(step, nth):
     Engine.__init__ = opening
 
 
+def arm_name(name):
+    """Let the process die once a file is written, and before it has its name."""
+    original = Path.replace
+
+    def dying(self, target):
+        if Path(target).name == name:
+            os.kill(os.getpid(), signal.SIGKILL)
+        return original(self, target)
+
+    Path.replace = dying
+
+
 def child(request):
     os.environ.update(request.get("env", {}))
     step = request["step"]
     if step and step[0] == "engine":
         arm_engine(*step[1:])
+    elif step and step[0] == "name":
+        arm_name(*step[1:])
     elif step:
         arm(*step)
     pipeline.run(Home.open(request["home"]), Path(request["contract"]))
