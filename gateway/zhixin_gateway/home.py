@@ -128,10 +128,9 @@ class Home:
 
     def open_store(self) -> LocalStore | ObjectStore:
         """Open what holds the versions that this member has, its own and fetched ones."""
-        from zhixin_gateway.stores import is_url, open_store
+        from zhixin_gateway.stores import open_store
 
-        setting = self.settings.store
-        return open_store(setting if is_url(setting) else self.store, self.environ)
+        return open_store(self.store_of(self.member), self.environ)
 
     @property
     def store(self) -> Path:
@@ -140,15 +139,14 @@ class Home:
         Raises:
             ConfigError: they lie in an object store.
         """
-        from zhixin_gateway.stores import is_url
-
-        if is_url(self.settings.store):
+        folder = self.open_store().folder
+        if folder is None:
             raise ConfigError(
                 "the versions of this home lie in an object store, where this can't be done",
                 code="store-remote",
                 hint="docs/stores.md says what is done there by other means",
             )
-        return self._folder(self.settings.store, "store")
+        return folder
 
     @property
     def quarantine(self) -> Path:
@@ -349,16 +347,14 @@ class Home:
             ConfigError: ``[stores]`` does not name the member.
         """
         if member == self.member:
-            return self.settings.store if "://" in self.settings.store else str(self.store)
+            return self._place(self.settings.store, "store")
         place = self.settings.stores.get(member)
         if not place:
             raise ConfigError(
                 f"nobody says where the datasets of {member} lie",
                 hint=f'set "{member}" = "PATH or URL" in [stores] of {self.path / SETTINGS_FILE}',
             )
-        if "://" in place:
-            return place
-        return str((self.path / place.removeprefix("file:")).resolve())
+        return self._place(place)
 
     def resolved(self, url: str) -> str:
         """Make a relative ``file:`` URL absolute: it is meant from this home."""
@@ -394,6 +390,11 @@ class Home:
             ConfigError: another process is at it, or the system has no such locks.
         """
         return locked(self.staging, name, wait=wait)
+
+    def _place(self, setting: str, default: str = "") -> str:
+        if "://" in setting:
+            return setting
+        return str(self._folder(setting.removeprefix("file:"), default))
 
     def _folder(self, setting: str, default: str) -> Path:
         return (self.path / setting).resolve() if setting else self.path / default

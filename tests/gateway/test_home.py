@@ -71,6 +71,9 @@ def test_addresses_are_looked_up_in_their_order_and_meant_from_the_home(tmp_path
     assert home.store_of("b.example") == str(tmp_path / "b/store")
     with pytest.raises(ConfigError, match="nobody says"):
         home.store_of("c.example")
+    for place in ("kept", "file:kept", f"file://{home.path}/kept"):
+        named = Home.open(home.path, {"ZHIXIN_STORE": place})
+        assert named.store == named.open_store().folder == home.path / "kept"
 
 
 def test_a_home_without_a_ledger_says_so(tmp_path):

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, Protocol
 from zhixin_errors import ConfigError
 
 from zhixin_gateway.datasets.directory import sync_folder
+from zhixin_gateway.filedigests import chunks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -24,7 +25,7 @@ if TYPE_CHECKING:
 
     from zhixin_gateway.datasets.manifest import PartEntry
 
-__all__ = ["LocalSink", "PartFile", "PartSink"]
+__all__ = ["LocalSink", "PartFile", "PartSink", "is_stated"]
 
 _BUFFER_BYTES = 1024 * 1024
 
@@ -144,7 +145,8 @@ class LocalSink:
                 kept = stat.S_ISREG(source.lstat().st_mode)
                 if kept:
                     _linked_or_copied(source, target)
-                    kept = _is_stated(target, entry)
+                    with target.open("rb", buffering=0) as file:
+                        kept = is_stated(file, entry)
             except FileNotFoundError:
                 return False
             if not kept:
@@ -233,11 +235,23 @@ def _linked_or_copied(source: Path, target: Path) -> None:
             raise
 
 
-def _is_stated(path: Path, entry: PartEntry) -> bool:
-    with path.open("rb") as file:
-        if os.fstat(file.fileno()).st_size != entry.size_bytes:
+def is_stated(file: BinaryIO, entry: PartEntry) -> bool:
+    """Whether a file has the bytes that were stated of a part; no more of it is read than that.
+
+    Args:
+        file: at its begin, unbuffered.
+        entry: what the version's manifest says of the part.
+
+    Raises:
+        ConfigError: it can't be read.
+    """
+    digest, seen = hashlib.sha256(), 0
+    for chunk in chunks(file, entry.path):
+        seen += len(chunk)
+        if seen > entry.size_bytes:
             return False
-        return hashlib.file_digest(file, "sha256").digest() == entry.sha256
+        digest.update(chunk)
+    return seen == entry.size_bytes and digest.digest() == entry.sha256
 
 
 @contextmanager

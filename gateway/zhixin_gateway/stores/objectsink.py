@@ -10,7 +10,6 @@ nothing new copies nothing. Until then a file beside the staged ones stands for 
 
 from __future__ import annotations
 
-import hashlib
 import json
 import shutil
 from concurrent.futures import ThreadPoolExecutor
@@ -21,6 +20,7 @@ from typing import TYPE_CHECKING, Any, BinaryIO, cast
 from zhixin_errors import ConfigError
 
 from zhixin_gateway.datasets.directory import write_file
+from zhixin_gateway.datasets.sinks import is_stated
 
 if TYPE_CHECKING:
     from zhixin_gateway.datasets.manifest import Manifest, PartEntry
@@ -33,7 +33,6 @@ STAGING = ".staging-"
 
 _CARRIED = ".carried"
 _AT_ONCE = 8
-_CHUNK_BYTES = 1 << 20
 
 
 class ObjectSink:
@@ -69,7 +68,7 @@ class ObjectSink:
         try:
             tag = before.tag(entry.path)
             with before.open(entry.path) as read:
-                if not _is_stated(cast("BinaryIO", read), entry):
+                if not is_stated(cast("BinaryIO", read), entry):
                     return False
         except FileNotFoundError:
             return False
@@ -197,11 +196,3 @@ def changed(place: str, name: str) -> ConfigError:
 def _told(marker: Path) -> dict[str, Any]:
     told: dict[str, Any] = json.loads(marker.read_bytes())
     return told
-
-
-def _is_stated(read: BinaryIO, entry: PartEntry) -> bool:
-    digest, seen = hashlib.sha256(), 0
-    while seen <= entry.size_bytes and (chunk := read.read(_CHUNK_BYTES)):
-        digest.update(chunk)
-        seen += len(chunk)
-    return seen == entry.size_bytes and digest.digest() == entry.sha256
