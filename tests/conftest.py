@@ -9,6 +9,7 @@ import json
 import os
 import secrets
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -24,6 +25,9 @@ from zhixin_gateway import cli
 
 settings.register_profile("zhixin", deadline=None)  # a busy machine is no failure
 settings.load_profile("zhixin")
+
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # what a shell puts behind can't hear Ctrl-C
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 _PLACES = ("/usr/lib/postgresql", "/usr/local/pgsql", "/opt/homebrew/opt")
 _SBIN = os.pathsep.join((os.environ.get("PATH", ""), "/usr/sbin", "/usr/local/sbin"))
