@@ -34,7 +34,7 @@ __all__ = ["CopySession", "is_installed"]
 _PROTOCOL = 1
 """What we know how to call; a kernel says which it answers to."""
 _RECEIVE_BYTES = 1 << 18
-_BATCH_BYTES = 1 << 24
+_BATCH_BYTES = 1 << 22  # larger ones are faster by a few percent, and a long run then holds more
 _LOOK_MS = 200
 _ASKED_S = 2.0
 _ENCRYPTED = "SELECT encrypted FROM pg_catalog.pg_stat_gssapi WHERE pid = pg_backend_pid()"
