@@ -125,6 +125,12 @@ class Place:
         place = self.at(key)
         return list(place) if isinstance(place.value, list) else []
 
+    def option(self, *names: str) -> Place:
+        """Give where the first of these ``zhixin.`` properties stands; this place if none does."""
+        wanted = {f"zhixin.{name}" for name in names}
+        said = (item for item in self.items("customProperties") if item.text("property") in wanted)
+        return next(said, self)
+
     def names(self) -> list[str]:
         """Give a mapping's keys."""
         return [str(key) for key in self.value] if isinstance(self.value, dict) else []

@@ -100,7 +100,7 @@ def check_incremental(
     if not any(name in options for name in _NAMES):
         return
     if "incremental" not in options:
-        _place(server, _NAMES).report(
+        server.option(*_NAMES).report(
             "this has a meaning beside zhixin.incremental, append or key, alone"
         )
         return
@@ -111,11 +111,11 @@ def check_incremental(
         *_watermark_problems(options, named, key),
         *_key_problems(options, named, key),
     ):
-        _place(server, ("incremental",)).report(problem)
+        server.option("incremental").report(problem)
     for rule in rules:
         problem = _rule_problem(rule, dataset, key, str(options.get("watermark", "")))
         if problem:
-            _place(server, ("incremental",)).report(f'the rule "{rule.name}" {problem}')
+            server.option("incremental").report(f'the rule "{rule.name}" {problem}')
 
 
 def _source_problems(options: Mapping[str, Any], *, derived: bool) -> Iterator[str]:
@@ -197,12 +197,3 @@ def _duration(text: str) -> dt.timedelta:
     found = _DURATION.fullmatch(text)
     weeks, days, hours, minutes, seconds = map(int, found.groups("0")) if found else (0,) * 5
     return dt.timedelta(days, seconds, 0, 0, minutes, hours, weeks)
-
-
-def _place(server: Place, names: Iterable[str]) -> Place:
-    """Where the first of these properties stands."""
-    wanted = [f"zhixin.{name}" for name in names]
-    for item in server.items("customProperties"):
-        if item.text("property") in wanted:
-            return item
-    return server

@@ -82,30 +82,30 @@ def check_partitioning(
     if not any(name in options for name in PARTITION_OPTIONS):
         return
     if "incremental" in options:
-        _place(server, PARTITION_OPTIONS).report(
+        server.option(*PARTITION_OPTIONS).report(
             "a divided source is read whole each time: leave out zhixin.incremental, or these"
         )
         return
     if derived:
-        _place(server, PARTITION_OPTIONS).report(
+        server.option(*PARTITION_OPTIONS).report(
             "a derived dataset is not divided: DuckDB uses every core"
         )
         return
     if "partition" not in options or "partitions" not in options:
-        _place(server, PARTITION_OPTIONS).report(
+        server.option(*PARTITION_OPTIONS).report(
             "zhixin.partition names the field that divides the records, zhixin.partitions says "
             "into how many spans or at which values: both are needed"
         )
         return
     problem = _field_problem(str(options["partition"]), list(fields))
     if problem:
-        _place(server, ("partition",)).report(problem)
+        server.option("partition").report(problem)
         return
     named = {field.name: field for field in fields}
     kind = named[str(options["partition"])].type
     problem = _bounds_problem(options["partitions"], kind)
     if problem:
-        _place(server, ("partitions",)).report(problem)
+        server.option("partitions").report(problem)
 
 
 def _field_problem(name: str, fields: list[Field]) -> str:
@@ -182,12 +182,3 @@ _READERS: dict[str, Callable[[str], Any]] = {
     "timestamptz": _aware,
     "string": str.encode,
 }
-
-
-def _place(server: Place, names: Iterable[str]) -> Place:
-    """Where the first of these properties stands."""
-    wanted = [f"zhixin.{name}" for name in names]
-    for item in server.items("customProperties"):
-        if item.text("property") in wanted:
-            return item
-    return server

@@ -31,6 +31,7 @@ __all__ = [
     "clear_staging",
     "dataset_path",
     "erased_path",
+    "is_name",
     "latest_version",
     "list_datasets",
     "list_versions",
@@ -95,9 +96,9 @@ def list_datasets(store: Path) -> list[str]:
     """The datasets of which at least one version is there, by name."""
     found = []
     for member in _names(store):
-        for name in _names(store / member) if _is_name(member) else ():
+        for name in _names(store / member) if is_name(member) else ():
             dataset = f"{member}/{name}"
-            if _is_name(member, name) and list_versions(store, dataset):
+            if is_name(member, name) and list_versions(store, dataset):
                 found.append(dataset)
     return sorted(found)
 
@@ -184,7 +185,8 @@ def _is_version(folder: Path, name: str) -> bool:
     return _NUMBER.fullmatch(name) is not None and (folder / name / RECEIPT_FILE).is_file()
 
 
-def _is_name(member: str, name: str | None = None) -> bool:
+def is_name(member: str, name: str | None = None) -> bool:
+    """Whether a folder may be called so: a member, or with ``name`` a dataset of its."""
     try:
         check_member(member) if name is None else check_dataset(f"{member}/{name}")
     except FormatError:

@@ -22,8 +22,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl
 
-from zhixin_errors import ConfigError, FormatError
-from zhixin_ledger.names import check_dataset, check_member, split_dataset
+from zhixin_errors import ConfigError
+from zhixin_ledger.names import check_dataset, split_dataset
 
 from zhixin_gateway.datasets import directory
 from zhixin_gateway.datasets.manifest import parse_manifest
@@ -80,10 +80,12 @@ class ObjectStore:
         """The datasets of which at least one version is there, by name."""
         found = []
         for member in self._objects.listed():
-            names = self._objects.below(member.name).listed() if _is_name(member.name) else []
+            names = (
+                self._objects.below(member.name).listed() if directory.is_name(member.name) else []
+            )
             for each in names:
                 dataset = f"{member.name}/{each.name}"
-                if _is_name(member.name, each.name) and self.versions(dataset):
+                if directory.is_name(member.name, each.name) and self.versions(dataset):
                     found.append(dataset)
         return sorted(found)
 
@@ -237,11 +239,3 @@ class ObjectStore:
     def _numbers(self, dataset: str) -> list[str]:
         listed = self._versions(dataset).listed()
         return [each.name for each in listed if _NUMBER.fullmatch(each.name)]
-
-
-def _is_name(member: str, name: str | None = None) -> bool:
-    try:
-        check_member(member) if name is None else check_dataset(f"{member}/{name}")
-    except FormatError:
-        return False
-    return True
