@@ -23,6 +23,7 @@ from zhixin_connectors.sqlspans import order_kind
 __all__ = [
     "Bounds",
     "bounds",
+    "chosen",
     "exported_snapshot",
     "inside",
     "no_snapshots",
@@ -153,7 +154,7 @@ def within(stream: Iterator[Extracted], span: Span) -> Iterator[Extracted]:
     first_row = 0
     for each in stream:
         mask = inside(each.batch.column(span.field), span)
-        kept = _kept(each, pc.indices_nonzero(mask), first_row)
+        kept = chosen(each, pc.indices_nonzero(mask), first_row)
         if kept.batch.num_rows:
             yield kept
             first_row += kept.batch.num_rows
@@ -170,14 +171,21 @@ def inside(column: Array, span: Span) -> Array:
     return pc.or_(mask, column.is_null()) if span.nulls else mask
 
 
-def _kept(each: Extracted, rows: Array, first_row: int) -> Extracted:
+def chosen(each: Extracted, rows: Array, first_row: int) -> Extracted:
+    """Some rows of a batch, as a batch of their own.
+
+    Args:
+        each: the batch.
+        rows: which, rising.
+        first_row: the position that the first of them then has.
+    """
     if len(rows) == each.batch.num_rows:
         return Extracted(each.batch, each.misfits, first_row, each.raw_source)
     numbers = rows.to_pylist()
     places = {row: place for place, row in enumerate(numbers)} if each.misfits else {}
 
-    def raw(chosen: Sequence[int]) -> pa.RecordBatch:
-        return each.raw_source([numbers[row] for row in chosen])
+    def raw(wanted: Sequence[int]) -> pa.RecordBatch:
+        return each.raw_source([numbers[row] for row in wanted])
 
     return Extracted(
         each.batch.take(rows),

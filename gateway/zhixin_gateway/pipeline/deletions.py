@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pyarrow as pa
 from zhixin_connectors.protocol import Extracted
+from zhixin_connectors.spans import chosen
 
 from zhixin_gateway.datasets.arrow import pc
+from zhixin_gateway.pipeline.judging import numpy_mask
 
 if TYPE_CHECKING:
     from zhixin_gateway.pipeline.rereading import Source
@@ -48,11 +50,11 @@ class Deletions:
         if not self._field:
             return extracted, None
         marked = self._marked(extracted)
-        records = _chosen(extracted, np.flatnonzero(~marked), self._records)
+        records = chosen(extracted, pa.array(np.flatnonzero(~marked)), self._records)
         self._records += records.batch.num_rows
         if not marked.any():
             return records, None
-        deleted = _chosen(extracted, np.flatnonzero(marked), self.count)
+        deleted = chosen(extracted, pa.array(np.flatnonzero(marked)), self.count)
         self.count += deleted.batch.num_rows
         return records, deleted
 
@@ -75,24 +77,8 @@ class Deletions:
         mask: Any = pc.fill_null(column, False) if boolean else column.is_valid()
         for name in self._key:
             mask = pc.and_(mask, batch.column(name).is_valid())
-        marked: np.ndarray = mask.to_numpy(zero_copy_only=False).copy()
+        marked = numpy_mask(mask).copy()
         for misfit in extracted.misfits:
             if misfit.field in ("", self._field, *self._key):
                 marked[misfit.row] = False
         return marked
-
-
-def _chosen(extracted: Extracted, at: np.ndarray, first_row: int) -> Extracted:
-    """Some rows of a batch, as a batch of their own."""
-    numbers = at.tolist()
-    places = {row: place for place, row in enumerate(numbers)}
-
-    def raw(rows: Sequence[int]) -> pa.RecordBatch:
-        return extracted.raw_texts([numbers[row] for row in rows])
-
-    return Extracted(
-        extracted.batch.take(pa.array(at)),
-        [m._replace(row=places[m.row]) for m in extracted.misfits if m.row in places],
-        first_row,
-        raw,
-    )

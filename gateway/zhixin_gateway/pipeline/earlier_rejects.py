@@ -24,6 +24,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from zhixin_gateway.datasets.arrow import pc
+from zhixin_gateway.pipeline.judging import numpy_mask
 from zhixin_gateway.pipeline.recasting import reading_of, recast
 from zhixin_gateway.pipeline.rejects import ROW
 from zhixin_gateway.quarantine import Rejects, batches, schema_of
@@ -106,6 +107,5 @@ def _read_again(batch: pa.RecordBatch, contract: Contract, low: Any) -> np.ndarr
     column = read.batch.column(0)
     known = np.ones(batch.num_rows, dtype=bool)
     known[list(read.unread.get(name, ()))] = False
-    beyond = pc.fill_null(pc.greater_equal(column, low), True).to_numpy(zero_copy_only=False)
-    found: np.ndarray = known & beyond
-    return found
+    known &= numpy_mask(pc.fill_null(pc.greater_equal(column, low), True))
+    return known

@@ -276,12 +276,7 @@ def _extract(
     return {
         "extracted_at": extracted_at,
         "watermark": watermark.text,
-        "extracted": outcome.extracted,
-        "records": outcome.accepted,
-        "quarantined": outcome.quarantined,
-        "warned": outcome.warned,
-        "rules": outcome.rules,
-        "alerts": outcome.alerts,
+        **outcome.told(),
         "parts": None if outcome.entries is None else entries_to_json(outcome.entries),
         "incremental": delta.told(),
     }
@@ -317,13 +312,8 @@ def _parts(work: Work, contract: Contract, before: Previous | None) -> Iterator[
     if not contract.treated.keys().isdisjoint(contract.primary_key):
         yield None  # no source orders by what is made of its values
         return
-    with opened_parts(
-        work.sink(before),
-        contract.written_schema,
-        contract.primary_key,
-        version_before=None if before is None else before.manifest,
-        rejects_before=rejects_before(work, contract),
-    ) as parts:
+    rejects = rejects_before(work, contract)
+    with opened_parts(work.sink(before), contract, before, rejects) as parts:
         yield parts
 
 

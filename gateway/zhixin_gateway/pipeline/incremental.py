@@ -34,12 +34,11 @@ from zhixin_gateway.pipeline.deletions import Deletions
 from zhixin_gateway.pipeline.earlier_rejects import carry_rejects
 from zhixin_gateway.pipeline.merging import ACCEPTED, GONE, RANK, Merged
 from zhixin_gateway.pipeline.nowhere import Nowhere
-from zhixin_gateway.pipeline.order import records_order
 from zhixin_gateway.pipeline.outcome import Whole
 from zhixin_gateway.pipeline.partends import old_parts
 from zhixin_gateway.pipeline.previous import previous_version
 from zhixin_gateway.pipeline.releasing import rejects_before
-from zhixin_gateway.pipeline.writing import without
+from zhixin_gateway.pipeline.writing import passed_records
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -229,7 +228,8 @@ class Delta:
     def _merge(self, before: Previous, accepted: int, quarantined: int) -> Whole:
         for batch in self._all_keys():
             self._gone(batch)
-        for batch in self._accepted():
+        excluded = np.load(self._work.excluded)
+        for batch in passed_records(self._work, self._contract, excluded):
             if self.rejects is not None:
                 self.rejects.see(batch)
             self._add(batch.columns, ACCEPTED)
@@ -270,12 +270,6 @@ class Delta:
         """The primary keys of all records that were read, rejected ones too."""
         if self._key:
             yield from sorting.merged(self._work.keys / "0", ())  # lint admits no other unique key
-
-    def _accepted(self) -> Iterator[pa.RecordBatch]:
-        excluded = np.load(self._work.folder / "excluded.npy")
-        for batch in sorting.merged(self._work.records, records_order(self._key)):
-            kept = without(batch, excluded)
-            yield pa.record_batch(kept.columns[:-1], schema=self._schema)
 
     def _gone(self, keys: pa.RecordBatch) -> None:
         self._add(

@@ -53,7 +53,6 @@ __all__ = ["Intake"]
 
 _NO_FORM = "the value that it is generalised to does not fit the field's type"
 TOO_LONG = Reason("record.length", "", "the record's text exceeds 64 MiB")
-_REJECTED = "rejected.npy"
 _LATE_BATCH = 8_192
 _NONE = np.empty(0, dtype=np.int64)
 
@@ -230,7 +229,7 @@ class Intake:
                 shutil.rmtree(pile.folder)
         for reference in self._references:
             reference.close()
-        np.save(self._work.folder / _REJECTED, np.sort(np.concatenate([rejected, excluded])))
+        np.save(self._work.rejected, np.sort(np.concatenate([rejected, excluded])))
         return {
             "counts": self._tally.counts(),
             "accepted": self._accepted - len(excluded),
@@ -252,7 +251,7 @@ class Intake:
         self._warned += told["warned"]
         for name, count in told["unfit"].items():
             self._unfit[name] = self._unfit.get(name, 0) + count
-        self._rejected.append(np.load(work.folder / _REJECTED))
+        self._rejected.append(np.load(work.rejected))
         known = len(self._rules.rules)
         theirs = [Reason(*reason) for reason in told["reasons"][known:]]
         numbers = np.array([*range(known), *map(self._number, theirs)], dtype=np.int32)
@@ -279,7 +278,7 @@ class Intake:
 
     def _set_aside(self, rejected: np.ndarray, excluded: np.ndarray, source: Source) -> int:
         """Put records that had passed with the rejects; how many others have a warning."""
-        np.save(self._work.folder / "excluded.npy", excluded)
+        np.save(self._work.excluded, excluded)
         if len(excluded):
             self._take_back(rejected)
         self._runs.close()

@@ -40,7 +40,6 @@ from zhixin_gateway.pipeline.partitions import (
     Wanted,
     at_moment,
     attempt_parts,
-    put_runs,
     reading,
     result_of,
 )
@@ -52,7 +51,7 @@ from zhixin_gateway.pipeline.staging import EXTRACTED, JOINED, PLANNED, Staged, 
 from zhixin_gateway.pipeline.streaming import Parts, read_back
 from zhixin_gateway.pipeline.treating import Treater
 from zhixin_gateway.pipeline.watermark import Watermark
-from zhixin_gateway.pipeline.writing import came_of, summary
+from zhixin_gateway.pipeline.writing import came_of, passed_records, summary
 from zhixin_gateway.progress import NullProgress, Progress
 from zhixin_gateway.pseudonyms import load_key
 
@@ -182,12 +181,7 @@ def _told(work: Work, contract: Contract, found: list[SpanResult], outcome: Outc
     ]
     return {
         "watermark": watermark.text,
-        "extracted": outcome.extracted,
-        "records": outcome.accepted,
-        "quarantined": outcome.quarantined,
-        "warned": outcome.warned,
-        "rules": outcome.rules,
-        "alerts": outcome.alerts,
+        **outcome.told(),
         "released": came_of(work, before),
         "parts": entries_to_json(entries),
         "named": [[old, entry.path] for old, entry in zip(olds, entries, strict=True)],
@@ -248,7 +242,7 @@ def _again(work: Work, contract: Contract, state: Staged) -> Iterator[Extracted]
 
 def _touched(work: Work) -> list[int]:
     """The spans of which records are rejected only now."""
-    excluded = np.load(work.folder / "excluded.npy")
+    excluded = np.load(work.excluded)
     return [int(index) for index in np.unique(excluded // ROWS_OF_A_SPAN)]
 
 
@@ -286,13 +280,13 @@ def _records(
 ) -> Iterator[tuple[pa.RecordBatch, np.ndarray]]:
     """Read a streamed span's parts, with the records' positions."""
     sink = work.sink(None).below(result.folder)
-    rejected = np.load(result.work.folder / "rejected.npy")
+    rejected = np.load(result.work.rejected)
     return read_back(sink, result.parts, schema, row_base(index), rejected)
 
 
 def _without_excluded(work: Work, contract: Contract, found: list[SpanResult]) -> list[SpanResult]:
     """Write the parts of the spans anew of which records are rejected only now."""
-    excluded = np.load(work.folder / "excluded.npy")
+    excluded = np.load(work.excluded)
     changed = list(found)
     for index in _touched(work):
         result = found[index]
@@ -303,7 +297,7 @@ def _without_excluded(work: Work, contract: Contract, found: list[SpanResult]) -
                     parts.add(batch.filter(np.isin(rows, excluded, invert=True)))
                 parts.finish()
             else:
-                gone = np.union1d(np.load(result.work.folder / "excluded.npy"), excluded)
-                put_runs(result.work, contract, parts, gone)
+                gone = np.union1d(np.load(result.work.excluded), excluded)
+                parts.take_all(passed_records(result.work, contract, gone))
             changed[index] = replace(result, folder=folder, parts=parts.entries)
     return changed

@@ -9,12 +9,12 @@ one. Where it breaks, nothing that was said before is wrong, but a key may come 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from zhixin_gateway.datasets.arrow import pc
+from zhixin_gateway.pipeline.judging import numpy_mask
 from zhixin_gateway.pipeline.rejects import ROW
 from zhixin_gateway.pipeline.sorting import equal_neighbours
 
@@ -85,17 +85,12 @@ class KeyOrder:
                 fallen = bool(less.true_count)
                 alike = np.ones(count, dtype=bool)
             else:
-                fallen = bool((_numpy(less) & alike).any())
+                fallen = bool((numpy_mask(less) & alike).any())
             if fallen:
                 return True
             if name != self._fields[-1]:
-                alike &= _numpy(pc.equal(after, before))
+                alike &= numpy_mask(pc.equal(after, before))
         return False
-
-
-def _numpy(mask: Any) -> np.ndarray:  # noqa: ANN401 - an Arrow mask without nulls
-    found: np.ndarray = mask.to_numpy(zero_copy_only=False)
-    return found
 
 
 def records_order(key: Sequence[str]) -> tuple[str, ...]:

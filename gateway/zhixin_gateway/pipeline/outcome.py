@@ -47,6 +47,17 @@ class Outcome:
     alerts: list[str]
     entries: tuple[PartEntry, ...] | None = None
 
+    def told(self) -> dict[str, Any]:
+        """What the staged state says of it."""
+        return {
+            "extracted": self.extracted,
+            "records": self.accepted,
+            "quarantined": self.quarantined,
+            "warned": self.warned,
+            "rules": self.rules,
+            "alerts": self.alerts,
+        }
+
 
 def outcome_of(
     tally: Tally, unfit: Mapping[str, int], past: Sequence[Past], whole: Whole, warned: int

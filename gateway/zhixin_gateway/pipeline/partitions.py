@@ -34,7 +34,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pyarrow as pa
 from zhixin_connectors.protocol import Extracted, ReadRequest, Span
 from zhixin_errors import ConfigError
 from zhixin_ledger.encoding import format_time
@@ -45,20 +44,19 @@ from zhixin_gateway.datasets import directory
 from zhixin_gateway.datasets.directory import write_whole
 from zhixin_gateway.datasets.manifest import PartEntry, entries_from_json, entries_to_json
 from zhixin_gateway.lanes import ahead
-from zhixin_gateway.pipeline import sorting, spans
+from zhixin_gateway.pipeline import spans
 from zhixin_gateway.pipeline.contracting import check_step
 from zhixin_gateway.pipeline.extraction import insisted, look_at, read_contract
 from zhixin_gateway.pipeline.inputs import Inputs
 from zhixin_gateway.pipeline.intake import Intake
 from zhixin_gateway.pipeline.notarising import known_state
-from zhixin_gateway.pipeline.order import records_order
 from zhixin_gateway.pipeline.releasing import rejects_before
 from zhixin_gateway.pipeline.snapshots import Held, held_snapshot
 from zhixin_gateway.pipeline.staging import PLANNED, Staged, Work
 from zhixin_gateway.pipeline.streaming import Parts, opened_parts
 from zhixin_gateway.pipeline.treating import Treater
 from zhixin_gateway.pipeline.watermark import Watermark
-from zhixin_gateway.pipeline.writing import summary, version_before, without
+from zhixin_gateway.pipeline.writing import passed_records, summary, version_before
 from zhixin_gateway.progress import NullProgress, Progress
 from zhixin_gateway.pseudonyms import load_key
 
@@ -78,7 +76,6 @@ __all__ = [
     "attempt_parts",
     "extract_partition",
     "plan",
-    "put_runs",
     "reading",
     "result_of",
 ]
@@ -360,7 +357,7 @@ def _extract(own: SpanWork, wanted: Wanted, folder: str, progress: Progress) -> 
         _save_seen(own, parts)
     if entries is None:
         with attempt_parts(run, contract, folder) as parts:
-            put_runs(own, contract, parts, np.load(own.folder / "excluded.npy"))
+            parts.take_all(passed_records(own, contract, np.load(own.excluded)))
             _save_seen(own, parts)
         if not rules.late and len(decided) == len(rules.unique):
             shutil.rmtree(own.records)  # no record that is in a part can be rejected any more
@@ -385,22 +382,6 @@ def _decided(contract: Contract, rules: RuleSet) -> list[str]:
     """The unique rules that no two records of different spans break together."""
     wanted = contract.partitioning
     return [rule.name for rule in rules.unique if wanted and wanted.field in rule.fields]
-
-
-def put_runs(work: Work, contract: Contract, parts: Parts, excluded: np.ndarray) -> None:
-    """Write the records of sorted runs, but for some, into parts.
-
-    Args:
-        work: where the runs lie.
-        contract: the dataset's.
-        parts: the way there; finished with this.
-        excluded: positions of the records that are left out, rising.
-    """
-    schema = contract.written_schema
-    for batch in sorting.merged(work.records, records_order(contract.primary_key)):
-        kept = without(batch, excluded)
-        parts.add(pa.record_batch(kept.columns[:-1], schema=schema))
-    parts.finish()
 
 
 def reading(home: Home, contract: Contract, wanted: Wanted) -> Iterator[Extracted]:
@@ -435,13 +416,8 @@ def attempt_parts(work: Work, contract: Contract, folder: str) -> Iterator[Parts
         folder: below ``ATTEMPTS``.
     """
     before = version_before(work, work.home.ledger_client().state(), NullProgress())
-    with opened_parts(
-        work.sink(before).below(folder),
-        contract.written_schema,
-        contract.primary_key,
-        version_before=None if before is None else before.manifest,
-        rejects_before=rejects_before(work, contract),
-    ) as parts:
+    rejects = rejects_before(work, contract)
+    with opened_parts(work.sink(before).below(folder), contract, before, rejects) as parts:
         yield parts
 
 

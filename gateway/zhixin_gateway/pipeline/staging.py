@@ -8,7 +8,7 @@
       spans/               what came of each span, where several do (partitions.py)
       records/             sorted runs of the records that passed (Arrow IPC)
       rejects/ reasons/    what was rejected, and why
-      late/                what had passed until keys were compared
+      late/                what had passed until keys were compared; excluded.npy: their positions
       input.parquet        all extracted records, for the second opinion (only where one is asked)
       quarantine.parquet   the version's rejects
       release.json         what came of the rejects of the version before
@@ -85,6 +85,16 @@ class Work:
     def late(self) -> Path:
         """Sorted runs of records that had passed, until keys were compared."""
         return self.folder / "late"
+
+    @property
+    def rejected(self) -> Path:
+        """Positions of a span's rejected records, for who joins it with others."""
+        return self.folder / "rejected.npy"
+
+    @property
+    def excluded(self) -> Path:
+        """Positions of the records that had passed, and were rejected when keys were compared."""
+        return self.folder / "excluded.npy"
 
     @property
     def reasons(self) -> Path:

@@ -12,7 +12,7 @@ from the positions of the rejected ones.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING
@@ -24,9 +24,11 @@ from zhixin_gateway.lanes import Lane
 
 if TYPE_CHECKING:
     import pyarrow as pa
+    from zhixin_schemas.model import Contract
 
-    from zhixin_gateway.datasets.manifest import Manifest, PartEntry
+    from zhixin_gateway.datasets.manifest import PartEntry
     from zhixin_gateway.datasets.sinks import PartSink
+    from zhixin_gateway.pipeline.previous import Previous
     from zhixin_gateway.pipeline.releasing import Before
 
 __all__ = ["Parts", "opened_parts", "read_back"]
@@ -71,6 +73,12 @@ class Parts:
         self._writer.write(batch)
         if self.rejects_before is not None:
             self.rejects_before.see(batch)
+
+    def take_all(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Hand on all that there are, and finish."""
+        for batch in batches:
+            self.add(batch)
+        self.finish()
 
     def finish(self) -> None:
         """Wait until all that was added is durable; ``entries`` are then the manifest's."""
@@ -121,22 +129,21 @@ def read_back(
 @contextmanager
 def opened_parts(
     sink: PartSink,
-    schema: pa.Schema,
-    key: Sequence[str],
-    *,
-    version_before: Manifest | None = None,
+    contract: Contract,
+    before: Previous | None = None,
     rejects_before: Before | None = None,
 ) -> Iterator[Parts]:
     """Open the way into parts; leaving it ends its threads, whatever happened.
 
     Args:
         sink: where the parts go.
-        schema: the dataset's.
-        key: the primary key's fields.
-        version_before: its parts are carried over where they repeat.
+        contract: the dataset's.
+        before: the version before, whose parts are carried over where they repeat.
         rejects_before: are looked for among the records.
     """
-    with VersionWriter(sink, schema, key, before=version_before) as writer:
+    manifest = None if before is None else before.manifest
+    schema, key = contract.written_schema, contract.primary_key
+    with VersionWriter(sink, schema, key, before=manifest) as writer:
         lane = Lane("zhixin-hash")
         try:
             yield Parts(sink, writer, lane, rejects_before)

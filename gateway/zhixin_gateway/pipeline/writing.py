@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,7 +33,6 @@ from zhixin_gateway.datasets.manifest import (
 )
 from zhixin_gateway.datasets.records import version_root
 from zhixin_gateway.datasets.types import schema_fields
-from zhixin_gateway.datasets.writer import VersionWriter
 from zhixin_gateway.home import Home
 from zhixin_gateway.pipeline import sorting
 from zhixin_gateway.pipeline.order import records_order
@@ -41,12 +40,13 @@ from zhixin_gateway.pipeline.outcome import check_balance
 from zhixin_gateway.pipeline.previous import Previous, previous_version
 from zhixin_gateway.pipeline.releasing import Before, rejects_before
 from zhixin_gateway.pipeline.staging import EXTRACTED, WRITTEN, Staged, Work
+from zhixin_gateway.pipeline.streaming import opened_parts
 from zhixin_gateway.progress import NullProgress, Progress
 
 if TYPE_CHECKING:
     from zhixin_ledger.state import State
 
-__all__ = ["came_of", "summary", "version_before", "without", "write"]
+__all__ = ["came_of", "passed_records", "summary", "version_before", "write"]
 
 _NOT_TOLD = {"inputs", "columns", "parts"}
 
@@ -103,23 +103,30 @@ def _from_runs(
 ) -> tuple[PartEntry, ...]:
     """Make parts of sorted runs: the records did not come in the version's order."""
     shutil.rmtree(work.version, ignore_errors=True)
-    schema = contract.written_schema
     rejects = rejects_before(work, contract)
-    excluded = np.load(work.folder / "excluded.npy")
     before = version_before(work, _known(work), NullProgress())
-    manifest = None if before is None else before.manifest
-    order = records_order(contract.primary_key)
-    with VersionWriter(work.sink(before), schema, contract.primary_key, before=manifest) as writer:
-        for batch in sorting.merged(work.records, order):
-            kept = without(batch, excluded)
-            records = pa.record_batch(kept.columns[:-1], schema=schema)
-            writer.write(records)
-            if rejects is not None:
-                rejects.see(records)
-            progress.advance(kept.num_rows)
-        entries = writer.finish()
+    with opened_parts(work.sink(before), contract, before, rejects) as parts:
+        for batch in passed_records(work, contract, np.load(work.excluded)):
+            parts.add(batch)
+            progress.advance(batch.num_rows)
+        parts.finish()
     state["released"] = came_of(work, rejects)
-    return entries
+    return parts.entries
+
+
+def passed_records(
+    work: Work, contract: Contract, excluded: np.ndarray
+) -> Iterator[pa.RecordBatch]:
+    """Read sorted runs back, in the version's order.
+
+    Args:
+        work: where they lie.
+        contract: the dataset's.
+        excluded: positions of the records that are left out, rising.
+    """
+    for batch in sorting.merged(work.records, records_order(contract.primary_key)):
+        kept = _without(batch, excluded)
+        yield pa.record_batch(kept.columns[:-1], schema=contract.written_schema)
 
 
 def came_of(work: Work, before: Before | None) -> dict[str, int] | None:
@@ -139,7 +146,7 @@ def came_of(work: Work, before: Before | None) -> dict[str, int] | None:
     return {"version": told["version"], "records": counts["accepted"], "of": sum(counts.values())}
 
 
-def without(batch: pa.RecordBatch, excluded: np.ndarray) -> pa.RecordBatch:
+def _without(batch: pa.RecordBatch, excluded: np.ndarray) -> pa.RecordBatch:
     """Leave out records that were found to share a key after they had passed.
 
     Args:

@@ -15,12 +15,11 @@ from zhixin_gateway.datasets import hashing
 from zhixin_gateway.datasets.canonical import texts
 from zhixin_gateway.datasets.parquet import PartReader
 from zhixin_gateway.datasets.sinks import LocalSink
-from zhixin_gateway.datasets.writer import VersionWriter
-from zhixin_gateway.pipeline import sorting, writing
 from zhixin_gateway.pipeline.intake import Intake
-from zhixin_gateway.pipeline.order import KeyOrder, records_order
+from zhixin_gateway.pipeline.order import KeyOrder
 from zhixin_gateway.pipeline.streaming import opened_parts
 from zhixin_gateway.pipeline.treating import Treater
+from zhixin_gateway.pipeline.writing import passed_records
 from zhixin_schemas.compile import compile_rules
 from zhixin_schemas.loader import load_contract
 
@@ -98,11 +97,12 @@ def made(contract, batches, folder, *, streams):
         folder=folder, records=folder / "records", rejects=folder / "rejects",
         late=folder / "late", reasons=folder / "reasons", keys=folder / "keys",
         input=folder / "input", version=folder / "version", quarantine=folder / "q.parquet",
+        excluded=folder / "excluded.npy",
     )  # fmt: skip
     work.version.mkdir()
-    schema, key = contract.written_schema, contract.primary_key
+    schema = contract.written_schema
     sink = LocalSink(work.version)
-    with opened_parts(sink, schema, key) if streams else nullcontext() as parts:
+    with opened_parts(sink, contract) if streams else nullcontext() as parts:
         intake = Intake(work, compile_rules(contract), {}, Treater(contract, None), parts=parts)
         for each in batches:
             intake.take(each)
@@ -110,12 +110,9 @@ def made(contract, batches, folder, *, streams):
     entries = outcome.entries
     if entries is None:
         assert list(work.version.iterdir()) == []
-        excluded = np.load(folder / "excluded.npy")
-        with VersionWriter(sink, schema, key) as writer:
-            for batch in sorting.merged(work.records, records_order(key)):
-                kept = writing.without(batch, excluded)
-                writer.write(pa.record_batch(kept.columns[:-1], schema=schema))
-            entries = writer.finish()
+        with opened_parts(sink, contract) as writer:
+            writer.take_all(passed_records(work, contract, np.load(work.excluded)))
+            entries = writer.entries
     assert sorted(each.name for each in work.version.iterdir()) == [each.path for each in entries]
     lines = []
     for entry in entries:
