@@ -196,7 +196,7 @@ def check_listing(entries: Mapping[str, Kind], manifest: Manifest) -> None:
         manifest: the version's.
 
     Raises:
-        FormatError: a listed part is a link, a folder or special.
+        FormatError: a listed file is a link, a folder or special.
         VerificationError: ``part-missing``, ``unlisted-file``.
     """
     for part in manifest.parts:
@@ -207,8 +207,9 @@ def check_listing(entries: Mapping[str, Kind], manifest: Manifest) -> None:
                 "again",
                 code="part-missing",
             )
-        if kind != "file":
-            raise FormatError(f"{part.path} is a {kind}: want a regular file")
+        _check_kind(part.path, kind)
+    for name in FILE_LIMITS:  # in a bucket one that was read may be a folder besides
+        _check_kind(name, entries.get(name, "file"))
     listed = {*FILE_LIMITS, *(part.path for part in manifest.parts)}
     surplus = sorted(name for name in entries if name not in listed)
     if surplus:
@@ -217,6 +218,11 @@ def check_listing(entries: Mapping[str, Kind], manifest: Manifest) -> None:
             f"{len(surplus)} files are there that {MANIFEST_FILE} does not list, such as {shown}",
             code="unlisted-file",
         )
+
+
+def _check_kind(name: str, kind: Kind) -> None:
+    if kind != "file":
+        raise FormatError(f"{name} is a {kind}: want a regular file")
 
 
 def check_asked(stated: Stated, asked: Asked | None) -> None:

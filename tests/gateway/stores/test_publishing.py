@@ -386,6 +386,15 @@ def test_an_object_that_changes_after_the_check_is_refused_as_it_is_read(owner, 
     assert gone.value.code == "part-digest"
 
 
+@pytest.mark.parametrize("name", FILES)
+def test_nothing_hides_below_a_files_name(owner, run, name):
+    """In a bucket an object may have the name of what looks like a folder."""
+    result = run()
+    owner.open_store().objects.below(f"{DATASET}/1/{name}").put("hidden.parquet", b"x")
+    verdict = verify(result.path, owner.trust(), ledger_copy=owner.ledger_view())
+    assert (verdict.code, f"{name} is a folder" in verdict.message) == ("malformed", True)
+
+
 def test_a_bucket_that_vanishes_is_said(owner, run, s3_url, s3_port):
     import boto3
 
