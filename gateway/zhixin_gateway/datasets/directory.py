@@ -32,7 +32,6 @@ __all__ = [
     "dataset_path",
     "erased_path",
     "is_name",
-    "latest_version",
     "list_datasets",
     "list_versions",
     "new_staging",
@@ -85,11 +84,6 @@ def list_versions(store: Path, dataset: str) -> list[int]:
     """The versions of a dataset that are there, rising."""
     folder = dataset_path(store, dataset)
     return sorted(int(name) for name in _names(folder) if _is_version(folder, name))
-
-
-def latest_version(store: Path, dataset: str) -> int | None:
-    """The highest version that is there."""
-    return max(list_versions(store, dataset), default=None)
 
 
 def list_datasets(store: Path) -> list[str]:

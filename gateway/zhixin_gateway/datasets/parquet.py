@@ -42,7 +42,7 @@ if TYPE_CHECKING:
     from zhixin_gateway.datasets.manifest import PartEntry
 
 
-__all__ = ["PartReader", "verify_part"]
+__all__ = ["PartReader"]
 
 _DECODER_ERRORS = (
     pa.ArrowException,
@@ -278,25 +278,6 @@ class PartReader:
         if error.message.startswith(f"{self._name}: "):
             return error
         return VerificationError(f"{self._name}: {error.message}", code=error.code)
-
-
-def verify_part(
-    source: bytes | memoryview | BinaryIO, schema: pa.Schema, entry: PartEntry
-) -> Digest:
-    """Recompute a part's root and content from its records: deep verification.
-
-    Args:
-        source: the part's bytes, or an open file that no other process can write.
-        schema: the manifest's fields.
-        entry: what the manifest says of the part.
-
-    Returns:
-        What was recomputed.
-
-    Raises:
-        VerificationError: anything differs (``record``).
-    """
-    return PartReader(source, schema, entry.records, entry.path).verify(entry)
 
 
 def _memory(source: bytes | memoryview | BinaryIO) -> memoryview:

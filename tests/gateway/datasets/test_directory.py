@@ -38,12 +38,10 @@ def test_lists_versions_as_numbers_and_only_whole_ones(tmp_path):
     for other in ("01", "0", "x", ".staging-1", "-1", "٣"):
         (tmp_path / FLIGHTS / other).mkdir()
     assert directory.list_versions(tmp_path, FLIGHTS) == [1, 2, 10]
-    assert directory.latest_version(tmp_path, FLIGHTS) == 10
 
 
 def test_a_store_that_is_not_there_has_no_versions(tmp_path):
     assert directory.list_versions(tmp_path / "none", FLIGHTS) == []
-    assert directory.latest_version(tmp_path / "none", FLIGHTS) is None
     assert directory.list_datasets(tmp_path / "none") == []
 
 

@@ -16,7 +16,7 @@ from zhixin_errors import VerificationError
 from zhixin_gateway.datasets import records, sizes
 from zhixin_gateway.datasets.canonical import texts
 from zhixin_gateway.datasets.manifest import parse_manifest
-from zhixin_gateway.datasets.parquet import PartReader, verify_part
+from zhixin_gateway.datasets.parquet import PartReader
 from zhixin_gateway.datasets.types import fields_schema
 
 
@@ -53,9 +53,12 @@ def test_every_part_of_the_versions_has_its_root_and_content(vectors):
         manifest = parse_manifest(path.read_bytes())
         for entry in manifest.parts:
             data = (path.parent / entry.path).read_bytes()
-            assert verify_part(data, manifest.schema, entry).records == entry.records
+            assert (
+                PartReader(data, manifest.schema, entry.records, entry.path).verify(entry).records
+                == entry.records
+            )
             with (path.parent / entry.path).open("rb") as file:
-                verify_part(file, manifest.schema, entry)
+                PartReader(file, manifest.schema, entry.records, entry.path).verify(entry)
             walked += 1
     assert walked > 15
 
@@ -64,7 +67,7 @@ def test_every_accepted_way_to_write_a_part_is_read(vectors, forms):
     names = []
     for name, case in part_cases(vectors, "accept"):
         for schema, entry, data in parts_of(case, forms):
-            verify_part(data, schema, entry)
+            PartReader(data, schema, entry.records, entry.path).verify(entry)
             total = sum(batch.num_rows for batch in PartReader(data, schema).batches())
             assert total == entry.records
         names.append(name)
@@ -77,7 +80,7 @@ def test_every_part_that_is_not_its_records_is_refused(vectors, forms):
         codes = []
         for schema, entry, data in parts_of(case, forms):
             try:
-                verify_part(data, schema, entry)
+                PartReader(data, schema, entry.records, entry.path).verify(entry)
             except VerificationError as error:
                 codes.append(error.code)
         assert codes, name

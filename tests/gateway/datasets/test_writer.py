@@ -22,7 +22,7 @@ from zhixin_errors import ConfigError, FormatError
 from zhixin_gateway.datasets import hashing
 from zhixin_gateway.datasets import writer as writing
 from zhixin_gateway.datasets.canonical import texts
-from zhixin_gateway.datasets.parquet import PartReader, verify_part
+from zhixin_gateway.datasets.parquet import PartReader
 from zhixin_gateway.datasets.sinks import LocalSink
 from zhixin_gateway.datasets.types import fields_schema
 from zhixin_gateway.datasets.writer import VersionWriter
@@ -144,7 +144,7 @@ def test_what_is_stated_is_what_lies_there(tmp_path, small):
     for entry in entries:
         data = (tmp_path / entry.path).read_bytes()
         assert (entry.size_bytes, entry.sha256) == (len(data), hashlib.sha256(data).digest())
-        verify_part(data, SCHEMA, entry)
+        PartReader(data, SCHEMA, entry.records, entry.path).verify(entry)
 
 
 @settings(deadline=None, max_examples=40)
@@ -256,7 +256,7 @@ def hold(folder, entries):
     for entry in entries:
         data = (folder / entry.path).read_bytes()
         assert (entry.size_bytes, entry.sha256) == (len(data), hashlib.sha256(data).digest())
-        verify_part(data, SCHEMA, entry)
+        PartReader(data, SCHEMA, entry.records, entry.path).verify(entry)
 
 
 def test_parts_that_repeat_are_links_to_the_old_ones_and_keep_their_roots(folders, small):
