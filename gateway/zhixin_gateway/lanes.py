@@ -6,7 +6,8 @@
 
 Queues hold a few items, so memory stays bounded. An error in any thread reaches the caller at its
 next step, and leaving (by an error, by Ctrl-C) ends the threads: what waits is dropped, not done.
-It pays where the work releases the GIL: drivers, Arrow, hashing, compression, files.
+It pays where the work releases the GIL: drivers, Arrow, hashing, compression, files. For many items
+of which each is worked on alone there is ``sidebyside``.
 """
 
 from __future__ import annotations

@@ -6,6 +6,7 @@
 ``objectstore``       `ObjectStore`: any URL that pyarrow.fs opens; its receipt is written last
 ``objects``           what an object store is asked, and what its refusals are called
 ``objectsink``        parts that go straight to an object store while they are written
+``trial``             what ``zhixin doctor`` tries of a store
 ====================  ==============================================================================
 
 docs/stores.md says how an object store is set up. Only `LocalStore` is imported with this package:
