@@ -52,7 +52,9 @@ class TextSession:
 
     def names(self, query: str) -> list[str]:
         """The columns that a query gives."""
-        return [each.name for each in self._driver.execute(query.encode()).description or ()]
+        # binary: by the protocol that takes one statement alone, so that no query is two
+        cursor = self._driver.execute(query.encode(), binary=True)
+        return [each.name for each in cursor.description or ()]
 
     def close(self) -> None:
         """As it is: a rollback could fail, or wait."""

@@ -12,7 +12,7 @@ from hypothesis import HealthCheck, given, settings
 from zhixin_connectors import postgresql_adbc, postgresql_copy
 from zhixin_connectors.protocol import ReadRequest
 from zhixin_connectors.registry import open_source
-from zhixin_errors import TransientSourceError
+from zhixin_errors import PermanentSourceError, TransientSourceError
 
 from tests.connectors.random_tables import SCALARS, tables, texts
 from tests.connectors.relay import Relay
@@ -179,6 +179,17 @@ def test_any_float_date_and_time_has_the_servers_own_raw_text(postgresql, monkey
     given = all_three(monkeypatch, url, "SELECT * FROM t ORDER BY n", schema)
     assert given[0][0].num_rows == 4_000
     assert_same(given)
+
+
+@pytest.mark.parametrize("chosen", ["kernel", "adbc", "text"])
+def test_a_query_is_one_statement_and_ends_no_transaction(postgresql, monkeypatch, chosen):
+    url, run = postgresql
+    run("CREATE TABLE t (n int)")
+    choose(monkeypatch, chosen)
+    query = "SELECT 1 AS n) q LIMIT 0; COMMIT; DROP TABLE t; SELECT * FROM (SELECT 1 AS n"
+    with pytest.raises(PermanentSourceError, match="42601"):
+        list(open_source(url).read(ReadRequest(query, pa.schema({"n": pa.int64()}))))
+    assert list(open_source(url).read(ReadRequest("t", pa.schema({"n": pa.int64()})))) == []
 
 
 def test_a_text_of_many_megabytes_and_many_small_rows_come_whole(postgresql, monkeypatch):
