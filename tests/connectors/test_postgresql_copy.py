@@ -8,7 +8,7 @@ import pytest
 import zhixin_kernel
 from hypothesis import given
 from hypothesis import strategies as st
-from zhixin_connectors import postgresql_source
+from zhixin_connectors import postgresql_copy, postgresql_source
 from zhixin_connectors.postgresql_copy import CopySession
 from zhixin_connectors.protocol import ReadRequest
 from zhixin_connectors.registry import open_source
@@ -189,3 +189,12 @@ def test_a_connection_that_is_encrypted_is_read_by_another(postgresql_url, monke
         [1]
     ]
     assert begun == ["CopySession", "AdbcSession" if installed else "TextSession"]
+
+
+def test_a_kernel_that_is_off_or_of_another_protocol_is_not_called(monkeypatch):
+    assert postgresql_copy.is_installed()
+    with monkeypatch.context() as patch:
+        patch.setenv("ZHIXIN_KERNEL", "pure")
+        assert not postgresql_copy.is_installed()
+    monkeypatch.setattr(zhixin_kernel, "PROTOCOL", zhixin_kernel.PROTOCOL + 1)
+    assert not postgresql_copy.is_installed()
