@@ -228,6 +228,7 @@ def _destroy_staging(home: Home, dataset: str) -> None:
     work.discard()
     store = home.open_store()
     left = [*files_of(home, dataset, ATTEMPT), home.reports / dataset, work.ends]
+    left += sorted(work.ends.parent.glob(f".{work.ends.name}.[0-9]*.new"))  # a killed run's
     if store.folder is not None:
         left += sorted(directory.dataset_path(store.folder, dataset).glob(".staging-*"))
     for path in left:

@@ -175,6 +175,7 @@ def test_only_what_is_new_is_read_and_only_what_it_touches_is_written(hundred, m
     assert hundred.read(result) == ("key", 3)
     assert result.incremental["carried"] == len(before.parts) - 3
     assert result.incremental["written"] == 1
+    assert result.parts == {"carried": len(before.parts) - 1, "written": 1}
     after = hundred.manifest(3)
     changed = [a.path for a, b in zip(before.parts, after.parts, strict=True) if a != b]
     assert len(changed) == 1
@@ -435,9 +436,12 @@ def test_where_parts_end_is_made_anew_from_a_damaged_file(hundred):
 
 def test_what_is_kept_of_where_parts_end_is_erased_with_the_records(hundred):
     assert (Work(hundred.home, DATASET).ends).is_file()
-    assert stat.S_IMODE((Work(hundred.home, DATASET).ends).parent.stat().st_mode) == 0o700
+    folder = Work(hundred.home, DATASET).ends.parent
+    assert stat.S_IMODE(folder.stat().st_mode) == 0o700
+    (folder / ".people.4711.new").write_bytes(b"keys")  # as a run leaves it that was killed here
+    (folder / ".people-of.4711.new").write_bytes(b"another dataset's")
     erase(hundred.home, Erasure(DATASET, (1, 2)))
-    assert not (Work(hundred.home, DATASET).ends).exists()
+    assert [path.name for path in folder.iterdir()] == [".people-of.4711.new"]
     hundred.drop("id = 50")
     result = hundred.run()
     assert result.incremental["why"] == "version 2 is not whole in this home's store"
