@@ -81,8 +81,6 @@ def tell_run(result: RunResult, *, as_json: bool = False) -> int:
         result: the run's.
         as_json: the answer itself went to standard output already.
     """
-    from zhixin_gateway.datasets import hashing
-
     for note in result.notes:
         say(note)
     for rule in result.rules:
@@ -106,6 +104,16 @@ def tell_run(result: RunResult, *, as_json: bool = False) -> int:
     if not as_json:
         sys.stdout.write(f"{result.path}\n")
     say(f"published {result.dataset}@{result.version}, entry {result.index}: {counts}")
+    _tell_published(result)
+    return 0
+
+
+def _tell_published(result: RunResult) -> None:
+    """Say how a version came to be, and where to look next."""
+    from zhixin_gateway.datasets import hashing
+
+    if result.parts is not None:
+        say(f"parts: {result.parts['carried']:,} carried over, {result.parts['written']:,} written")
     kernel = hashing.kernel()
     say(f"hashed by the {f'native kernel {kernel}' if kernel else 'pure path: no native kernel'}")
     if result.released is not None:
@@ -116,4 +124,3 @@ def tell_run(result: RunResult, *, as_json: bool = False) -> int:
         )
     if result.quarantined:
         say(f"see them: zhixin quarantine show {result.dataset}@{result.version}")
-    return 0

@@ -93,11 +93,13 @@ def notarise(
             client = home.ledger_client()
             known = known_state(client, progress)
             opinion = heard_opinion(work, state)
-            same = None if force else _unchanged(home, work, known, state)
-            if same is not None:
+            before = previous_version(home.open_store(), known, work.dataset)
+            now = parse_manifest((work.version / "manifest.json").read_bytes())
+            if before is not None and not force and _unchanged(before.manifest, now, state):
                 fact = known.dataset(work.dataset)
-                withdrawn = fact is not None and same in fact.withdrawn
-                return _nothing_new(work, state, same, withdrawn=withdrawn)
+                withdrawn = fact is not None and before.version in fact.withdrawn
+                return _nothing_new(work, state, before.version, withdrawn=withdrawn)
+            state["told_parts"] = _carried(None if before is None else before.manifest, now)
             _sign(work, client, known, state, (opinion or {}).get("external", []))
         return finish(work, progress)
 
@@ -244,15 +246,17 @@ def _tell_release(work: Work, folder: Path, version: int) -> None:
         directory.write_whole(folder / f"{told['version']}.release.json", json.dumps(told).encode())
 
 
-def _unchanged(home: Home, work: Work, known: State, state: dict[str, Any]) -> int | None:
-    """The newest version, if what was written says the same; else None."""
-    before = previous_version(home.open_store(), known, work.dataset)
-    if before is None:
-        return None
-    now = parse_manifest((work.version / "manifest.json").read_bytes())
+def _unchanged(before: Manifest, now: Manifest, state: dict[str, Any]) -> bool:
+    """Whether what was written says the same as the newest version."""
     only_checked = set(state.get("only_checked", ()))
-    same = _says(before.manifest, only_checked) == _says(now, only_checked)
-    return before.version if same else None
+    return _says(before, only_checked) == _says(now, only_checked)
+
+
+def _carried(before: Manifest | None, now: Manifest) -> dict[str, int]:
+    """How many parts are those of the version before: only these have its roots, for the salts."""
+    old = set() if before is None else {part.root for part in before.parts}
+    carried = sum(part.root in old for part in now.parts)
+    return {"carried": carried, "written": len(now.parts) - carried}
 
 
 def _says(manifest: Manifest, only_checked: set[str]) -> tuple[object, ...]:
@@ -292,6 +296,7 @@ def _answered_before(home: Home, staged: Staged) -> RunResult | None:
         return None
     version = known["version"]
     path = None if version is None else home.open_store().place(dataset, version)
+    known["told_parts"] = known.get("parts")
     return replace(_result({**staged, **known}, path=path), standing=known["standing"])
 
 
@@ -327,4 +332,5 @@ def _result(
         alerts=state.get("alerts", ()),
         released=state.get("released"),
         incremental=state.get("incremental"),
+        parts=state.get("told_parts"),
     )

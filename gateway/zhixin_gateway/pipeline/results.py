@@ -42,6 +42,8 @@ class RunResult:
         incremental: {how, why, read, deleted, carried, written}: which rows were read, and what
             became of the parts of the version before (docs/incremental.md); None where the
             contract lets each run read all.
+        parts: {carried, written}: how many of the version's parts are those of the version before,
+            and how many are new; None where no version came of it.
     """
 
     dataset: str
@@ -61,6 +63,7 @@ class RunResult:
     alerts: Sequence[str] = ()
     released: Mapping[str, int] | None = None
     incremental: Mapping[str, Any] | None = None
+    parts: Mapping[str, int] | None = None
 
     @property
     def extracted(self) -> int:
@@ -85,6 +88,7 @@ class RunResult:
             "alerts": list(self.alerts),
             "released": None if self.released is None else dict(self.released),
             "incremental": None if self.incremental is None else dict(self.incremental),
+            "parts": None if self.parts is None else dict(self.parts),
             "kernel": hashing.kernel(),
             "seconds": round(self.seconds, 3),
         }

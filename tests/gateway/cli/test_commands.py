@@ -46,14 +46,17 @@ def test_run_answers_in_json_as_is_promised(zhixin, agency):
     assert list(told) == [
         "dataset", "version", "pending", "extracted", "records", "quarantined", "warned", "root",
         "index", "path", "rules", "drift", "alerts", "released", "incremental",
-        "kernel", "seconds",
+        "parts", "kernel", "seconds",
     ]  # fmt: skip
     assert (told["dataset"], told["version"], told["pending"]) == (THINGS, 1, False)
     assert (told["records"], told["quarantined"], told["index"]) == (3, 0, 4)
+    assert told["parts"] == {"carried": 0, "written": 1}
+    assert "parts: 0 carried over, 1 written" in answer.err
     assert re.fullmatch("[0-9a-f]{64}", told["root"])
     assert all(set(rule) == {"rule", "severity", "checked", "failed"} for rule in told["rules"])
     again = zhixin("run", _contract(agency), "--json", home=agency)
     assert (again.code, again.json["version"], again.json["path"]) == (0, None, None)
+    assert again.json["parts"] is None
     assert "nothing changed" in again.err
 
 
