@@ -35,6 +35,8 @@ __all__ = [
 ]
 
 _SAYS_EVERY_S = 30.0
+_BESIDE = 11
+"""Columns of a terminal that the spinner, the clock and the blanks between them take."""
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
@@ -85,8 +87,8 @@ class Pace:
             note: what the step says of itself; the count of records without one.
         """
         told = note or (f"{self._records:,} records" if self._records else "done")
-        seconds = self.seconds
-        pace = f", {_rounded(self._rate()):,}/s" if seconds >= 1 and self._records else ""
+        seconds, rate = self.seconds, _rounded(self._rate())
+        pace = f", {rate:,}/s" if seconds >= 1 and rate else ""
         return f"{told} ({seconds:.1f} s{pace})"
 
     def _rate(self) -> float:
@@ -220,7 +222,7 @@ class RichProgress:
             transient=True,
         )
         self._task: TaskID | None = None
-        self._label = ""
+        self._label = self._name = ""
         self._pace = Pace()
 
     def step(self, name: str, of: str = "") -> None:
@@ -229,6 +231,7 @@ class RichProgress:
         self._label = f"{of}: {name}" if of else name
         self._pace = Pace()
         self._bar.start()
+        self._name = name
         self._task = self._bar.add_task(_escaped(self._label), total=None, count="")
 
     def expect(self, records: int) -> None:
@@ -239,7 +242,10 @@ class RichProgress:
         """Move the count."""
         self._pace.add(records, size_bytes)
         if self._task is not None:
-            self._bar.update(self._task, count=str(self._pace))
+            count = str(self._pace)
+            fits = len(self._label) + len(count) + _BESIDE <= self._console.width
+            label = self._label if fits else self._name  # how far it is matters more than what of
+            self._bar.update(self._task, description=_escaped(label), count=count)
 
     def done(self, note: str = "") -> None:
         """Replace the moving line by one that stays."""

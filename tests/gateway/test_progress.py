@@ -1,5 +1,6 @@
 import io
 
+import click
 import pytest
 from zhixin_gateway import progress as showing
 from zhixin_gateway.progress import LogProgress, NullProgress, Pace, RichProgress, make_progress
@@ -41,6 +42,24 @@ def test_rich_leaves_a_line_a_step_on_standard_error_alone(capsys):
     assert "a.example/b: extract: 1,000 records" in err
     assert "a [sentence] of its own" in err
     assert "look here" in err
+
+
+def test_a_narrow_terminal_shows_how_far_a_step_is_and_not_what_of(monkeypatch, capsys):
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    monkeypatch.setenv("COLUMNS", "80")
+    now = [0.0]
+    monkeypatch.setattr(showing, "Pace", lambda: Pace(lambda: now[0]))
+    progress = RichProgress()
+    progress.step("extract", "registry.gov.example/vehicles, 64 spans by 4 processes")
+    now[0] = 5.0
+    progress.expect(3_000_000)
+    progress.advance(1_000_000, 90_000_000)
+    progress._bar.refresh()
+    progress.close()
+    assert (
+        "extract 1,000,000 of about 3,000,000 records, 200,000/s, 90 MB, 10 s left"
+        in click.unstyle(capsys.readouterr().err)
+    )
 
 
 @pytest.mark.parametrize(

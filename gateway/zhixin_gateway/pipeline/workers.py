@@ -138,7 +138,18 @@ def _hear(heard: Any, ears: list[Any], progress: Progress) -> None:  # noqa: ANN
         return
     if isinstance(told, ZhixinError):
         raise told
-    progress.advance(told["extracted"])
+    progress.advance(*told)
+
+
+class _Told(NullProgress):
+    """Lets the process that was started tell of each batch to the one that shows it."""
+
+    def __init__(self, pipe: Any) -> None:  # noqa: ANN401 - a pipe's end
+        self._pipe = pipe
+
+    def advance(self, records: int, size_bytes: int = 0) -> None:
+        """Tell it over."""
+        self._pipe.send((records, size_bytes))
 
 
 def _read(
@@ -148,14 +159,14 @@ def _read(
     mark: str,
     told: Any,  # noqa: ANN401 - a pipe's end
 ) -> None:
-    """A process: take spans until none is left, and tell of each."""
+    """A process: take spans until none is left, and tell how far it is."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # who started it ends it
     try:
         home = Home.open(given[0], sources=given[1], options=given[2])
         work = Work(home, str(staged["dataset"]))
         for index in indexes:
             if _taken(work, f".taken-{mark}-{index:05d}"):
-                told.send(extract_partition(home, staged, index))
+                extract_partition(home, staged, index, progress=_Told(told))
     except ZhixinError as error:
         told.send(error)
     except Exception as error:  # noqa: BLE001 - told where it can be seen, without its words

@@ -30,6 +30,15 @@ WARNS = """      - {type: custom, engine: zhixin, name: crowded, severity: warni
 DAYS = ["2024-02-01", "2024-03-01", "2024-04-01"]
 
 
+class Seen(NullProgress):
+    """Counts what a run tells while its processes read."""
+
+    records = 0
+
+    def advance(self, records, size_bytes=0):
+        self.records += records
+
+
 def divided(contract, by="day", into=DAYS, immutable=True, extra=""):
     """Let a contract divide its source."""
     said = {"partition": by, "partitions": json.dumps(into)}
@@ -120,7 +129,9 @@ def test_a_run_of_several_processes_makes_the_same_parts_as_a_run_of_one(world, 
     world.fill("stops", spoilt(some_stops))
     contract = divided(world.stops())
     first = pipeline.run(world.owner, contract)
-    again = pipeline.run(world.owner, contract, workers=2)
+    seen = Seen()
+    again = pipeline.run(world.owner, contract, workers=2, progress=seen)
+    assert seen.records == again.extracted
     assert (first.version, again.version, again.standing) == (1, None, 1)
     forced = pipeline.run(world.owner, contract, workers=3, force=True)
     assert forced.version == 2
