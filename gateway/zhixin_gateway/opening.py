@@ -14,6 +14,7 @@ the verification; what can be told is said by its name, ``unsafe_no_standing``.
 from __future__ import annotations
 
 import datetime as dt
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypedDict
@@ -187,21 +188,24 @@ def open_version(home: Home, dataset: str, version: int) -> VerifiedDataset:
 
 
 def _home(home: Home | Path | str | None, *, needed: bool) -> Home | None:
-    from zhixin_gateway.home import Home
+    from zhixin_gateway.home import SETTINGS_FILE, Home
 
     if isinstance(home, Home):
         return home
     try:
         return Home.open(home)
     except ConfigError:
-        if needed or home is not None:
+        meant = os.environ.get("ZHIXIN_HOME") or Path(SETTINGS_FILE).exists()
+        if home is not None or (needed and meant):
             raise
         return None
 
 
 def _needed(home: Home | None) -> Home:
     if home is None:
-        raise ConfigError("there is no home and no trust", hint="give home=… or trust=…")
+        raise ConfigError(
+            "there is no home and no trust", hint="give home=…, or trust=… with a path"
+        )
     return home
 
 

@@ -193,8 +193,9 @@ def test_opening_a_path_needs_a_trust_and_says_what_it_expects(published, monkey
     opened = zhixin_gateway.open(path, trust=trust, unsafe_no_standing=True)
     assert opened.to_pandas().shape == (2, 2)
     assert zhixin_gateway.open(str(path), home=published.other).records == 2
-    with pytest.raises(ConfigError):
+    with pytest.raises(ConfigError, match="no home and no trust") as caught:
         zhixin_gateway.open(path)
+    assert "trust=" in caught.value.hint
     with pytest.raises(ConfigError, match="only a home"):
         zhixin_gateway.open(PLACES, trust=trust)
     moved = tmp_path / "moved"

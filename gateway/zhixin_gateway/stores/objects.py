@@ -221,7 +221,8 @@ class Objects:
 
     def _missing(self) -> ConfigError:
         return ConfigError(
-            f"the store {self.name} has no such bucket",
+            f"the store {self.name.partition('://')[0]}://{self.root.partition('/')[0]} "
+            "is not there: there is no such bucket",
             code="store-missing",
             hint="make the bucket first, or mend store in zhixin.toml; docs/stores.md",
         )
@@ -247,7 +248,8 @@ class Objects:
                 raise ConfigError(
                     f"the store {self.name} refuses: these credentials may not do it",
                     code="store-refused",
-                    hint="docs/stores.md lists the permissions; `zhixin doctor` tries them",
+                    hint="they come from AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or from "
+                    "~/.aws; docs/stores.md lists the permissions, `zhixin doctor` tries them",
                 ) from None
             raise TransientSourceError(
                 f"the store {self.name} does not answer as it should",
