@@ -57,7 +57,16 @@ def test_no_file_names_a_machine_a_neighbour_folder_or_a_registry() -> None:
 
 
 def test_every_room_has_a_short_readme() -> None:
-    for room in ("errors", "connectors", "schemas", "ledger", "gateway", "native", "dags", "docker"):
+    for room in (
+        "errors",
+        "connectors",
+        "schemas",
+        "ledger",
+        "gateway",
+        "native",
+        "dags",
+        "docker",
+    ):
         lines = (ROOT / room / "README.md").read_text(encoding="utf-8").splitlines()
         assert 3 <= len(lines) <= 40, room
 
