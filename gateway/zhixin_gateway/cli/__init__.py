@@ -11,8 +11,10 @@ import errno
 import json
 import os
 import sys
+import threading
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from contextlib import suppress
+from typing import TYPE_CHECKING, NoReturn
 
 from zhixin_errors import ConfigError, ZhixinError
 
@@ -40,8 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         listen()
     code = _call(list(sys.argv[1:] if arguments is None else arguments))
     if arguments is None:
-        _flush()
-        sys.exit(code)
+        _leave(code)
     return code
 
 
@@ -170,6 +171,21 @@ def _place(error: Exception) -> str:
 
 def _print_json(value: object) -> None:
     sys.stdout.write(json.dumps(value, ensure_ascii=False) + "\n")
+
+
+def _leave(code: int) -> NoReturn:
+    """End the process.
+
+    A thread that is still within a driver or Arrow, because nobody waits for it any longer, comes
+    back to an interpreter that is being taken down, which ends in an abort or never. By now nothing
+    is left to be done: so the interpreter is not taken down where there is such a thread.
+    """
+    _flush()
+    if code == INTERRUPTED or any(thread.daemon for thread in threading.enumerate()):
+        with suppress(OSError):
+            sys.stderr.flush()
+        os._exit(code)
+    sys.exit(code)
 
 
 def _flush() -> None:
