@@ -41,7 +41,7 @@ def main(arguments: list[str]) -> int:
     request = json.loads(Path(arguments[0]).read_text(encoding="utf-8"))
     contract = load_contract_file(Path(request["contract"]))
     table, total = read_staged(Path(request["staged"]))
-    suite = build_suite(contract, sample=table.num_rows < total)
+    suite = build_suite(contract, sample=table.num_rows < total, delta=request["delta"])
     results, page = _validate(suite, table, Path(request["report"]))
     counts = [
         _count(contract, rule, group, table, request["unique_failed"])

@@ -132,6 +132,7 @@ def second_opinion(
     report: Path,
     *,
     unique_failed: Mapping[str, int] | None = None,
+    delta: bool = False,
     own_process: bool = True,
 ) -> SecondOpinion:
     """Let Great Expectations check a run's records, in a process of its own.
@@ -141,6 +142,7 @@ def second_opinion(
         staged: what :class:`zhixin_schemas.staged.StagedInput` wrote.
         report: directory for GX's Data Docs; made if need be.
         unique_failed: records that break each unique rule, as the run found them.
+        delta: they are what an incremental run read, and not the whole version.
         own_process: start one; False where the caller is one already, such as an Airflow task.
 
     Raises:
@@ -156,6 +158,7 @@ def second_opinion(
             "staged": str(staged.resolve()),
             "report": str(report.resolve()),
             "unique_failed": dict(unique_failed or {}),
+            "delta": delta,
             "answer": str(answer),
         }
         (folder / "request.json").write_text(json.dumps(request), encoding="utf-8")

@@ -1,7 +1,8 @@
 """Two workers of Airflow on one version: one is killed, then the join, then who holds the moment.
 
 Airflow's own scheduler runs a dataset that its contract divides into four spans of a PostgreSQL
-table, three tasks at once: two that read and one that holds the snapshot. The tests are one story.
+table, three tasks at once: two that read and one that holds the snapshot. The tests are one story;
+the last is of a dataset of the same agency that is incremental.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.compute as pc
 import pytest
+from zhixin_errors import ConfigError
 from zhixin_gateway.airflow.plans import dag_id
 from zhixin_gateway.airflow.rest import wait_until
 from zhixin_gateway.airflow.services import AirflowServices
@@ -53,6 +55,26 @@ schema:
       - {{name: id, logicalType: integer, primaryKey: true, primaryKeyPosition: 1, required: true}}
       - {{name: port, logicalType: string}}
       - {{name: weight, logicalType: number, logicalTypeOptions: {{minimum: 0}}}}
+"""
+PERMITS = f"{MEMBER}/permits"
+PERMITS_CONTRACT = f"""apiVersion: v3.1.0
+kind: DataContract
+id: {PERMITS}
+version: 1.0.0
+status: active
+servers:
+  - server: border
+    type: custom
+    customProperties:
+      - {{property: zhixin.watermark, value: rev}}
+      - {{property: zhixin.incremental, value: key}}
+schema:
+  - name: permits
+    physicalName: permits
+    logicalType: object
+    properties:
+      - {{name: id, logicalType: integer, primaryKey: true, primaryKeyPosition: 1, required: true}}
+      - {{name: rev, logicalType: integer, logicalTypeOptions: {{minimum: 0}}}}
 """
 SCHEMA = pa.schema([("id", pa.int64()), ("port", pa.string()), ("weight", pa.float64())])
 # Appended to the DAG file: a task dies by SIGKILL at a place that the test names, once.
@@ -136,6 +158,9 @@ def sql(postgresql_url: str) -> Iterator[Callable[..., None]]:
         "INSERT INTO crossings SELECT n, 'port ' || mod(n, 97), mod(n, 1009) "
         f"FROM generate_series(1, {COUNT}) AS n",
         "UPDATE crossings SET weight = -1 WHERE mod(id, 50000) = 7",
+        "DROP TABLE IF EXISTS permits",
+        "CREATE TABLE permits (id bigint PRIMARY KEY, rev bigint)",
+        "INSERT INTO permits SELECT n, n FROM generate_series(1, 9) AS n",
     )
     yield execute
     engine.dispose()
@@ -143,9 +168,10 @@ def sql(postgresql_url: str) -> Iterator[Callable[..., None]]:
 
 @pytest.fixture(scope="module")
 def home(tmp_path_factory: pytest.TempPathFactory) -> Home:
-    """The agency's home, with its contract; where the source is, Airflow alone knows."""
+    """The agency's home, with its contracts; where the source is, Airflow alone knows."""
     made = create_home(tmp_path_factory.mktemp("homes") / MEMBER, MEMBER, operator=True)
     (made.path / "contracts" / "crossings.odcs.yaml").write_text(CONTRACT)
+    (made.path / "contracts" / "permits.odcs.yaml").write_text(PERMITS_CONTRACT)
     return found(made, [made], "ledger.gov.example/divided")[0]
 
 
@@ -175,7 +201,7 @@ def airflow(
     }
     services = AirflowServices(tmp_path_factory.mktemp("airflow"), dags, env, parallelism=3)
     with services:
-        services.wait_for_dags(DAG)
+        services.wait_for_dags(DAG, dag_id(PERMITS))
         yield services
 
 
@@ -193,8 +219,8 @@ def tries(airflow: AirflowServices, run_id: str) -> dict[str, int]:
     return {name: each["try_number"] for name, each in names.items() if each["try_number"] > 1}
 
 
-def manifest(home: Home, version: int) -> Manifest:
-    return parse_manifest((home.store / DATASET / str(version) / "manifest.json").read_bytes())
+def manifest(home: Home, version: int, dataset: str = DATASET) -> Manifest:
+    return parse_manifest((home.store / dataset / str(version) / "manifest.json").read_bytes())
 
 
 def records(home: Home, version: int) -> pa.Table:
@@ -278,3 +304,24 @@ def test_where_the_holder_is_killed_every_span_is_of_the_later_moment(
     assert records(home, 3).equals(expected(sql, more))
     assert single_worker(home, 3, tmp_path, expected(sql, more)) == manifest(home, 3).root
     assert sorted(path.name for path in (home.store / DATASET).iterdir()) == ["1", "2", "3"]
+
+
+def test_an_incremental_dataset_reads_what_is_new_and_all_where_that_is_asked_for(
+    airflow: AirflowServices, home: Home, sql: Any
+) -> None:
+    dag = dag_id(PERMITS)
+
+    def published(version: int, **conf: Any) -> tuple[list[int], int]:
+        """The version's records by id, and how many records the run looked at."""
+        run = airflow.api.wait_for_run(dag, airflow.api.trigger(dag, **conf), timeout_s=300)
+        assert run["state"] == "success"
+        quality = {item.rule: item.checked for item in manifest(home, version, PERMITS).quality}
+        ids = open_version(home, PERMITS, version).to_arrow(["id"])["id"].to_pylist()
+        return ids, quality["rev.range"]
+
+    assert published(1) == ([*range(1, 10)], 9)
+    sql("DELETE FROM permits WHERE id = 1", "INSERT INTO permits VALUES (10, 10)")
+    assert published(2) == ([*range(1, 11)], 2)  # no watermark tells of a row that is gone
+    assert published(3, full=True) == ([*range(2, 11)], 9)
+    with pytest.raises(ConfigError, match=r"40[0-9]|422"):
+        airflow.api.trigger(dag, full="perhaps")

@@ -55,6 +55,16 @@ def test_a_sample_tells_nothing_of_the_whole(contract_of):
     assert not_checked == ("primary-key", "n")
 
 
+def test_what_is_new_tells_nothing_of_the_count_of_all(contract_of):
+    contract = contract_of(
+        "name: id, logicalType: integer, primaryKey: true",
+        quality=["metric: rowCount, mustBeGreaterThan: 0, name: n"],
+    )
+    expectations, not_checked = made(contract, delta=True)
+    assert list(expectations) == ["id.required", "primary-key"]
+    assert not_checked == ("n",)
+
+
 def test_names_what_has_no_built_in_expectation(contract_of):
     to = "to: faa.gov.example/airports.yaml#/schema/airports/properties/faa"
     contract = contract_of(

@@ -166,12 +166,7 @@ def dataset_dag(plan: DatasetPlan, options: DagOptions) -> DAG:
         max_active_runs=1,  # one version after another
         description=plan.description or None,
         tags=["zhixin", plan.member, *(["derived"] if plan.derived else [])],
-        # A DAG version follows what is serialised, not what a closure holds: name the contract.
-        params={
-            "contract": Param(
-                f"{plan.version} {plan.sha256}", const=f"{plan.version} {plan.sha256}"
-            )
-        },
+        params=_params(plan),
         default_args={
             "owner": plan.member,
             "retries": options.retries,
@@ -186,6 +181,17 @@ def dataset_dag(plan: DatasetPlan, options: DagOptions) -> DAG:
         else:
             _wire(plan)
     return dag
+
+
+def _params(plan: DatasetPlan) -> dict[str, Param]:
+    """What a run is told; who triggers one by hand may say ``full`` of an incremental dataset."""
+    # A DAG version follows what is serialised, not what a closure holds: name the contract.
+    contract = f"{plan.version} {plan.sha256}"
+    params = {"contract": Param(contract, const=contract)}
+    if plan.incremental:
+        why = "Read all records of the source, not what is new since the last version"
+        params["full"] = Param(False, type="boolean", title="full", description=why)
+    return params
 
 
 def _schedule(plan: DatasetPlan, options: DagOptions) -> list[Asset] | AssetAll | None:
@@ -291,7 +297,8 @@ def verify_inputs(home: str, inputs: list[str]) -> list[steps.Json]:
 
 def extract_and_validate(home: str, contract: str, source: str, run: str) -> steps.Json:
     """Read the source and hold its records to the contract."""
-    return steps.extract_and_validate(home, contract, run, _kept_here(source))
+    full = bool(get_current_context()["params"].get("full"))
+    return steps.extract_and_validate(home, contract, run, _kept_here(source), full=full)
 
 
 def plan_spans(home: str, contract: str, source: str, run: str) -> list[steps.Json]:

@@ -54,6 +54,7 @@ class DatasetPlan:
         derived: it is made by SQL over verified datasets.
         divided: several workers read its source, each a span.
         held: they read one snapshot of it, which a task of its own holds.
+        incremental: a run reads what is new, unless all is asked for.
         upstream: every dataset that must have run before it, if this Airflow makes them all.
         watched: its inputs are made elsewhere, so the ledger is watched.
         problem: why the contract can't be used; then nothing else but its place is known.
@@ -71,6 +72,7 @@ class DatasetPlan:
     derived: bool = False
     divided: bool = False
     held: bool = False
+    incremental: bool = False
     upstream: tuple[str, ...] = field(default=())
     watched: bool = False
     problem: str | None = None
@@ -204,6 +206,7 @@ def _plan(home: Path, path: Path, contract: Contract) -> DatasetPlan:
         derived=contract.derived,
         divided=contract.partitioning is not None,
         held=contract.partitioning is not None and not contract.partitioning.immutable,
+        incremental=contract.incremental is not None,
     )
 
 

@@ -124,7 +124,7 @@ def event_hints(extra: Mapping[str, Any] | None) -> dict[str, int]:
 
 
 def extract_and_validate(
-    home: str, contract: str, run: str, sources: Sources | None = None
+    home: str, contract: str, run: str, sources: Sources | None = None, *, full: bool = False
 ) -> Json:
     """Read the source, hold the records to the contract, and stage what was accepted.
 
@@ -134,6 +134,7 @@ def extract_and_validate(
         run: names this run in the manifest.
         sources: address and options by name, where the scheduler keeps them; the home's own
             otherwise.
+        full: read all records, also where the contract lets a run read what is new.
 
     Returns:
         What the next steps need to find the staged records.
@@ -147,6 +148,7 @@ def extract_and_validate(
             opened,
             Path(contract),
             report=True,
+            full=full,
             orchestrator=ORCHESTRATOR,
             run_id=run,
             progress=_task_log(),

@@ -34,7 +34,7 @@ from zhixin_ledger.encoding import format_time
 from zhixin_schemas.compile import compile_rules
 from zhixin_schemas.loader import load_contract_file
 from zhixin_schemas.model import Contract
-from zhixin_schemas.rules import RejectedShare
+from zhixin_schemas.rules import External, RejectedShare
 
 from zhixin_gateway.datasets import directory
 from zhixin_gateway.datasets.manifest import entries_to_json
@@ -150,7 +150,11 @@ def extract(
             past = past_quality(home.open_store(), state, contract)
 
             reading = decide(
-                work, contract, state, inputs.listed(), everything=_all_wanted(full, report)
+                work,
+                contract,
+                state,
+                inputs.listed(),
+                everything=_all_wanted(contract, full, report),
             )
             before = version_before(work, state, progress) if publish else None
 
@@ -269,7 +273,8 @@ def _extract(
             delta.take(extracted, intake)
     state_contract()
     outcome = delta.finish(intake, source, watermark.greatest)
-    progress.done(f"{outcome.extracted:,} records, {outcome.quarantined:,} quarantined")
+    read = f"{delta.read:,} rows read; " if delta.reading.before is not None else ""
+    progress.done(f"{read}{outcome.extracted:,} records, {outcome.quarantined:,} quarantined")
     refuse(contract, outcome)
     for alert in outcome.alerts:
         progress.warn(alert)
@@ -372,11 +377,12 @@ def _says_how_many(contract: Contract) -> bool:
     return any(isinstance(rule.check, RejectedShare) for rule in contract.rules)
 
 
-def _all_wanted(full: bool, report: bool) -> str:
+def _all_wanted(contract: Contract, full: bool, report: bool) -> str:
     """Why somebody wants all records to be read; empty where nobody does."""
     if full:
         return "all records were asked for"
-    return "the second engine counts all records" if report else ""
+    external = [rule.name for rule in contract.rules if isinstance(rule.check, External)]
+    return f"the second engine counts {external[0]} over all records" if report and external else ""
 
 
 def _source(home: Home, contract: Contract, inputs: Inputs, reading: Reading) -> Source:

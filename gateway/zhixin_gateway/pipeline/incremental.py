@@ -153,6 +153,7 @@ class Delta:
 
     Attributes:
         rejects: those of the version before, which are looked for among what is read.
+        read: rows of the source so far, those marked as deleted too.
     """
 
     def __init__(
@@ -171,7 +172,7 @@ class Delta:
         self._changes = sorting.RunWriter(self._folder, self._ranked, self._order)
         mark = contract.incremental.deleted if contract.incremental else ""
         self._deletions = Deletions(mark, self._key)
-        self._read = self._written = 0
+        self.read = self._written = 0
         self._merged: Merged | None = None
 
     @property
@@ -185,7 +186,7 @@ class Delta:
             extracted: as it was read.
             intake: judges records.
         """
-        self._read += extracted.batch.num_rows
+        self.read += extracted.batch.num_rows
         records, deleted = self._deletions.take(extracted)
         if deleted is not None:
             intake.see_deleted(deleted.batch)
@@ -219,7 +220,7 @@ class Delta:
         return {
             "how": self.reading.how,
             "why": self.reading.why,
-            "read": self._read,
+            "read": self.read,
             "deleted": self._deletions.count,
             "carried": None if merged is None else merged.carried,
             "written": None if merged is None else self._written,

@@ -36,7 +36,7 @@ def second_opinion(
     progress: Progress | None = None,
     own_process: bool = True,
 ) -> dict[str, Any]:
-    """Let Great Expectations count what the rules found, and compare.
+    """Let Great Expectations count what the rules found of the records that were read, and compare.
 
     Args:
         home: the owner's.
@@ -65,7 +65,15 @@ def second_opinion(
     contract = load_contract((work.folder / "contract.yaml").read_bytes())
     report = _report_folder(home, work.dataset, str(state["extracted_at"]))
     failed = {str(rule["rule"]): int(rule["failed"]) for rule in state["rules"]}
-    opinion = ask(contract, work.input, report, unique_failed=failed, own_process=own_process)
+    incremental = state.get("incremental")
+    opinion = ask(
+        contract,
+        work.input,
+        report,
+        unique_failed=failed,
+        delta=incremental is not None and incremental["how"] != "full",
+        own_process=own_process,
+    )
     answer = opinion.to_json()
     external = _external(contract, opinion)
     try:

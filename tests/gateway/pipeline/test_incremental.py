@@ -22,7 +22,7 @@ from zhixin_gateway.datasets.manifest import parse_manifest
 from zhixin_gateway.erasing import erase
 from zhixin_gateway.erasure_plan import Erasure
 from zhixin_gateway.gate import verify
-from zhixin_gateway.pipeline import incremental
+from zhixin_gateway.pipeline import incremental, running
 from zhixin_gateway.pipeline.previous import past_quality
 from zhixin_gateway.pipeline.staging import Work
 from zhixin_gateway.progress import NullProgress
@@ -157,6 +157,19 @@ def hundred(people):
     assert people.run().version == 2
     assert len(people.manifest(2).parts) > 8
     return people
+
+
+@pytest.fixture
+def opinions(monkeypatch):
+    """What the second engine said, run after run."""
+    said = []
+    real = running.second_opinion
+
+    def heard(*args, **more):
+        said.append(real(*args, **more))
+
+    monkeypatch.setattr(running, "second_opinion", heard)
+    return said
 
 
 def test_only_what_is_new_is_read_and_only_what_it_touches_is_written(hundred, monkeypatch):
@@ -550,10 +563,44 @@ def test_a_key_that_is_written_as_a_pseudonym_is_merged_by_it(people):
     assert people.run(full=True).version is None
 
 
-def test_the_second_engine_makes_a_run_read_all(hundred):
-    hundred.put((70, 3, "news", 1))
+COUNTED = "      - {metric: rowCount, mustBeGreaterThan: 50, name: enough}\n"
+EXTERNAL = """      - {type: custom, engine: greatExpectations, name: usual, severity: warning,
+         implementation: {expectation: expect_column_mean_to_be_between,
+         arguments: {column: size, min_value: 0, max_value: 9}}}
+"""
+
+
+def test_the_second_engine_counts_what_was_read(hundred, opinions):
+    hundred.contract(version="1.1.0", quality=COUNTED)
+    assert hundred.run(report=True).records == opinions[-1]["rows"] == 101
+    hundred.put((70, 3, "news", 1), (71, 3, "big", 99), (72, None, "twice", 1))
+    hundred.insert((72, None, "twice", 2))
     result = hundred.run(report=True)
-    assert result.incremental["why"] == "the second engine counts all records"
+    assert hundred.read(result) == ("key", 6)
+    assert (result.records, result.quarantined) == (99, 3)
+    assert opinions[-1]["rows"] == 6
+    assert opinions[-1]["not_checked"] == ["enough"]
+    failed = {rule["rule"]: rule["failed"] for rule in opinions[-1]["rules"]}
+    assert (failed["size.range"], failed["primary-key"]) == (1, 2)
+
+
+def test_the_second_engine_may_have_nothing_to_count(hundred, opinions):
+    hundred.drop("rev = 2")
+    hundred.mark(50, 3)
+    result = hundred.run(report=True)
+    assert hundred.read(result) == ("key", 1)
+    assert (result.version, result.records) == (3, 100)
+    assert opinions[-1]["rows"] == 0
+
+
+def test_a_rule_of_the_second_engine_alone_makes_a_run_read_all(hundred):
+    hundred.contract(version="1.1.0", quality=EXTERNAL)
+    hundred.run()
+    hundred.put((70, 3, "news", 1))
+    assert hundred.read(hundred.run()) == ("key", 3)
+    hundred.put((71, 4, "news", 1))
+    result = hundred.run(report=True)
+    assert result.incremental["why"] == "the second engine counts usual over all records"
     assert result.records == 101
 
 
