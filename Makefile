@@ -3,7 +3,7 @@ SHELL := bash
 .SHELLFLAGS := -euo pipefail -c
 .DELETE_ON_ERROR:
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-test kernel demo test check quick faults fuzz airflow bench bench-rejects bench-ledger locks wheel clean
+.PHONY: help setup setup-test kernel demo test check quick faults fuzz airflow bench bench-scale bench-rejects bench-ledger locks wheel clean
 
 VENV := .venv
 BIN := $(VENV)/bin
@@ -11,7 +11,7 @@ export VIRTUAL_ENV := $(CURDIR)/$(VENV)
 DEMO_DIR ?= zhixin-demo
 
 help:  ## list the targets
-	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 12
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed -E 's/^([a-z-]+):.*## /\1\t/' | expand -t 15
 
 setup: $(VENV)/.demo  ## make .venv with what the gateway and its demo need
 
@@ -58,8 +58,11 @@ fuzz: $(VENV)/.test  ## every parser by coverage-guided fuzzing, FUZZ_SECONDS ea
 airflow: $(VENV)/.test  ## Airflow with its web interface over the demo's four homes, on loopback
 	$(BIN)/python -m zhixin_gateway.airflow.local $(DEMO_DIR)
 
-bench: $(VENV)/.test  ## ours beside its peers: ratios, medians, memory (20 minutes; QUICK=1: one)
+bench: $(VENV)/.test  ## ours beside its peers: ratios, medians, memory (about 10 minutes; QUICK=1: a few)
 	$(BIN)/python benchmarks/bench.py $(if $(QUICK),--quick) $(if $(ONLY),--only $(ONLY))
+
+bench-scale: $(VENV)/.test  ## several workers on one version: the figures of docs/scale.md (about 10 minutes)
+	$(BIN)/python benchmarks/run_scale.py --write
 
 bench-rejects: $(VENV)/.test  ## a CSV of 10 million records, 1 % of them bad: counts per reason, memory (about 5 minutes)
 	$(BIN)/python benchmarks/run_rejects.py
