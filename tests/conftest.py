@@ -186,6 +186,8 @@ def _mariadb(*, tls):
     if os.geteuid() == 0:
         shutil.chown(folder, "mysql", "mysql")
         as_user = ["setpriv", "--reuid=mysql", "--regid=mysql", "--clear-groups"]
+    # A server that starts deletes what looks like another's in their common folder.
+    environ = {**os.environ, "TMPDIR": str(folder)}
     data, start = folder / "data", folder / "start.sql"
     start.write_text(  # one statement a line is the file's form
         "CREATE OR REPLACE USER owner@'127.0.0.1' IDENTIFIED BY 'a b@c:/d';\n"
@@ -197,7 +199,7 @@ def _mariadb(*, tls):
         [*as_user, install, "--no-defaults", f"--datadir={data}", "--skip-test-db",
          "--skip-name-resolve", "--auth-root-authentication-method=normal",
          "--innodb-log-file-size=8M", "--innodb-flush-method=nosync"],
-        check=True, capture_output=True, cwd=folder,
+        check=True, capture_output=True, cwd=folder, env=environ,
     )  # fmt: skip
     port = _free_port()
     log = (folder / "log").open("wb")
@@ -209,7 +211,7 @@ def _mariadb(*, tls):
          "--innodb-log-file-size=8M", "--innodb-flush-method=nosync",
          "--innodb-flush-log-at-trx-commit=0", "--max-allowed-packet=64M",
          *(_certificate(folder) if tls else [])],
-        stdout=log, stderr=log, cwd=folder,
+        stdout=log, stderr=log, cwd=folder, env=environ,
     )  # fmt: skip
     try:
         _wait_for_mariadb(port, server)
