@@ -7,6 +7,7 @@ version that carries a part of those that it names, or it is refused. Nothing is
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -150,7 +151,7 @@ def plan(home: Home, dataset: str, versions: Sequence[int]) -> Erasure:
         files,
         others,
         derived_from(client, dataset, named),
-        tuple(path for path in _parts_of(files) if path.stat().st_nlink > 1),
+        tuple(_named_elsewhere(_parts_of(files))),
         _keeper(home, dataset, named),
     )
 
@@ -321,6 +322,15 @@ def _parts_of(files: Sequence[Place]) -> Iterator[Path]:
         if path.is_dir():
             yield from (inner for inner in sorted(path.rglob("*")) if inner.is_file())
         else:
+            yield path
+
+
+def _named_elsewhere(files: Iterable[Path]) -> Iterator[Path]:
+    """Those that bear more names than go: a part that is carried over has one in each version."""
+    found = {path: path.stat() for path in files}
+    going = Counter((told.st_dev, told.st_ino) for told in found.values())
+    for path, told in found.items():
+        if told.st_nlink > going[told.st_dev, told.st_ino]:
             yield path
 
 

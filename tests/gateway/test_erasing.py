@@ -227,6 +227,19 @@ def test_what_was_made_from_it_is_told_with_its_owners(world):
     assert len(plan(world.other, PLACES, [1, 2]).linked) == 1
 
 
+def test_of_a_part_that_is_carried_only_a_name_outside_of_what_goes_is_told(world):
+    for _ in range(2):
+        pipeline.run(world.other, world.places(), force=True)
+    versions = [1, 2, 3, 4]
+    part = place(world.other, 4) / "part-00000.parquet"
+    assert part.samefile(place(world.other, 3) / part.name)
+    assert plan(world.other, PLACES, versions).linked == ()
+    (world.folder / "backup").hardlink_to(part)
+    linked = plan(world.other, PLACES, versions).linked
+    assert len(linked) > 1
+    assert part in linked
+
+
 def test_what_can_not_be_erased_is_refused(world):
     home = world.other
     with pytest.raises(ConfigError, match="its owner erases it"):
