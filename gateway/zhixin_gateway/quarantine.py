@@ -17,6 +17,7 @@ They are the owner's alone, and are never changed: a record is mended where it c
 from __future__ import annotations
 
 import filecmp
+import hashlib
 import json
 import re
 from collections.abc import Iterator
@@ -42,6 +43,7 @@ __all__ = [
     "UNCHANGED",
     "Filter",
     "Rejects",
+    "alike",
     "all_rejects",
     "batches",
     "drop_attempt",
@@ -268,6 +270,22 @@ def reasons(rejects: Rejects, wanted: Filter = Filter()) -> list[dict[str, Any]]
     ]
 
 
+def alike(one: Rejects, other: Rejects) -> bool:
+    """Whether two files hold the same rejects, in whatever order and numbers."""
+    if filecmp.cmp(one.path, other.path, shallow=False):
+        return True
+    return one.count == other.count and _digests(one) == _digests(other)
+
+
+def _digests(rejects: Rejects) -> list[bytes]:
+    """Of each record all but its number, in no order that tells anything."""
+    return sorted(
+        hashlib.sha256(json.dumps([*record.values()][1:]).encode()).digest()
+        for batch in batches(rejects)
+        for record in batch.to_pylist()
+    )
+
+
 # ---- what came of them
 
 
@@ -325,7 +343,7 @@ def keep_attempt(work: Work, why: str, extracted: int | None) -> str:
 def _known(work: Work, staged: Rejects) -> bool:
     """Whether the newest version's rejects are the very same."""
     numbered = [each for each in of_dataset(work.home, work.dataset) if each.version != ATTEMPT]
-    return bool(numbered) and filecmp.cmp(staged.path, numbered[-1].path, shallow=False)
+    return bool(numbered) and alike(staged, numbered[-1])
 
 
 def drop_attempt(work: Work) -> None:

@@ -8,14 +8,13 @@ forward, with its texts and reasons, unless
 - its watermark says that it would have been read, had it still been there.
 
 One whose key can't be read is known by all its texts, and stays until a run that reads everything.
+One of which all texts were withheld had no watermark either: every run reads it again.
 Carried ones are numbered behind the records that the run read; where all rejects are those of the
 version before, its file stays as it is.
 """
 
 from __future__ import annotations
 
-import hashlib
-import json
 import shutil
 from typing import TYPE_CHECKING, Any
 
@@ -27,7 +26,8 @@ from zhixin_gateway.datasets.arrow import pc
 from zhixin_gateway.pipeline.judging import numpy_mask
 from zhixin_gateway.pipeline.recasting import reading_of, recast
 from zhixin_gateway.pipeline.rejects import ROW
-from zhixin_gateway.quarantine import Rejects, batches, schema_of
+from zhixin_gateway.pipeline.treating import WITHHELD
+from zhixin_gateway.quarantine import Rejects, alike, batches, schema_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -82,21 +82,12 @@ def carry_rejects(
                 pa.record_batch([numbers, *kept.columns[1:]], names=schema.names).cast(schema)
             )
             at += kept.num_rows
-    if _digests(Rejects(contract.dataset, "new", whole)) == _digests(before.rejects):
+    if alike(Rejects(contract.dataset, "new", whole), before.rejects):
         whole.unlink()
         shutil.copyfile(before.rejects.path, path)
     else:
         whole.replace(path)
     return count + at - extracted
-
-
-def _digests(rejects: Rejects) -> list[bytes]:
-    """What tells whether two files hold the same rejects, in whatever order and numbers."""
-    return sorted(
-        hashlib.sha256(json.dumps([*record.values()][1:]).encode()).digest()
-        for batch in batches(rejects)
-        for record in batch.to_pylist()
-    )
 
 
 def _read_again(batch: pa.RecordBatch, contract: Contract, low: Any) -> np.ndarray:  # noqa: ANN401
@@ -108,4 +99,6 @@ def _read_again(batch: pa.RecordBatch, contract: Contract, low: Any) -> np.ndarr
     known = np.ones(batch.num_rows, dtype=bool)
     known[list(read.unread.get(name, ()))] = False
     known &= numpy_mask(pc.fill_null(pc.greater_equal(column, low), True))
+    withheld: Any = pc.fill_null(pc.equal(batch.column(name), WITHHELD), False)
+    known |= numpy_mask(withheld)
     return known

@@ -38,6 +38,7 @@ from zhixin_gateway.pipeline.outcome import Whole
 from zhixin_gateway.pipeline.partends import old_parts
 from zhixin_gateway.pipeline.previous import previous_version
 from zhixin_gateway.pipeline.releasing import rejects_before
+from zhixin_gateway.pipeline.results import last_run
 from zhixin_gateway.pipeline.writing import passed_records
 
 if TYPE_CHECKING:
@@ -127,7 +128,9 @@ def decide(
     if wanted is None:
         return Reading("full")
     before = previous_version(work.home.open_store(), known, contract.dataset)
-    why = everything or _not_from(before, contract, known, inputs)
+    why = everything or _not_from(
+        before, contract, known, inputs, last_run(work.home, work.dataset)
+    )
     if why or before is None:
         return Reading("full", why, wanted.watermark)
     kind = contract.schema.field(wanted.watermark).type
@@ -333,6 +336,7 @@ def _not_from(
     contract: Contract,
     known: State,
     inputs: Sequence[dict[str, Any]],
+    last: dict[str, Any] | None,
 ) -> str:
     """Why a run can't go on from the version before; empty where it can."""
     fact = known.dataset(contract.dataset)
@@ -343,13 +347,14 @@ def _not_from(
     manifest, version = before.manifest, before.version
     then = [(each.dataset, each.version, each.statement.hex()) for each in manifest.inputs]
     now = [(each["dataset"], each["version"], each["statement"]) for each in inputs]
+    held = last is not None and (last.get("standing"), last.get("held_to")) == (version, [*inputs])
     reasons = {
         f"version {version} is withdrawn": version in fact.withdrawn,
         f"version {version} was made under another contract": (
             manifest.contract.sha256.hex() != contract.sha256
         ),
         f"version {version} has no watermark": manifest.source.watermark is None,
-        "a dataset that records are checked against has a new version": then != now,
+        "a dataset that records are checked against has a new version": then != now and not held,
     }
     return next((why for why, holds in reasons.items() if holds), "")
 

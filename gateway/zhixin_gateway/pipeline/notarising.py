@@ -274,7 +274,8 @@ def _says(manifest: Manifest, only_checked: set[str]) -> tuple[object, ...]:
 
 def _nothing_new(work: Work, state: dict[str, Any], standing: int, *, withdrawn: bool) -> RunResult:
     notes = [f"nothing changed since {work.dataset}@{standing}, so nothing is published"]
-    if kept := keep_attempt(work, UNCHANGED, state["extracted"]):
+    kept = keep_attempt(work, UNCHANGED, state["extracted"])
+    if kept:
         notes.append(kept)
     if withdrawn:
         notes.append("that version is withdrawn; --force publishes the same records again")
@@ -283,7 +284,8 @@ def _nothing_new(work: Work, state: dict[str, Any], standing: int, *, withdrawn:
         standing=standing,
         notes=tuple(notes),
     )
-    _remember(work.home, state, result)
+    full = (state.get("incremental") or {}).get("how") == "full"
+    _remember(work.home, state, result, held_to=None if kept and full else state["inputs"])
     work.discard()
     return result
 
@@ -300,10 +302,16 @@ def _answered_before(home: Home, staged: Staged) -> RunResult | None:
     return replace(_result({**staged, **known}, path=path), standing=known["standing"])
 
 
-def _remember(home: Home, state: dict[str, Any], result: RunResult) -> None:
+def _remember(
+    home: Home,
+    state: dict[str, Any],
+    result: RunResult,
+    held_to: list[dict[str, Any]] | None = None,
+) -> None:
+    """Keep a run's answer, and which inputs it held a standing version to that says the same."""
     if state.get("columns"):
         remember_columns(home, str(state["dataset"]), state["columns"])
-    kept = {"standing": result.standing, "token": state["token"]}
+    kept = {"standing": result.standing, "token": state["token"], "held_to": held_to}
     remember_run(home, {**result.to_json(), **kept})
 
 

@@ -1,12 +1,16 @@
-"""Records that break several rules at once: every reason is kept, and every count is exact."""
+"""Where features meet: several broken rules, incremental runs over what is treated or checked."""
 
 import json
+from dataclasses import replace
 
 import pyarrow.parquet as pq
 import pytest
 from zhixin_errors import ValidationRefused
 from zhixin_gateway.datasets.manifest import parse_manifest
 from zhixin_gateway.pipeline import run
+from zhixin_gateway.pseudonyms import make_key
+
+from tests.gateway.conftest import AT_FAA
 
 RULES = """      - {name: odd, type: custom, engine: zhixin, severity: warning, implementation: seats <> 2}
       - {name: pair, metric: duplicateValues, mustBe: 0, severity: warning, arguments: {properties: [seats, place]}}
@@ -72,3 +76,72 @@ def test_a_critical_rule_stops_the_version_with_all_counts(world, zhixin):
     assert answer.code == 1
     assert json.loads(answer.out)["error"]["code"] == "critical-rule"
     assert not (world.owner.store / "bts.gov.example/stops/1").exists()
+
+
+ANEW = "  - server: silo\n    type: custom\n    customProperties:\n"
+ANEW += "".join(f"      - {{property: zhixin.{name}, value: {value}}}\n"
+                for name, value in (("watermark", "seats"), ("incremental", "key")))  # fmt: skip
+TREATED = "      - name: place\n        customProperties: [{property: zhixin.treatment, value: {pseudonym: p}}]\n"  # noqa: E501
+
+
+def incremental(path):
+    """Let a contract for stops read what is new, told by its seats."""
+    text = path.read_text().replace("  - {server: silo, type: custom}\n", ANEW)
+    path.write_text(text)
+    return path
+
+
+def test_a_malformed_record_whose_texts_are_withheld_is_one_reject_however_often_it_is_read(world):
+    file = world.folder / "stops.csv"
+    world.owner = world.owner.save(
+        replace(world.owner.filed_settings(), sources={"silo": str(file)})
+    )
+    make_key(world.owner, "p")
+    path = incremental(world.stops())
+    path.write_text(path.read_text().replace("      - name: place\n", TREATED))
+    head = "day,line,seats,place\n2024-01-01,A,1,X\n"
+    rows = ["2024-01-02,B,2,X\n", "2024-01-03,C,3,X\n", "2024-01-04,D,4,X\n"]
+    for number in (1, 2, 3):
+        file.write_text(head + "2024-01-09,oops\n" + "".join(rows[:number]))
+        result = run(world.owner, path)
+        assert (result.version, result.records, result.quarantined) == (number, number + 1, 1)
+    assert result.incremental["how"] == "key"
+    assert run(world.owner, path, full=True).quarantined == 1
+    file.write_text(head + "".join(rows) + "2024-01-05,E,5,X\n")  # it is gone
+    result = run(world.owner, path)
+    assert (result.incremental["how"], result.records, result.quarantined) == ("key", 5, 0)
+
+
+def test_a_new_version_of_what_is_checked_against_that_changes_nothing_is_read_for_once(world):
+    world.fill("places", [("JFK", "Kennedy")])
+    run(world.other, world.places())
+    path = incremental(world.stops(place=AT_FAA.replace("warning", "error")))
+    world.fill("stops", [("2024-01-01", "A", 1, "JFK"), ("2024-01-02", "B", 2, "LGA")])
+    assert run(world.owner, path).quarantined == 1
+    world.fill("places", [("JFK", "Kennedy"), ("SFO", "San Francisco")])
+    run(world.other, world.places())
+    result = run(world.owner, path)
+    assert (result.version, result.incremental["read"]) == (None, 2)
+    assert "has a new version" in result.incremental["why"]
+    for _ in range(2):
+        result = run(world.owner, path)
+        assert (result.version, result.incremental["how"]) == (None, "key")
+    world.fill("places", [("JFK", "Kennedy"), ("LGA", "La Guardia")])
+    run(world.other, world.places())
+    result = run(world.owner, path)
+    assert "has a new version" in result.incremental["why"]
+    assert (result.version, result.records, result.quarantined) == (2, 2, 0)
+    assert run(world.owner, path).incremental["how"] == "key"
+
+
+def test_the_same_rejects_numbered_otherwise_by_a_run_over_all_leave_no_attempt(world):
+    path = incremental(world.stops())
+    rows = [("2024-01-01", "A", 1, "X"), ("2024-01-02", "B", 600, "X")]
+    for version, more in enumerate(([], [("C", 601), ("D", None)], [("E", 602), ("F", None)]), 1):
+        rows += [(f"2024-01-0{version + 2}", line, seats, "X") for line, seats in more]
+        world.fill("stops", rows)
+        result = run(world.owner, path)
+        assert (result.version, result.quarantined) == (version, version)
+    result = run(world.owner, path, full=True)
+    assert (result.version, result.quarantined) == (None, 3)
+    assert not (world.owner.quarantine / result.dataset / "attempt.parquet").exists()
