@@ -11,6 +11,7 @@ from __future__ import annotations
 import secrets
 import tempfile
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -76,6 +77,7 @@ def try_contract(
 
     from zhixin_gateway.drift import find_drift, look
     from zhixin_gateway.home import Home
+    from zhixin_gateway.pipeline.deletions import Deletions
     from zhixin_gateway.pipeline.intake import Intake
     from zhixin_gateway.pipeline.staging import Work
     from zhixin_gateway.pipeline.treating import Treater
@@ -96,7 +98,9 @@ def try_contract(
         intake = Intake(
             work, RuleSet(contract, judged, targets), key_sets, treater, targets=targets
         )
-        for extracted in source.read(request):
+        mark = contract.incremental.deleted if contract.incremental else ""
+        deletions = Deletions(mark, contract.primary_key)
+        for extracted in deletions.without(partial(source.read, request))():
             intake.take(extracted)
             progress.advance(extracted.batch.num_rows)
         outcome = intake.finish(lambda: iter(()))  # own texts stand in for what had passed

@@ -1,6 +1,8 @@
 """Where features meet: several broken rules, incremental runs over what is treated or checked."""
 
 import json
+import sqlite3
+from contextlib import closing
 from dataclasses import replace
 
 import pyarrow.parquet as pq
@@ -145,3 +147,24 @@ def test_the_same_rejects_numbered_otherwise_by_a_run_over_all_leave_no_attempt(
     result = run(world.owner, path, full=True)
     assert (result.version, result.quarantined) == (None, 3)
     assert not (world.owner.quarantine / result.dataset / "attempt.parquet").exists()
+
+
+def test_a_contract_is_tried_without_the_rows_that_are_marked_as_deleted(world, zhixin):
+    path = incremental(world.stops())
+    text = path.read_text().replace(
+        "key}\n", "key}\n      - {property: zhixin.deleted, value: gone}\n"
+    )
+    gone = "      - {name: gone, logicalType: boolean}\n"
+    path.write_text(text.replace("    quality:\n", gone + "    quality:\n"))
+    with closing(sqlite3.connect(world.database)) as db, db:
+        db.execute("DROP TABLE stops")
+        db.execute("CREATE TABLE stops (day, line, seats, place, gone)")
+        rows = [("2024-01-01", "A", 1, "X", 0), ("2024-01-01", "A", 9, "X", 1),
+                ("2024-01-02", "B", 600, "X", 1), ("2024-01-03", "C", 601, "X", 0)]  # fmt: skip
+        db.executemany("INSERT INTO stops VALUES (?, ?, ?, ?, ?)", rows)
+    tried = zhixin("contract", "lint", path, "--against", "silo", "--json", home=world.owner.path)
+    told = tried.json["against"]
+    result = run(world.owner, path)
+    assert (result.extracted, result.quarantined) == (2, 1)
+    assert (told["records"], told["rejected"]) == (2, 1)
+    assert [rule["rows"] for rule in told["rules"] if rule["failed"]] == [[1]]
