@@ -2,7 +2,8 @@
 
 A partitioned run divides a table into spans of a field that leave nothing out, one of them with
 ``nulls``; an incremental one asks for what lies above a watermark. Here a batch is filtered after
-it was read: then a cell that is a misfit counts as null, for nobody knows where it lies. A database
+it was read: then a cell that is a misfit counts as null, for nobody knows where it lies, and so
+does each of a record that is a misfit as a whole: its values may be other fields'. A database
 selects by itself, and its misfits lie where it sorts them. Either way spans that leave nothing out
 have every record once.
 """
@@ -154,6 +155,10 @@ def within(stream: Iterator[Extracted], span: Span) -> Iterator[Extracted]:
     first_row = 0
     for each in stream:
         mask = inside(each.batch.column(span.field), span)
+        whole = [misfit.row for misfit in each.misfits if not misfit.field]
+        if whole:
+            rows = pa.array(range(each.batch.num_rows))
+            mask = pc.if_else(pc.is_in(rows, value_set=pa.array(whole)), span.nulls, mask)
         kept = chosen(each, pc.indices_nonzero(mask), first_row)
         if kept.batch.num_rows:
             yield kept

@@ -16,7 +16,7 @@ import pyarrow as pa
 from zhixin_errors import ConfigError
 from zhixin_schemas.compile import RuleSet
 
-from zhixin_gateway.pipeline.recasting import reading_of, recast
+from zhixin_gateway.pipeline.recasting import FORM, reading_of, recast, without_form
 from zhixin_gateway.pipeline.treating import UNREAD, WITHHELD
 from zhixin_gateway.quarantine import Rejects, batches, schema_of
 
@@ -26,8 +26,6 @@ if TYPE_CHECKING:
     from zhixin_schemas.model import Contract
 
 __all__ = ["Retrial", "try_rejects"]
-
-_FORM = "record.form"
 
 
 @dataclass(frozen=True)
@@ -102,7 +100,7 @@ class _Trial:
         """Count a batch's records that pass, and what the others break."""
         count = texts.num_rows
         read = recast(texts, self._clear, self._reading)
-        failed = {_FORM: _without_form(texts)}
+        failed = {FORM: without_form(texts)}
         for name, places in read.unread.items():
             failed[f"{name}.type"] = np.isin(np.arange(count), list(places))
         for name in self._contract.treated:
@@ -126,7 +124,7 @@ class _Trial:
             for field in self._schema.names
             if f"{field}.type" in failed
         }
-        verdict = self._rules.check(whole, {}, {**unread, "": pa.array(failed[_FORM])})
+        verdict = self._rules.check(whole, {}, {**unread, "": pa.array(failed[FORM])})
         rejected = np.asarray(verdict.rejected.to_numpy(zero_copy_only=False)).copy()
         for mask in failed.values():
             rejected |= mask
@@ -138,10 +136,3 @@ class _Trial:
         for name, mask in failed.items():
             if mask.any():
                 self.broken[name] = self.broken.get(name, 0) + int(mask.sum())
-
-
-def _without_form(texts: pa.RecordBatch) -> np.ndarray:
-    """Which records could not be read as a whole: their texts are of no certain field."""
-    told = texts.column("_reasons").to_pylist()
-    found = [any(why["rule"] == _FORM for why in reasons or ()) for reasons in told]
-    return np.array(found, dtype=bool)

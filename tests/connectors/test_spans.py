@@ -157,6 +157,22 @@ def test_a_batch_is_filtered_with_its_misfits_and_raw_texts():
     assert odd[1].first_row == 3
 
 
+def test_a_record_that_is_a_misfit_as_a_whole_counts_as_one_without_a_value():
+    schema = pa.schema([("n", pa.int64())])
+    batch = pa.record_batch([pa.array([1, 3, 3])], schema=schema)
+    given = Extracted(batch, [Misfit(1, "", "a value without a name", "3 9")], 0, batch.take)
+
+    def read(**span):
+        request = ReadRequest("t", schema, span=Span("n", **span))
+        return [
+            (each.batch["n"].to_pylist(), [misfit.row for misfit in each.misfits])
+            for each in spanned(iter([given]), request, "beads")
+        ]
+
+    assert read(low=pa.scalar(2)) == [([3], [])]
+    assert read(high=pa.scalar(2), nulls=True) == [([1, 3], [1])]
+
+
 def test_bounds_are_the_least_and_the_greatest_value_and_how_many_have_none(
     postgresql, mariadb, tmp_path
 ):

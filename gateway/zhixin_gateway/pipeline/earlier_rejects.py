@@ -8,7 +8,7 @@ forward, with its texts and reasons, unless
 - its watermark says that it would have been read, had it still been there.
 
 One whose key can't be read is known by all its texts, and stays until a run that reads everything.
-One of which all texts were withheld had no watermark either: every run reads it again.
+One that could not be read as a whole counts as one without a watermark: every run reads it again.
 Carried ones are numbered behind the records that the run read; where all rejects are those of the
 version before, its file stays as it is.
 """
@@ -24,9 +24,8 @@ import pyarrow.parquet as pq
 
 from zhixin_gateway.datasets.arrow import pc
 from zhixin_gateway.pipeline.judging import numpy_mask
-from zhixin_gateway.pipeline.recasting import reading_of, recast
+from zhixin_gateway.pipeline.recasting import reading_of, recast, without_form
 from zhixin_gateway.pipeline.rejects import ROW
-from zhixin_gateway.pipeline.treating import WITHHELD
 from zhixin_gateway.quarantine import Rejects, alike, batches, schema_of
 
 if TYPE_CHECKING:
@@ -99,6 +98,5 @@ def _read_again(batch: pa.RecordBatch, contract: Contract, low: Any) -> np.ndarr
     known = np.ones(batch.num_rows, dtype=bool)
     known[list(read.unread.get(name, ()))] = False
     known &= numpy_mask(pc.fill_null(pc.greater_equal(column, low), True))
-    withheld: Any = pc.fill_null(pc.equal(batch.column(name), WITHHELD), False)
-    known |= numpy_mask(withheld)
+    known |= without_form(batch)
     return known

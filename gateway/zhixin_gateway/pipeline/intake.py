@@ -35,6 +35,7 @@ from zhixin_gateway.pipeline import sorting
 from zhixin_gateway.pipeline.judging import Judge, numpy_mask, unread_cells
 from zhixin_gateway.pipeline.order import KeyOrder, records_order, with_rows
 from zhixin_gateway.pipeline.outcome import Outcome, Whole, check_balance, outcome_of
+from zhixin_gateway.pipeline.recasting import FORM
 from zhixin_gateway.pipeline.references import ReferencePile, rejected_by_references
 from zhixin_gateway.pipeline.rejects import (
     ROW,
@@ -399,7 +400,7 @@ class Intake:
         by_reason: dict[Reason, list[int]] = {}
         for misfit in misfits:
             hit[misfit.row] = True
-            rule = f"{misfit.field}.type" if misfit.field else "record.form"
+            rule = f"{misfit.field}.type" if misfit.field else FORM
             by_reason.setdefault(Reason(rule, misfit.field, misfit.reason), []).append(misfit.row)
         broke: dict[str, set[int]] = {}
         for reason, at in by_reason.items():

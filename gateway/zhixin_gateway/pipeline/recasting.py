@@ -18,7 +18,10 @@ from zhixin_connectors.options import parse_options
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Recast", "reading_of", "recast"]
+__all__ = ["FORM", "Recast", "reading_of", "recast", "without_form"]
+
+FORM = "record.form"
+"""The rule that a record breaks which can't be read as a whole."""
 
 
 class Recast(NamedTuple):
@@ -66,3 +69,10 @@ def recast(texts: pa.RecordBatch, schema: pa.Schema, reading: Reading) -> Recast
         if read.misfits:
             unread[field.name] = dict(read.misfits)
     return Recast(pa.record_batch(columns, schema=schema), unread)
+
+
+def without_form(rejects: pa.RecordBatch) -> np.ndarray:
+    """Which records could not be read as a whole: their texts are of no certain field."""
+    told = rejects.column("_reasons").to_pylist()
+    found = [any(why["rule"] == FORM for why in reasons or ()) for reasons in told]
+    return np.array(found, dtype=bool)

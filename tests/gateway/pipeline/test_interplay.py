@@ -5,6 +5,7 @@ import sqlite3
 from contextlib import closing
 from dataclasses import replace
 
+import openpyxl
 import pyarrow.parquet as pq
 import pytest
 from zhixin_errors import ValidationRefused
@@ -93,23 +94,40 @@ def incremental(path):
     return path
 
 
-def test_a_malformed_record_whose_texts_are_withheld_is_one_reject_however_often_it_is_read(world):
-    file = world.folder / "stops.csv"
-    world.owner = world.owner.save(
-        replace(world.owner.filed_settings(), sources={"silo": str(file)})
-    )
+def put_csv(folder, rows):
+    path = folder / "stops.csv"
+    path.write_text("".join(",".join(map(str, row)) + "\n" for row in rows))
+    return path
+
+
+def put_sheet(folder, rows):
+    path = folder / "stops.xlsx"
+    book = openpyxl.Workbook()
+    for row in rows:
+        book.active.append(row)
+    book.save(path)
+    return path
+
+
+@pytest.mark.parametrize("put", [put_csv, put_sheet])
+@pytest.mark.parametrize("treated", [False, True])
+def test_a_record_of_no_form_is_one_reject_however_often_it_is_read(world, put, treated):
     make_key(world.owner, "p")
     path = incremental(world.stops())
-    path.write_text(path.read_text().replace("      - name: place\n", TREATED))
-    head = "day,line,seats,place\n2024-01-01,A,1,X\n"
-    rows = ["2024-01-02,B,2,X\n", "2024-01-03,C,3,X\n", "2024-01-04,D,4,X\n"]
+    if treated:
+        path.write_text(path.read_text().replace("      - name: place\n", TREATED))
+    head = [("day", "line", "seats", "place"), ("2024-01-01", "A", 1, "X")]
+    odd = [("2024-01-09", "Z", 1, "X", "surplus")]
+    rows = [("2024-01-02", "B", 2, "X"), ("2024-01-03", "C", 3, "X"), ("2024-01-04", "D", 4, "X")]
     for number in (1, 2, 3):
-        file.write_text(head + "2024-01-09,oops\n" + "".join(rows[:number]))
+        file = put(world.folder, head + odd + rows[:number])
+        sources = {"silo": str(file)}
+        world.owner = world.owner.save(replace(world.owner.filed_settings(), sources=sources))
         result = run(world.owner, path)
         assert (result.version, result.records, result.quarantined) == (number, number + 1, 1)
     assert result.incremental["how"] == "key"
     assert run(world.owner, path, full=True).quarantined == 1
-    file.write_text(head + "".join(rows) + "2024-01-05,E,5,X\n")  # it is gone
+    put(world.folder, [*head, *rows, ("2024-01-05", "E", 5, "X")])  # it is gone
     result = run(world.owner, path)
     assert (result.incremental["how"], result.records, result.quarantined) == ("key", 5, 0)
 
