@@ -30,6 +30,7 @@ __all__ = [
     "no_snapshots",
     "spanned",
     "try_snapshot",
+    "values",
     "within",
 ]
 
@@ -154,15 +155,23 @@ def within(stream: Iterator[Extracted], span: Span) -> Iterator[Extracted]:
     """The records of a stream that lie in a span, renumbered."""
     first_row = 0
     for each in stream:
-        mask = inside(each.batch.column(span.field), span)
-        whole = [misfit.row for misfit in each.misfits if not misfit.field]
-        if whole:
-            rows = pa.array(range(each.batch.num_rows))
-            mask = pc.if_else(pc.is_in(rows, value_set=pa.array(whole)), span.nulls, mask)
+        mask = inside(values(each, span.field), span)
         kept = chosen(each, pc.indices_nonzero(mask), first_row)
         if kept.batch.num_rows:
             yield kept
             first_row += kept.batch.num_rows
+
+
+def values(each: Extracted, field: str) -> Array:
+    """A field's values; null in a record that is a misfit as a whole, where it may be another's."""
+    column = each.batch.column(field)
+    whole = [misfit.row for misfit in each.misfits if not misfit.field]
+    if not whole:
+        return column
+    rows = pa.array(range(each.batch.num_rows))
+    return pc.if_else(
+        pc.is_in(rows, value_set=pa.array(whole)), pa.scalar(None, column.type), column
+    )
 
 
 def inside(column: Array, span: Span) -> Array:

@@ -269,7 +269,7 @@ def _extract(
     with ahead(source) as batches:
         for extracted in _paced(batches, count, progress):
             state_contract()  # not before a record: a misspelt column costs no version of it
-            watermark.take(extracted.batch)
+            watermark.take(extracted)
             delta.take(extracted, intake)
     state_contract()
     outcome = delta.finish(intake, source, watermark.greatest)

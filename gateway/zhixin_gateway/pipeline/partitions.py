@@ -348,7 +348,7 @@ def _extract(own: SpanWork, wanted: Wanted, folder: str, progress: Progress) -> 
         )
         with ahead(source) as batches:
             for extracted in batches:
-                watermark.take(extracted.batch)
+                watermark.take(extracted)
                 intake.take(extracted)
                 progress.advance(extracted.batch.num_rows)
         decided = _decided(contract, rules)

@@ -13,10 +13,12 @@ from typing import Any
 
 import pyarrow as pa
 import pyarrow.types as pt
+from zhixin_connectors.protocol import Extracted
+from zhixin_connectors.spans import values
 from zhixin_errors import ContractError
 from zhixin_schemas.model import Contract
 
-from zhixin_gateway.datasets.arrow import pc
+from zhixin_gateway.datasets.arrow import Array, pc
 from zhixin_gateway.datasets.canonical import texts
 
 __all__ = ["Watermark"]
@@ -48,11 +50,13 @@ class Watermark:
                 hint="name such a field, or leave it out",
             )
 
-    def take(self, batch: pa.RecordBatch) -> None:
+    def take(self, extracted: Extracted) -> None:
         """Look at a batch as it was read."""
-        if not self._name:
-            return
-        greatest = pc.max(batch.column(self._name))
+        if self._name:
+            self._see(values(extracted, self._name))
+
+    def _see(self, column: Array) -> None:
+        greatest = pc.max(column)
         if greatest.is_valid and (
             self._greatest is None or pc.greater(greatest, self._greatest).as_py()
         ):
@@ -69,7 +73,7 @@ class Watermark:
                 column: Any = pa.array([dt.time.fromisoformat(text)], self._kind)
             else:
                 column = pa.array([text]).cast(self._kind)
-            self.take(pa.record_batch([column], names=[self._name]))
+            self._see(column)
 
     @property
     def greatest(self) -> Any:  # noqa: ANN401 - an Arrow scalar

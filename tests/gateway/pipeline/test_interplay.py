@@ -117,16 +117,16 @@ def test_a_record_of_no_form_is_one_reject_however_often_it_is_read(world, put, 
     if treated:
         path.write_text(path.read_text().replace("      - name: place\n", TREATED))
     head = [("day", "line", "seats", "place"), ("2024-01-01", "A", 1, "X")]
-    odd = [("2024-01-09", "Z", 1, "X", "surplus")]
+    odd = [("2024-01-09", "Z", 1, "X", "surplus"), ("2024-01-09", "Y", 400, 9, "X")]
     rows = [("2024-01-02", "B", 2, "X"), ("2024-01-03", "C", 3, "X"), ("2024-01-04", "D", 4, "X")]
     for number in (1, 2, 3):
         file = put(world.folder, head + odd + rows[:number])
         sources = {"silo": str(file)}
         world.owner = world.owner.save(replace(world.owner.filed_settings(), sources=sources))
         result = run(world.owner, path)
-        assert (result.version, result.records, result.quarantined) == (number, number + 1, 1)
+        assert (result.version, result.records, result.quarantined) == (number, number + 1, 2)
     assert result.incremental["how"] == "key"
-    assert run(world.owner, path, full=True).quarantined == 1
+    assert run(world.owner, path, full=True).quarantined == 2
     put(world.folder, [*head, *rows, ("2024-01-05", "E", 5, "X")])  # it is gone
     result = run(world.owner, path)
     assert (result.incremental["how"], result.records, result.quarantined) == ("key", 5, 0)
