@@ -128,7 +128,10 @@ def plan(home: Home, dataset: str, versions: Sequence[int]) -> Erasure:
     named = tuple(sorted(set(versions)))
     for version in named:
         if state.stated(dataset, version) is None:
-            raise ConfigError(f"the ledger has no {dataset}@{version}")
+            raise ConfigError(
+                f"the ledger has no {dataset}@{version}",
+                hint="`zhixin ls` shows which versions there are",
+            )
     if Work(home, dataset).step == SIGNED:
         raise ValidationRefused(
             f"a signed version of {dataset} waits for its proof and may carry the same parts",

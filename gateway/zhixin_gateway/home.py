@@ -39,6 +39,7 @@ from zhixin_gateway.locking import locked
 from zhixin_gateway.settings import (
     HOME_FORMAT,
     Settings,
+    address_variable,
     format_settings,
     parse_settings,
     secret_from_environment,
@@ -307,11 +308,10 @@ class Home:
             or self._from_here(self.settings.sources.get(name, ""))
         )
         if not url:
-            known = ", ".join(self.settings.sources)
             raise ConfigError(
-                f"the source {name} has no address" + (f" (there is {known})" if known else ""),
+                f"source {name}: no address; there is {', '.join(self.settings.sources) or 'none'}",
                 hint=f"set url in [sources.{name}] of {self.path / SETTINGS_FILE}, "
-                f"or ZHIXIN_SOURCES_… in the environment",
+                f"or {address_variable(name)} in the environment",
             )
         return url
 

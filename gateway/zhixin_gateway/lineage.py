@@ -120,7 +120,10 @@ def _node(client: LedgerClient, dataset: str, version: int) -> Node:
     stated = client.stated(dataset, version)
     fact = client.dataset(dataset)
     if stated is None or fact is None:
-        raise ConfigError(f"the ledger has no {dataset}@{version}")
+        raise ConfigError(
+            f"the ledger has no {dataset}@{version}",
+            hint="`zhixin ls` shows which versions there are",
+        )
     says = DATASET.read(parse_statement(parse_envelope(client.entry(stated.index)).payload))
     return Node(
         dataset=dataset,

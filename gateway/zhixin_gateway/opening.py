@@ -106,7 +106,10 @@ def open(
     path = _path(name)
     if path is None:
         if found is None:
-            raise ConfigError(f"{name} is a name, which only a home can find", hint="give home=…")
+            raise ConfigError(
+                f"{name} is a name, which only a home can find",
+                hint="give home=… or set ZHIXIN_HOME",
+            )
         path, expect = _find(found, str(name))
     if expect is None:
         expect = _expected(path)

@@ -51,6 +51,7 @@ __all__ = [
     "OptionValue",
     "Settings",
     "WitnessSetting",
+    "address_variable",
     "check_source_url",
     "format_settings",
     "parse_settings",
@@ -194,6 +195,11 @@ def with_environment(settings: Settings, environ: Mapping[str, str]) -> Settings
     )
 
 
+def address_variable(name: str) -> str:
+    """The environment variable of a source's address, such as ``ZHIXIN_SOURCES_SILO_URL``."""
+    return f"ZHIXIN_SOURCES_{_tag(name)}_URL"
+
+
 def source_from_environment(name: str, environ: Mapping[str, str]) -> str | None:
     """The address of a source that the environment gives, if it does.
 
@@ -207,7 +213,7 @@ def source_from_environment(name: str, environ: Mapping[str, str]) -> str | None
     Raises:
         ConfigError: the file that holds it can't be read.
     """
-    given = _given(f"ZHIXIN_SOURCES_{_tag(name)}_URL", environ)
+    given = _given(address_variable(name), environ)
     return given or environ.get(f"AIRFLOW_CONN_{_tag(name)}")
 
 

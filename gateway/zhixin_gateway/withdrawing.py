@@ -38,7 +38,10 @@ def withdraw(
     client = home.ledger_client()
     stated = client.sync().stated(dataset, version)
     if stated is None:
-        raise ConfigError(f"the ledger has no {dataset}@{version}")
+        raise ConfigError(
+            f"the ledger has no {dataset}@{version}",
+            hint="`zhixin ls` shows which versions there are",
+        )
     payload = withdrawal_statement(
         client.origin,
         dataset,

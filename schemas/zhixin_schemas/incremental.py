@@ -21,6 +21,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any, Literal
 
 from zhixin_schemas import rules as r
+from zhixin_schemas.odcs import suggestion
 
 if TYPE_CHECKING:
     from zhixin_schemas.document import Place
@@ -128,13 +129,14 @@ def _source_problems(options: Mapping[str, Any], *, derived: bool) -> Iterator[s
 def _watermark_problems(
     options: Mapping[str, Any], named: Mapping[str, Field], key: tuple[str, ...]
 ) -> Iterator[str]:
-    field = named.get(str(options.get("watermark", "")))
+    said_name = str(options.get("watermark", ""))
+    field = named.get(said_name)
     kind = "" if field is None or field.treatment else str(field.type)
     number = kind in _NUMBERS or kind.startswith("decimal(")
     if field is None or not (number or kind in _TIMES):
         yield (
             "zhixin.watermark names the field that tells what is new: one of type integer, "
-            "decimal, date or timestamp that is written as it is"
+            f"decimal, date or timestamp that is written as it is{_unfit(said_name, named)}"
         )
         return
     if not key and not field.required:
@@ -148,6 +150,18 @@ def _watermark_problems(
         yield f"{field.name} is of type {kind}: its zhixin.lateness is a {wanted}"
     elif kind == "date" and isinstance(said, str) and _duration(said) % dt.timedelta(days=1):
         yield f"{field.name} is a date: its zhixin.lateness is in whole days, such as P2D"
+
+
+def _unfit(name: str, named: Mapping[str, Field], key: tuple[str, ...] = ()) -> str:
+    """Say what there is to say of the field that was named: it is missing, or what it is."""
+    if not name:
+        return ""
+    field = named.get(name)
+    if field is None:
+        return f"; the contract has no field {name}{suggestion(name, named)}"
+    if name in key:
+        return f"; {name} is in the key"
+    return f"; {name} is {'treated' if field.treatment else f'of type {field.type}'}"
 
 
 def _key_problems(
@@ -169,7 +183,7 @@ def _key_problems(
     if field is None or not fits or field.type not in ("boolean", *_TIMES):
         yield (
             "zhixin.deleted names a field outside the key that is true, or has a time, where the "
-            "row is deleted, and is written as it is"
+            f"row is deleted, and is written as it is{_unfit(str(options['deleted']), named, key)}"
         )
 
 

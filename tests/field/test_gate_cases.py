@@ -240,3 +240,4 @@ def test_fc_56_a_trust_older_than_the_receipt_is_told_of(agency, lent):
     told = agency.zhixin("verify", path, *given, "--standing", standing)
     assert told.code == 0
     assert "before the receipt's 6: it can't know of keys that ended since" in told.err
+    assert "`zhixin trust update`" in told.err

@@ -65,8 +65,9 @@ def test_addresses_are_looked_up_in_their_order_and_meant_from_the_home(tmp_path
     assert home.source_url("c") == "sqlite:////abs.db"
     given = Home.open(home.path, {"ZHIXIN_SOURCES_A_URL": "e.csv"}, sources={"b": "g.csv"})
     assert (given.source_url("a"), given.source_url("b")) == ("e.csv", "g.csv")
-    with pytest.raises(ConfigError, match="has no address"):
-        home.source_url("d")
+    with pytest.raises(ConfigError, match="source d-1: no address; there is a, b, c") as caught:
+        home.source_url("d-1")
+    assert "ZHIXIN_SOURCES_D_1_URL in the environment" in caught.value.hint
     assert home.store_of("a.example") == str(home.store)
     assert home.store_of("b.example") == str(tmp_path / "b/store")
     with pytest.raises(ConfigError, match="nobody says"):

@@ -101,6 +101,14 @@ def test_a_watermark_that_does_not_rise_or_is_treated_is_refused(watermark):
     assert "names the field that tells what is new" in told(incremental="key", watermark=watermark)
 
 
+def test_what_was_named_in_vain_is_said():
+    assert 'no field tt; did you mean "t"?' in told(incremental="key", watermark="tt")
+    assert "; s is of type string" in told(incremental="key", watermark="s")
+    assert "; p is treated" in told(incremental="key", watermark="p")
+    assert "no field nowhere" in told(incremental="key", watermark="t", deleted="nowhere")
+    assert "; id is in the key" in told(incremental="key", watermark="t", deleted="id")
+
+
 def test_no_watermark_and_another_word_are_refused():
     assert "names the field that tells what is new" in told(incremental="key")
     assert "append or key" in told(incremental="upsert", watermark="t")

@@ -80,6 +80,6 @@ def zhixin(context: click.Context, home: str | None, progress: str) -> None:
     """Verified datasets between agencies, or a refusal with its reason.
 
     Exit codes: 0 done; 1 refused; 2 usage or set-up; 3 not reached, or proof is pending;
-    4 internal error.
+    4 internal error; 130 interrupted.
     """
     context.obj = Context(home=home, progress=progress)

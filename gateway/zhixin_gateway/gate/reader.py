@@ -185,7 +185,9 @@ class VerifiedDataset:
             return entries
         if len(set(numbers)) < len(numbers) or not all(0 <= at < len(entries) for at in numbers):
             raise ConfigError(
-                f"{self.name} has {len(entries)} parts, from 0; name each once", code="parts"
+                f"{self.name} has no such part, or one was named twice",
+                hint=f"parts: {len(entries)}, numbered from 0; name each once",
+                code="parts",
             )
         return [entries[at] for at in numbers]
 

@@ -343,7 +343,8 @@ def check_stated(machine: Machine, stated: Stated, receipt: Receipt, question: Q
         if receipt.checkpoint.size > trust.size:
             machine.warnings.append(
                 f"the trust ends at {trust.size} entries, before the receipt's "
-                f"{receipt.checkpoint.size}: it can't know of keys that ended since; update it"
+                f"{receipt.checkpoint.size}: it can't know of keys that ended since; "
+                "`zhixin trust update` brings it up to date"
             )
     with machine.row("statement-signature"):
         checks.check_signature(stated, trust, receipt.index)

@@ -197,7 +197,8 @@ def test_ls_and_quarantine_and_log_in_words(zhixin, published):
     assert "agency.example/things@1.0.0" in zhixin("ledger", "log", home=published).out
     assert '"predicateType"' in zhixin("ledger", "show", "4", home=published).out
     assert zhixin("withdraw", THINGS, "--reason", "error", home=published).code == 2
-    assert zhixin("withdraw", f"{THINGS}@9", "--reason", "error", home=published).code == 2
+    unknown = zhixin("withdraw", f"{THINGS}@9", "--reason", "error", home=published)
+    assert (unknown.code, "`zhixin ls` shows which versions there are" in unknown.err) == (2, True)
     assert zhixin("lineage", "agency.example/none", home=published).code == 2
 
 

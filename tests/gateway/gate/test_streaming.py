@@ -241,6 +241,7 @@ def test_gives_the_parts_that_are_asked_for_and_reads_no_other(version, world, o
         with pytest.raises(ConfigError) as caught:
             dataset.to_arrow(parts=numbers)
         assert caught.value.code == "parts"
+        assert "numbered from 0" in caught.value.hint
 
 
 def test_a_part_that_is_not_asked_for_may_be_anything_where_parts_are_judged_as_they_are_read(
