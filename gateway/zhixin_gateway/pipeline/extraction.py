@@ -265,6 +265,8 @@ def _extract(
     if delta.reading.words:
         progress.say(f"{contract.dataset}: {delta.reading.words}")
     watermark = Watermark(contract)
+    if (before := delta.reading.before) is not None:
+        watermark.take_text(before.manifest.source.watermark)
     progress.step("extract", contract.dataset)
     with ahead(source) as batches:
         for extracted in _paced(batches, count, progress):

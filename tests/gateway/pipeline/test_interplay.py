@@ -186,3 +186,21 @@ def test_a_contract_is_tried_without_the_rows_that_are_marked_as_deleted(world, 
     assert (result.extracted, result.quarantined) == (2, 1)
     assert (told["records"], told["rejected"]) == (2, 1)
     assert [rule["rows"] for rule in told["rules"] if rule["failed"]] == [[1]]
+
+
+def test_a_rejected_watermark_hides_nothing_from_the_runs_after_it(world):
+    path = incremental(world.stops())
+    first, new = ("2024-01-01", "A", 1, "X"), ("2024-01-03", "C", 3, "X")
+    world.fill("stops", [first])
+    run(world.owner, path)
+    world.fill("stops", [first, ("2024-01-02", "B", 9999, "X")])  # at most 500, says the contract
+    assert run(world.owner, path).quarantined == 1
+    for rows, want in (
+        ([first, ("2024-01-02", "B", 9999, "X"), new], (2, 1)),
+        ([first, ("2024-01-02", "B", 9999, "X"), (*new[:2], 9998, "X")], (1, 2)),
+        ([first, ("2024-01-02", "B", 9, "X"), (*new[:2], 8, "X")], (3, 0)),
+    ):
+        world.fill("stops", rows)
+        result = run(world.owner, path)
+        assert result.incremental["how"] == "key"
+        assert (result.records, result.quarantined) == want
