@@ -131,7 +131,8 @@ def no_snapshots(name: str) -> PermanentSourceError:
     return PermanentSourceError(
         f"source {name} can't let others read from one snapshot",
         code="snapshot-unsupported",
-        hint="only PostgreSQL can; of another source past partitions must be immutable",
+        hint="only PostgreSQL can; say zhixin.immutable: true in the contract if what once was in "
+        "the source never changes nor vanishes, or leave out zhixin.partition",
     )
 
 

@@ -238,6 +238,7 @@ def test_an_exported_snapshot_is_read_by_others_and_ends(postgresql, tmp_path):
         with pytest.raises(PermanentSourceError) as refusal:
             refused()
         assert refusal.value.code == "snapshot-unsupported"
+        assert "zhixin.immutable: true" in refusal.value.hint
 
 
 def test_an_index_serves_a_span_and_the_order_of_a_key(postgresql):
