@@ -108,7 +108,8 @@ def _measured(asked: argparse.Namespace, folder: Path) -> int:
         print("\na quick run: it works, and none of this is a figure")
     elif asked.results is None:
         report.write(summary)
-    print(f"\nafter {time.monotonic() - began:.0f} s: {path}")
+    kept = asked.results or not asked.quick
+    print(f"\nafter {time.monotonic() - began:.0f} s" + (f": {path}" if kept else ""))
     return 0
 
 

@@ -17,6 +17,7 @@ from zhixin_gateway.keyring import USES, next_key_file
 
 if TYPE_CHECKING:
     from zhixin_gateway.home import Home
+    from zhixin_gateway.stores import Store
 
 __all__ = ["Finding", "check_up"]
 
@@ -157,6 +158,7 @@ def _stores(home: Home) -> Iterator[tuple[str, str]]:
     own = home.open_store()
     if not isinstance(own, LocalStore):
         yield from try_writing(own)
+    yield from _missing(home, own)
     for member in home.settings.stores:
         store = open_store(home.store_of(member), home.environ)
         if store.folder is None:
@@ -165,6 +167,24 @@ def _stores(home: Home) -> Iterator[tuple[str, str]]:
             yield "ok", f"{member}: its store can be read"
         else:
             yield "warn", f"{member}: there is no store at the place that [stores] names"
+
+
+def _missing(home: Home, own: Store) -> Iterator[tuple[str, str]]:
+    """Versions of one's own that the ledger has, and the store not: it may be another store."""
+    from zhixin_gateway.pipeline.staging import unfinished
+
+    view = home.ledger_view()
+    waiting = {work.dataset for work in unfinished(home)}
+    for fact in view.state().datasets() if view is not None else ():
+        dataset, version = fact.dataset, fact.version
+        if not dataset.startswith(f"{home.member}/") or dataset in waiting:
+            continue
+        if not (own.is_there(dataset, version) or own.is_erased(dataset, version)):
+            yield (
+                "warn",
+                f"{dataset}@{version} stands in the ledger, but not in {own.name}: is `store` in "
+                "zhixin.toml the right place? A run here publishes all its records anew",
+            )
 
 
 def _sources(home: Home) -> Iterator[tuple[str, str]]:

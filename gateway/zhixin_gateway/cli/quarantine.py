@@ -227,7 +227,7 @@ def show(
             _print(record, as_json=as_json)
     shown = max(min(seen, seen if end is None else end) - offset, 0)
     if not as_json:
-        say(f"{shown:,} of {many(seen, 'record')}; the source's first record is record 0")
+        say(f"{shown:,} of {many(seen, 'record')}; the first that its run read is record 0")
         if end is not None and seen > end:
             say(f"the next: --limit {limit} --offset {end}")
     if not seen and wanted:

@@ -300,7 +300,8 @@ def at_moment(work: Work, wanted: Wanted, progress: Progress) -> SpanResult:
         progress.step("extract", f"{work.dataset}, span {index + 1} of {spans_in_all}")
         result = _extract(own, wanted, folder, progress)
         result.save()
-        progress.done(f"{result.extracted:,} records, {len(result.parts)} parts")
+        parts = len(result.parts)
+        progress.done(f"{result.extracted:,} records, {parts} part{'s' * (parts != 1)}")
         work.expect(wanted.state)
         if _settled(work, own, result, index):
             return result

@@ -216,6 +216,15 @@ def test_doctor_sees_another_ledger_than_the_trusts(zhixin, published, tmp_path)
     assert re.search(r"bad\.odcs\.yaml:[0-9]+:[0-9]+: ", told.out)
 
 
+def test_doctor_sees_a_store_without_what_the_ledger_has(zhixin, published):
+    assert "stands in the ledger" not in zhixin("doctor", home=published).out
+    settings = published / "zhixin.toml"
+    settings.write_text('store = "elsewhere"\n' + settings.read_text())
+    told = zhixin("doctor", home=published)
+    assert f"{THINGS}@" in told.out
+    assert "stands in the ledger, but not in" in told.out
+
+
 def test_a_query_may_answer_with_types_that_no_manifest_has(zhixin, published):
     sql = """SELECT 'NaN'::float AS nan, 1::tinyint AS tiny, 1::utinyint AS utiny,
         [1, NULL] AS list,
