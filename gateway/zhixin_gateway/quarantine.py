@@ -46,6 +46,8 @@ __all__ = [
     "alike",
     "all_rejects",
     "batches",
+    "digest",
+    "digests",
     "drop_attempt",
     "files_of",
     "find",
@@ -274,16 +276,23 @@ def alike(one: Rejects, other: Rejects) -> bool:
     """Whether two files hold the same rejects, in whatever order and numbers."""
     if filecmp.cmp(one.path, other.path, shallow=False):
         return True
-    return one.count == other.count and _digests(one) == _digests(other)
+    return one.count == other.count and sorted(digests(one)) == sorted(digests(other))
 
 
-def _digests(rejects: Rejects) -> list[bytes]:
-    """Of each record all but its number, in no order that tells anything."""
-    return sorted(
-        hashlib.sha256(json.dumps([*record.values()][1:]).encode()).digest()
-        for batch in batches(rejects)
-        for record in batch.to_pylist()
-    )
+def digests(rejects: Rejects) -> Iterator[bytes]:
+    """Of each record in turn what tells it apart."""
+    for batch in batches(rejects):
+        yield from map(digest, batch.to_pylist())
+
+
+def digest(record: dict[str, Any]) -> bytes:
+    """What tells a reject apart: all but its number, whatever the order of its reasons.
+
+    A run numbers them as it meets them, so that two runs may tell the same ones in another order.
+    """
+    _number, told, *texts = record.values()
+    whole = [sorted(json.dumps(why) for why in told or ()), texts]
+    return hashlib.sha256(json.dumps(whole).encode()).digest()
 
 
 # ---- what came of them

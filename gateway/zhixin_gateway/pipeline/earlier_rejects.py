@@ -8,6 +8,7 @@ forward, with its texts and reasons, unless
 - its watermark says that it would have been read, had it still been there.
 
 One whose key can't be read is known by all its texts, and stays until a run that reads everything.
+Where some of those were withheld, one that was read which says the very same stands for it.
 One that could not be read as a whole counts as one without a watermark: every run reads it again.
 Carried ones are numbered behind the records that the run read; where all rejects are those of the
 version before, its file stays as it is.
@@ -16,6 +17,7 @@ version before, its file stays as it is.
 from __future__ import annotations
 
 import shutil
+from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -26,7 +28,7 @@ from zhixin_gateway.datasets.arrow import pc
 from zhixin_gateway.pipeline.judging import numpy_mask
 from zhixin_gateway.pipeline.recasting import reading_of, recast, without_form
 from zhixin_gateway.pipeline.rejects import ROW
-from zhixin_gateway.quarantine import Rejects, alike, batches, schema_of
+from zhixin_gateway.quarantine import Rejects, alike, batches, digest, digests, schema_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -72,9 +74,14 @@ def carry_rejects(
             writer.write_batch(batch)
             count += batch.num_rows
         at = extracted
+        fresh = Counter(digests(now) if outcome["unknown"] else ())
         for batch in batches(before.rejects):
             rows = batch.column(ROW).to_numpy()
             stays = np.isin(rows, waiting) & ~_read_again(batch, contract, low)
+            for place in np.flatnonzero(stays & np.isin(rows, outcome["unknown"])).tolist():
+                told = digest(batch.slice(place, 1).to_pylist()[0])
+                stays[place] = not fresh[told]  # each that was read stands for one
+                fresh[told] -= not stays[place]
             kept = batch.filter(pa.array(stays)).select(schema.names)
             numbers = pa.array(np.arange(at, at + kept.num_rows, dtype=np.int64))
             writer.write_batch(

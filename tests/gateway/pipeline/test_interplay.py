@@ -132,6 +132,26 @@ def test_a_record_of_no_form_is_one_reject_however_often_it_is_read(world, put, 
     assert (result.incremental["how"], result.records, result.quarantined) == ("key", 5, 0)
 
 
+def test_a_reject_of_withheld_texts_that_is_read_again_is_one_reject(world):
+    """Neither its key nor its watermark can be read, and of a text nothing is told."""
+    path = incremental(world.stops())
+    month = TREATED.replace("{pseudonym: p}", "{generalise: {to: month}}")
+    text = path.read_text().replace("      - name: place\n", month)
+    path.write_text(text.replace("        logicalType: string\n", "        logicalType: date\n"))
+    head = [("day", "line", "seats", "place"), ("2024-01-01", "A", 1, "2024-01-01")]
+    odd = [("today", "Z", "many", "here"), ("today", "Z", "many", "there")]
+    rows = [(f"2024-01-0{n}", "B", n, "2024-01-01") for n in (2, 3, 4)]
+    for number in (1, 2, 3):
+        file = put_csv(world.folder, head + odd + rows[:number])
+        sources = {"silo": str(file)}
+        world.owner = world.owner.save(replace(world.owner.filed_settings(), sources=sources))
+        result = run(world.owner, path)
+        assert (result.version, result.records, result.quarantined) == (number, number + 1, 2)
+    assert result.incremental["how"] == "key"
+    put_csv(world.folder, [*head, odd[0], *odd, *rows])
+    assert run(world.owner, path).quarantined == 3
+
+
 def test_a_new_version_of_what_is_checked_against_that_changes_nothing_is_read_for_once(world):
     world.fill("places", [("JFK", "Kennedy")])
     run(world.other, world.places())
@@ -164,6 +184,22 @@ def test_the_same_rejects_numbered_otherwise_by_a_run_over_all_leave_no_attempt(
         assert (result.version, result.quarantined) == (version, version)
     result = run(world.owner, path, full=True)
     assert (result.version, result.quarantined) == (None, 3)
+    assert not (world.owner.quarantine / result.dataset / "attempt.parquet").exists()
+
+
+def test_the_same_reasons_in_another_order_leave_no_attempt(world):
+    """A run numbers reasons as it meets them; one over all meets those of earlier rejects first."""
+    path = incremental(world.stops())
+    text = path.read_text().replace("        logicalType: string\n", "        logicalType: date\n")
+    path.write_text(text)
+    rows = [("2024-01-01", "A", 1, "odd"), ("2024-01-02", "B", 2, None)]
+    world.fill("stops", rows)
+    run(world.owner, path)
+    world.fill("stops", [*rows, ("someday", "C", 3, "odd"), ("2024-01-04", "D", 3, None)])
+    result = run(world.owner, path)
+    assert (result.incremental["how"], result.quarantined) == ("key", 2)
+    result = run(world.owner, path, full=True)
+    assert (result.version, result.quarantined) == (None, 2)
     assert not (world.owner.quarantine / result.dataset / "attempt.parquet").exists()
 
 
