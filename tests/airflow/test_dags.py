@@ -46,6 +46,12 @@ from zhixin_gateway.airflow.connections import connection_source
 names = ("registry", "silo", "weather", "tokens", "nobody")
 seen["sources"] = {name: connection_source(name) for name in names}
 seen["shown"] = repr(seen["sources"])
+from zhixin_gateway.airflow.factory import contract_is_refused
+
+try:
+    contract_is_refused("a.odcs.yaml:3: no kind")
+except Exception as error:
+    seen["refused"] = [str(error), error.hint]
 print(json.dumps(seen))
 """
 PARSING = "_AIRFLOW_PARSING_CONTEXT_DAG_ID"
@@ -146,6 +152,9 @@ def test_a_contract_that_cannot_be_used_is_a_dag_that_says_so(seen: Any, world: 
     dag = seen["broken"][dag_id(f"{world.faa}/airports")]
     assert dag["tasks"] == {"contract_is_refused": []}
     assert "kind" in dag["serialised"]
+    message, hint = seen["refused"]
+    assert message == "a.odcs.yaml:3: no kind"
+    assert "`zhixin contract lint`" in hint
 
 
 def test_no_contract_that_can_be_used_takes_the_others_with_it(seen: Any) -> None:

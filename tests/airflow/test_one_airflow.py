@@ -280,9 +280,9 @@ def test_what_a_person_must_mend_fails_at_the_first_try(
     assert run["state"] == "failed"
     assert tasks["extract_and_validate"]["try_number"] == 1
     assert tasks["extract_and_validate"]["max_tries"] > 1
-    assert "PermanentSourceError" in airflow.api.log(
-        dag_id(dataset), run["dag_run_id"], "extract_and_validate"
-    )
+    said = airflow.api.log(dag_id(dataset), run["dag_run_id"], "extract_and_validate")
+    assert "PermanentSourceError" in said
+    assert "mend the source, or publish a new version of the contract" in said
 
 
 def test_what_may_pass_by_itself_is_tried_again(

@@ -100,13 +100,16 @@ def test_another_process_at_the_same_dataset_is_worth_a_retry(world: Any) -> Non
     assert busy.value.code == "busy"
 
 
-def test_a_staging_of_another_run_is_not_worth_a_retry(world: Any) -> None:
+def test_a_staging_of_another_run_is_not_worth_a_retry_and_the_log_says_what_is(
+    world: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     dataset = f"{world.bts}/airlines"
     home = str(world.folder / world.bts)
     staged = steps.extract_and_validate(home, str(world.contract(dataset)), "run")
     with pytest.raises(ConfigError) as refused:
-        steps.write(home, {**staged, "token": "0" * 32})
+        steps.naming_the_way_out(steps.write)(home, {**staged, "token": "0" * 32})
     assert refused.value.code == "staging"
+    assert "clear its run from extract_and_validate (or plan_spans) on" in caplog.text
 
 
 @pytest.mark.slow

@@ -237,7 +237,7 @@ def _retry_policy() -> ExceptionRetryPolicy:
 
 def _step(function: Callable[..., Any], *arguments: object, **options: Any) -> XComArg:  # noqa: ANN401 - the operator's own options
     """Make one task that calls a function of :mod:`zhixin_gateway.airflow.steps`."""
-    made: XComArg = task(**options)(function)(*arguments)
+    made: XComArg = task(**options)(steps.naming_the_way_out(function))(*arguments)
     return made
 
 
@@ -249,7 +249,8 @@ def _wire(plan: DatasetPlan) -> None:
         chain(_step(verify_inputs, home, list(plan.inputs)), first)
     elif plan.references:
         waiting = task.sensor(mode="reschedule", poke_interval=10, timeout=_A_DAY_S)
-        chain(waiting(wait_for_references)(home, list(plan.references)), first)
+        sensor = waiting(steps.naming_the_way_out(wait_for_references))
+        chain(sensor(home, list(plan.references)), first)
     staged = _joined(plan, first) if plan.divided else first
     written = _step(steps.write, home, staged)
     told = _step(notarise, home, plan.dataset, written, outlets=[dataset_asset(plan.dataset)])
@@ -265,7 +266,7 @@ def _wire(plan: DatasetPlan) -> None:
 def _joined(plan: DatasetPlan, planned: XComArg) -> XComArg:
     """Make the tasks of a divided source: a mapped one reads, one beside it holds the moment."""
     place = {"home": str(plan.home), "source": plan.source}
-    mapped = task(map_index_template="{{ span }}")(extract_span)
+    mapped = task(map_index_template="{{ span }}")(steps.naming_the_way_out(extract_span))
     extracted = mapped.partial(**place).expand(span=planned)
     staged = _step(join_spans, *place.values(), planned)
     chain(extracted, staged)
@@ -282,7 +283,11 @@ def contract_is_refused(problem: str) -> None:
     Raises:
         ContractError: always.
     """
-    raise ContractError(problem)
+    raise ContractError(
+        problem,
+        hint="mend the file and trigger this DAG once it shows its other tasks; "
+        "`zhixin contract lint` names what is wrong within a contract",
+    )
 
 
 def wait_for_references(home: str, datasets: list[str]) -> bool:

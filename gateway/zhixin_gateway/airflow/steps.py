@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import logging
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
-from zhixin_errors import ConfigError, LedgerUnavailable, TransientSourceError
+from zhixin_errors import ConfigError, LedgerUnavailable, TransientSourceError, ZhixinError
 
 if TYPE_CHECKING:
     from zhixin_gateway.home import Home
@@ -30,6 +31,7 @@ __all__ = [
     "hold_snapshot",
     "join_spans",
     "let_go",
+    "naming_the_way_out",
     "notarise",
     "plan_spans",
     "second_opinion",
@@ -39,10 +41,31 @@ __all__ = [
 
 log = logging.getLogger(__name__)
 
+P = ParamSpec("P")
+T = TypeVar("T")
 Json = dict[str, Any]
 Sources = Mapping[str, tuple[str, Mapping[str, Any]]]
 ORCHESTRATOR = "airflow"
 _TOLD = ("dataset", "version", "root", "index", "records", "quarantined", "warned")
+
+
+def naming_the_way_out(step: Callable[P, T]) -> Callable[P, T]:
+    """Let a task's log name the way out too: Airflow shows an error's sentence alone.
+
+    Args:
+        step: what the task does.
+    """
+
+    @wraps(step)
+    def told(*args: P.args, **kwargs: P.kwargs) -> T:
+        try:
+            return step(*args, **kwargs)
+        except ZhixinError as error:
+            if error.hint:
+                log.error("%s: %s", error.message, error.hint)  # noqa: TRY400 - Airflow logs the trace
+            raise
+
+    return told
 
 
 def absent_datasets(home: str, datasets: Iterable[str]) -> list[str]:

@@ -206,7 +206,9 @@ class Work:
             raise ConfigError(
                 f"what was extracted of {self.dataset} is not staged any more",
                 code="staging",
-                hint="begin again with the extraction; nothing was published",
+                hint="begin again with the extraction: run the dataset again; under Airflow "
+                "trigger it, or clear its run from extract_and_validate (or plan_spans) on, "
+                "downstream too",
             )
         return state
 
