@@ -194,6 +194,13 @@ def test_every_command_of_compose_is_one_that_was_started_here() -> None:
     assert ours == {**started, "init": ["init"]}
 
 
+def test_compose_looks_for_a_dead_schedulers_tasks_as_soon_as_make_airflow(tmp_path: Path) -> None:
+    name = "AIRFLOW__SCHEDULER__ORPHANED_TASKS_CHECK_INTERVAL"
+    here = AirflowServices(home=tmp_path, dags=tmp_path).settings()[name]
+    assert float(here) <= 30  # five minutes, where nothing is said
+    assert compose()["x-member"]["environment"][name] == here
+
+
 def test_the_entry_point_makes_a_home_for_a_new_member(
     airflow: AirflowServices, environment: dict[str, str], tmp_path: Path
 ) -> None:
