@@ -45,10 +45,10 @@ def check_up(home: Home) -> list[Finding]:
     Args:
         home: the member's.
     """
-    found = []
+    found: list[Finding] = []
     for name, look in _CHECKS:
         try:
-            found += [Finding(name, state, message) for state, message in look(home)]
+            found.extend(Finding(name, state, message) for state, message in look(home))
         except ZhixinError as error:
             hint = f" ({error.hint})" if error.hint else ""
             found.append(Finding(name, "fail", error.message + hint))
@@ -155,10 +155,10 @@ def _stores(home: Home) -> Iterator[tuple[str, str]]:
     from zhixin_gateway.stores import LocalStore, open_store
     from zhixin_gateway.stores.trial import try_reading, try_writing
 
-    own = home.open_store()
-    if not isinstance(own, LocalStore):
-        yield from try_writing(own)
-    yield from _missing(home, own)
+    own, answers = home.open_store(), True
+    for state, message in () if isinstance(own, LocalStore) else try_writing(own):
+        answers &= state != "fail"
+        yield state, message
     for member in home.settings.stores:
         store = open_store(home.store_of(member), home.environ)
         if store.folder is None:
@@ -167,6 +167,8 @@ def _stores(home: Home) -> Iterator[tuple[str, str]]:
             yield "ok", f"{member}: its store can be read"
         else:
             yield "warn", f"{member}: there is no store at the place that [stores] names"
+    if answers:
+        yield from _missing(home, own)
 
 
 def _missing(home: Home, own: Store) -> Iterator[tuple[str, str]]:

@@ -9,9 +9,11 @@ import pytest
 import zhixin_gateway
 from zhixin_errors import LedgerUnavailable, TransientSourceError, TrustError
 from zhixin_gateway import cli
+from zhixin_gateway.checkup import check_up
 from zhixin_gateway.cli import plain
 from zhixin_gateway.cli.options import table
 from zhixin_gateway.cli.root import zhixin as root
+from zhixin_gateway.home import Home
 
 THINGS = "agency.example/things"
 
@@ -223,6 +225,35 @@ def test_doctor_sees_a_store_without_what_the_ledger_has(zhixin, published):
     told = zhixin("doctor", home=published)
     assert f"{THINGS}@" in told.out
     assert "stands in the ledger, but not in" in told.out
+
+
+class Dead:
+    """An object store that does not answer."""
+
+    name = "s3://nowhere"
+
+    @property
+    def objects(self):
+        return self
+
+    def put(self, name, data):
+        raise TransientSourceError(f"the store {self.name} does not answer")
+
+    def is_there(self, dataset, version):
+        raise AssertionError("it is not asked again")
+
+
+def test_doctor_tells_of_all_other_stores_where_the_own_one_does_not_answer(
+    zhixin, published, monkeypatch
+):
+    with (published / "zhixin.toml").open("a") as file:
+        file.write('[stores]\n"b.example" = "nowhere"\n')
+    monkeypatch.setattr(Home, "open_store", lambda _home: Dead())
+    told = [each for each in check_up(Home.open(published, {})) if each.check == "stores"]
+    assert [(each.state, each.message.partition(":")[0]) for each in told] == [
+        ("fail", "own store"),
+        ("warn", "b.example"),
+    ]
 
 
 def test_a_query_may_answer_with_types_that_no_manifest_has(zhixin, published):
