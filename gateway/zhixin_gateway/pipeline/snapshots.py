@@ -134,11 +134,20 @@ def held_snapshot(work: Work, state: Staged, *, wait_s: float = 60.0, every_s: f
 
     Raises:
         TransientSourceError: none is held.
+        ConfigError: none will be held again, for the run had ended.
     """
     if not state["snapshot"]:
         return Held(0, "")
     until = time.monotonic() + wait_s
     while not (held := _known(work)).name:
+        if (work.spans / _RELEASED).exists():
+            raise ConfigError(
+                f"the moment at which {work.dataset} was read was let go when its run ended, and "
+                "spans that were not read then can't be read at it",
+                code="staging",
+                hint="begin with a new one: run the dataset again; under Airflow trigger it, or "
+                "clear its run from plan_spans on, downstream too",
+            )
         if time.monotonic() > until:
             raise TransientSourceError(
                 f"no snapshot of {work.dataset}'s source is held for its workers",

@@ -403,6 +403,19 @@ def test_a_moment_that_nobody_holds_is_worth_a_retry(world, in_postgresql):
     assert [path.name for path in work.spans.iterdir()] == ["snapshot.json"]
 
 
+def test_a_moment_that_was_let_go_is_waited_for_by_nobody(world, in_postgresql):
+    home, _ = in_postgresql
+    staged = partitions.plan(home, divided(world.stops(), immutable=False))
+    work = Work(home, DATASET)
+    with snapshots.holding(work, NullProgress()):
+        partitions.extract_partition(home, staged, 0)
+        snapshots.release_snapshot(work, staged)
+    with pytest.raises(ConfigError) as ended:
+        partitions.extract_partition(home, staged, 1)
+    assert ended.value.code == "staging"
+    assert "clear its run from plan_spans on" in ended.value.hint
+
+
 def test_spans_of_an_earlier_moment_are_read_anew_at_the_join(world, in_postgresql):
     home, execute = in_postgresql
     staged = partitions.plan(home, divided(world.stops(), immutable=False))
