@@ -657,3 +657,14 @@ def test_without_a_key_records_have_the_order_of_their_watermark(people):
     assert people.ids(people.run().version) == [2, 3, 1]
     people.insert((4, 5), (5, 4))
     assert people.ids(people.run().version) == [2, 3, 1, 5, 4]
+
+
+def test_a_reject_whose_row_vanished_goes_with_a_version_of_a_run_that_reads_all(people):
+    people.contract()
+    people.put((1, 1), (2, 2, "x", 99), (3, 9))
+    assert people.run().quarantined == 1
+    people.drop("id = 2")
+    whole = people.run(full=True)
+    assert (whole.version, whole.quarantined, people.run().quarantined) == (None, 0, 1)
+    forced = people.run(full=True, force=True)
+    assert (forced.version, forced.quarantined, people.run().quarantined) == (2, 0, 0)
