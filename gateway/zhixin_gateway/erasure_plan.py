@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from zhixin_errors import ConfigError, FormatError, ValidationRefused
 
 from zhixin_gateway.datasets import directory
+from zhixin_gateway.lineage import no_version
 from zhixin_gateway.pipeline.notarising import known_state
 from zhixin_gateway.pipeline.staging import SIGNED, Work
 from zhixin_gateway.quarantine import ATTEMPT, files_of
@@ -128,10 +129,7 @@ def plan(home: Home, dataset: str, versions: Sequence[int]) -> Erasure:
     named = tuple(sorted(set(versions)))
     for version in named:
         if state.stated(dataset, version) is None:
-            raise ConfigError(
-                f"the ledger has no {dataset}@{version}",
-                hint="`zhixin ls` shows which versions there are",
-            )
+            raise no_version(dataset, version)
     if Work(home, dataset).step == SIGNED:
         raise ValidationRefused(
             f"a signed version of {dataset} waits for its proof and may carry the same parts",

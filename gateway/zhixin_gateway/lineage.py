@@ -25,7 +25,7 @@ from zhixin_errors import ConfigError
 if TYPE_CHECKING:
     from zhixin_ledger.client import LedgerClient
 
-__all__ = ["Graph", "Node", "lineage", "lineage_svg", "lineage_text"]
+__all__ = ["Graph", "Node", "lineage", "lineage_svg", "lineage_text", "no_version"]
 
 Name = tuple[str, int]
 
@@ -112,6 +112,14 @@ def lineage(client: LedgerClient, dataset: str, version: int) -> Graph:
     return Graph((dataset, version), nodes)
 
 
+def no_version(dataset: str, version: int) -> ConfigError:
+    """The error of a version that the ledger does not have."""
+    return ConfigError(
+        f"the ledger has no {dataset}@{version}",
+        hint="`zhixin ls` shows which versions there are",
+    )
+
+
 def _node(client: LedgerClient, dataset: str, version: int) -> Node:
     from zhixin_ledger.dsse import parse_envelope
     from zhixin_ledger.intoto import parse_statement
@@ -120,10 +128,7 @@ def _node(client: LedgerClient, dataset: str, version: int) -> Node:
     stated = client.stated(dataset, version)
     fact = client.dataset(dataset)
     if stated is None or fact is None:
-        raise ConfigError(
-            f"the ledger has no {dataset}@{version}",
-            hint="`zhixin ls` shows which versions there are",
-        )
+        raise no_version(dataset, version)
     says = DATASET.read(parse_statement(parse_envelope(client.entry(stated.index)).payload))
     return Node(
         dataset=dataset,

@@ -98,9 +98,8 @@ def try_contract(
         intake = Intake(
             work, RuleSet(contract, judged, targets), key_sets, treater, targets=targets
         )
-        mark = contract.incremental.deleted if contract.incremental else ""
-        deletions = Deletions(mark, contract.primary_key)
-        for extracted in deletions.without(partial(source.read, request))():
+        living = Deletions(contract).without(partial(source.read, request))
+        for extracted in living():
             intake.take(extracted)
             progress.advance(extracted.batch.num_rows)
         outcome = intake.finish(lambda: iter(()))  # own texts stand in for what had passed

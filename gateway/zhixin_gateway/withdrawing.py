@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from zhixin_errors import ConfigError
+from zhixin_gateway.lineage import no_version
 
 if TYPE_CHECKING:
     from zhixin_gateway.home import Home
@@ -38,10 +38,7 @@ def withdraw(
     client = home.ledger_client()
     stated = client.sync().stated(dataset, version)
     if stated is None:
-        raise ConfigError(
-            f"the ledger has no {dataset}@{version}",
-            hint="`zhixin ls` shows which versions there are",
-        )
+        raise no_version(dataset, version)
     payload = withdrawal_statement(
         client.origin,
         dataset,

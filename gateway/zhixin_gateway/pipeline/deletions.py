@@ -7,7 +7,7 @@ it stays among the records and is rejected there for what is wrong with it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +19,8 @@ from zhixin_gateway.datasets.arrow import pc
 from zhixin_gateway.pipeline.judging import numpy_mask
 
 if TYPE_CHECKING:
+    from zhixin_schemas.model import Contract
+
     from zhixin_gateway.pipeline.rereading import Source
 
 __all__ = ["Deletions"]
@@ -28,16 +30,16 @@ class Deletions:
     """Tells marked rows from records, while both are read.
 
     Args:
-        field: whose value marks a row: true, or any time; empty: no row is marked.
-        key: names of the primary key's fields.
+        contract: says which field marks a row (true, or any time), if one does, and the key.
 
     Attributes:
         count: how many rows were marked.
     """
 
-    def __init__(self, field: str, key: Sequence[str]) -> None:
-        self._field = field
-        self._key = tuple(key)
+    def __init__(self, contract: Contract) -> None:
+        self._contract = contract
+        self._field = contract.incremental.deleted if contract.incremental else ""
+        self._key = contract.primary_key
         self._records = 0
         self.count = 0
 
@@ -64,7 +66,7 @@ class Deletions:
             return source
 
         def read() -> Iterator[Extracted]:
-            again = Deletions(self._field, self._key)
+            again = Deletions(self._contract)
             for extracted in source():
                 yield again.take(extracted)[0]
 

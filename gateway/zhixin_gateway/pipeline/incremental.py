@@ -173,8 +173,7 @@ class Delta:
         self._ranked = self._schema.append(pa.field(RANK, pa.int8()))
         self._order = (*self._key, RANK) if self._key else ()
         self._changes = sorting.RunWriter(self._folder, self._ranked, self._order)
-        mark = contract.incremental.deleted if contract.incremental else ""
-        self._deletions = Deletions(mark, self._key)
+        self._deletions = Deletions(contract)
         self.read = self._written = 0
         self._merged: Merged | None = None
 

@@ -109,6 +109,13 @@ def put_sheet(folder, rows):
     return path
 
 
+def run_of(world, path, file):
+    """Run with a file in the source's place."""
+    sources = {"silo": str(file)}
+    world.owner = world.owner.save(replace(world.owner.filed_settings(), sources=sources))
+    return run(world.owner, path)
+
+
 @pytest.mark.parametrize("put", [put_csv, put_sheet])
 @pytest.mark.parametrize("treated", [False, True])
 def test_a_record_of_no_form_is_one_reject_however_often_it_is_read(world, put, treated):
@@ -121,9 +128,7 @@ def test_a_record_of_no_form_is_one_reject_however_often_it_is_read(world, put, 
     rows = [("2024-01-02", "B", 2, "X"), ("2024-01-03", "C", 3, "X"), ("2024-01-04", "D", 4, "X")]
     for number in (1, 2, 3):
         file = put(world.folder, head + odd + rows[:number])
-        sources = {"silo": str(file)}
-        world.owner = world.owner.save(replace(world.owner.filed_settings(), sources=sources))
-        result = run(world.owner, path)
+        result = run_of(world, path, file)
         assert (result.version, result.records, result.quarantined) == (number, number + 1, 2)
     assert result.incremental["how"] == "key"
     assert run(world.owner, path, full=True).quarantined == 2
@@ -143,9 +148,7 @@ def test_a_reject_of_withheld_texts_that_is_read_again_is_one_reject(world):
     rows = [(f"2024-01-0{n}", "B", n, "2024-01-01") for n in (2, 3, 4)]
     for number in (1, 2, 3):
         file = put_csv(world.folder, head + odd + rows[:number])
-        sources = {"silo": str(file)}
-        world.owner = world.owner.save(replace(world.owner.filed_settings(), sources=sources))
-        result = run(world.owner, path)
+        result = run_of(world, path, file)
         assert (result.version, result.records, result.quarantined) == (number, number + 1, 2)
     assert result.incremental["how"] == "key"
     put_csv(world.folder, [*head, odd[0], *odd, *rows])
